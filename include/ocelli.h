@@ -1,0 +1,248 @@
+/* ocelli.h - run and train vision-language models from Hugging Face folders, in C.
+ *
+ *     oc_context *cx = oc_context_create(NULL);
+ *     oc_model *model = oc_model_open(cx, "printed-line-ocr", NULL);
+ *     oc_image *image = oc_image_open(cx, "line.png", NULL);
+ *     oc_texts *texts = oc_read(cx, model, &image, 1, NULL);
+ *     if (oc_context_status(cx) == OC_OK) puts(oc_texts_get(texts, 0)->text);
+ *     else fprintf(stderr, "%s\n", oc_context_message(cx));
+ *     oc_texts_free(texts); oc_image_free(image); oc_model_close(model); oc_context_free(cx);
+ *
+ * Errors. A context remembers its first failure: status and message. While one is set, every
+ * function that takes the context does nothing and returns NULL or the status, and every
+ * function accepts NULL for what an earlier one did not deliver. So a program may call in a
+ * row and look once. oc_context_clear() makes the context usable again.
+ *
+ * Threads. A context, and all that a call on it touches for writing, belongs to one thread at
+ * a time. A model is immutable once open (training aside) and may be used by any number of
+ * contexts at once; contexts made with `share` use one heap and one set of worker threads.
+ *
+ * Ownership words. create/free and open/close own; get borrows from the object named in the
+ * call and lasts as long as that object; free and close accept NULL.
+ *
+ * Option structs begin with `size`; set it by OC_OPTIONS, or pass NULL for the defaults:
+ *     oc_context_options o = OC_OPTIONS(oc_context_options, .threads = 2);
+ */
+#ifndef OCELLI_H
+#define OCELLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define OC_VERSION_MAJOR 0
+#define OC_VERSION_MINOR 1
+#define OC_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define OC_API __attribute__((visibility("default")))
+#define OC_NODISCARD __attribute__((warn_unused_result))
+#define OC_PRINTF(position, first) __attribute__((format(printf, position, first)))
+#else
+#define OC_API
+#define OC_NODISCARD
+#define OC_PRINTF(position, first)
+#endif
+
+#define OC_OPTIONS(type, ...) ((type){ .size = sizeof(type), __VA_ARGS__ })
+
+/* ---- status ---------------------------------------------------------------------------- */
+
+/* One table gives the code, its text, the command's exit status and the server's HTTP status. */
+#define OC_STATUS_MAP(X)                                                                       \
+    /* name            text                                  exit  http */                     \
+    X(OK,              "ok",                                  0,   200)                        \
+    X(E_FAILED,        "the work failed",                     1,   500)                        \
+    X(E_IMAGE,         "not a usable image",                  1,   422)                        \
+    X(E_WRITE,         "could not be written",                1,   500)                        \
+    X(E_ARGUMENT,      "wrong argument",                      2,   400)                        \
+    X(E_FILE,          "missing or unreadable file",          3,   404)                        \
+    X(E_MALFORMED,     "malformed file or input",             4,   422)                        \
+    X(E_UNSUPPORTED,   "not supported",                       5,   501)                        \
+    X(E_MEMORY,        "out of memory",                       6,   503)                        \
+    X(E_LIMIT,         "over a limit",                        6,   413)                        \
+    X(E_CANCELLED,     "cancelled",                         130,   499)
+
+typedef enum oc_status {
+#define OC_STATUS_ENUM(name, text, exit_code, http) OC_##name,
+    OC_STATUS_MAP(OC_STATUS_ENUM)
+#undef OC_STATUS_ENUM
+    OC_STATUS_COUNT
+} oc_status;
+
+/* Static strings and numbers of the table above; any thread; unknown codes read as E_FAILED. */
+OC_API const char *oc_status_name(oc_status status);
+OC_API const char *oc_status_text(oc_status status);
+OC_API int oc_status_exit_code(oc_status status);
+OC_API int oc_status_http(oc_status status);
+OC_API const char *oc_version(void);
+
+/* ---- element types --------------------------------------------------------------------- */
+
+/* The names of safetensors, in the order in which its writer sorts. */
+#define OC_DTYPE_MAP(X)                                                                        \
+    X(BOOL, 1) X(U8, 1) X(I8, 1) X(F8_E5M2, 1) X(F8_E4M3, 1) X(I16, 2) X(U16, 2) X(F16, 2)     \
+    X(BF16, 2) X(I32, 4) X(U32, 4) X(F32, 4) X(F64, 8) X(I64, 8) X(U64, 8)
+
+typedef enum oc_dtype {
+#define OC_DTYPE_ENUM(name, bytes) OC_##name,
+    OC_DTYPE_MAP(OC_DTYPE_ENUM)
+#undef OC_DTYPE_ENUM
+    OC_DTYPE_COUNT
+} oc_dtype;
+
+/* ---- context --------------------------------------------------------------------------- */
+
+typedef struct oc_context oc_context;
+
+typedef enum oc_isa { OC_ISA_AUTO, OC_ISA_GENERIC, OC_ISA_AVX2, OC_ISA_AVX512 } oc_isa;
+typedef enum oc_log_level { OC_LOG_DEBUG, OC_LOG_INFO, OC_LOG_WARNING } oc_log_level;
+
+/* Called on the thread that made the call; `message` lasts until it returns. */
+typedef void (*oc_log_callback)(void *user, oc_log_level level, const char *message);
+
+typedef struct oc_context_options {
+    size_t size;
+    int threads;             /* workers of one call, the caller included; 0: all that the
+                                process may run on (its affinity mask) */
+    oc_isa isa;              /* kernels to use; one that this CPU lacks is OC_E_UNSUPPORTED */
+    uint64_t memory_budget;  /* bytes that the context may hold at once; 0: no bound */
+    oc_context *share;       /* take heap, threads, ISA and limits from this one */
+    oc_log_callback log;     /* NULL: silent */
+    void *log_user;
+} oc_context_options;
+
+/* A new context; NULL only when memory for it is lacking. Options that cannot be met (an ISA
+ * that the CPU lacks, threads that do not start) leave their error in it. */
+OC_API OC_NODISCARD oc_context *oc_context_create(const oc_context_options *options);
+OC_API void oc_context_free(oc_context *cx);
+OC_API oc_status oc_context_status(const oc_context *cx);     /* NULL reads as OC_E_MEMORY */
+OC_API const char *oc_context_message(const oc_context *cx);  /* borrowed until the next call */
+OC_API void oc_context_clear(oc_context *cx);
+/* Makes the running call, or else the next one, end with OC_E_CANCELLED. Any thread, and safe
+ * in a signal handler. */
+OC_API void oc_context_cancel(oc_context *cx);
+OC_API int oc_context_threads(const oc_context *cx);
+OC_API const char *oc_context_isa(const oc_context *cx);      /* "generic", "avx2", "avx512" */
+/* Lowers one bound of those that guard against hostile input (names: `ocelli --help limits`).
+ * Raising above the built-in bound is OC_E_ARGUMENT. */
+OC_API oc_status oc_context_limit(oc_context *cx, const char *name, uint64_t value);
+
+typedef struct oc_memory_usage {
+    uint64_t live_bytes, peak_bytes;    /* held now, and the most ever held at once */
+    uint64_t live_count, total_count;   /* allocations now, and ever */
+} oc_memory_usage;
+OC_API oc_memory_usage oc_context_memory(const oc_context *cx);
+
+/* ---- named tensors: what travels in safetensors files ---------------------------------- */
+
+typedef struct oc_tensors oc_tensors;       /* an ordered set; names are unique */
+
+typedef struct oc_tensor_view {             /* borrowed from the set */
+    const char *name;
+    oc_dtype dtype;
+    int rank;                               /* 0: a scalar */
+    const int64_t *shape;                   /* [rank], row-major order, outermost first */
+    const void *data;                       /* contiguous; bytes = elements * size of dtype */
+    size_t bytes;
+} oc_tensor_view;
+
+OC_API OC_NODISCARD oc_tensors *oc_tensors_create(oc_context *cx);
+/* Reads a safetensors file and checks every rule of the format. */
+OC_API OC_NODISCARD oc_tensors *oc_tensors_open(oc_context *cx, const char *path);
+OC_API oc_status oc_tensors_save(oc_context *cx, const oc_tensors *set, const char *path);
+OC_API void oc_tensors_free(oc_tensors *set);
+/* Copies; a name that is there already is OC_E_ARGUMENT. `data` NULL adds zeros. */
+OC_API oc_status oc_tensors_add(oc_context *cx, oc_tensors *set, const char *name,
+                                oc_dtype dtype, int rank, const int64_t *shape,
+                                const void *data);
+OC_API size_t oc_tensors_count(const oc_tensors *set);
+OC_API oc_tensor_view oc_tensors_get(const oc_tensors *set, size_t index);
+/* False when there is none of that name. */
+OC_API bool oc_tensors_find(const oc_tensors *set, const char *name, oc_tensor_view *view);
+/* The `__metadata__` of the file: NULL when it has no such key. */
+OC_API const char *oc_tensors_metadata(const oc_tensors *set, const char *key);
+
+/* ---- images ---------------------------------------------------------------------------- */
+
+typedef struct oc_image oc_image;           /* RGB, 8 bits a channel; immutable */
+
+typedef struct oc_image_options {
+    size_t size;
+    bool exif_orientation;      /* turn the picture as its EXIF tag says */
+} oc_image_options;
+
+/* JPEG, PNG or WebP, converted as Pillow's Image.open(path).convert("RGB"). `path` may be "-".
+ * Errors: OC_E_FILE, OC_E_IMAGE (not an image, cut, broken), OC_E_UNSUPPORTED (another known
+ * kind), OC_E_LIMIT (image_bytes, image_pixels, …: checked before memory is taken). */
+OC_API OC_NODISCARD oc_image *oc_image_open(oc_context *cx, const char *path,
+                                            const oc_image_options *options);
+/* The same from memory; `name` stands for the path in messages. */
+OC_API OC_NODISCARD oc_image *oc_image_decode(oc_context *cx, const char *name,
+                                              const void *data, size_t size,
+                                              const oc_image_options *options);
+/* Copies width * height * 3 bytes, rows top to bottom. */
+OC_API OC_NODISCARD oc_image *oc_image_create(oc_context *cx, int64_t width, int64_t height,
+                                              const uint8_t *rgb);
+OC_API void oc_image_free(oc_image *image);
+OC_API int64_t oc_image_width(const oc_image *image);
+OC_API int64_t oc_image_height(const oc_image *image);
+OC_API const uint8_t *oc_image_pixels(const oc_image *image);
+
+/* ---- text ------------------------------------------------------------------------------ */
+
+typedef struct oc_tokenizer oc_tokenizer;   /* immutable, shared between threads */
+typedef struct oc_encoding oc_encoding;
+
+typedef enum oc_truncation {
+    OC_TRUNCATE_NONE, OC_TRUNCATE_LONGEST_FIRST, OC_TRUNCATE_ONLY_FIRST, OC_TRUNCATE_ONLY_SECOND
+} oc_truncation;
+
+typedef struct oc_encode_options {
+    size_t size;
+    bool no_special_tokens;
+    oc_truncation truncation;
+    int64_t max_length;         /* 0: none; used by truncation and by pad_to_max */
+    bool pad_to_max;            /* padding="max_length" */
+    int64_t pad_to;             /* pad at least to this length (a batch's longest) */
+} oc_encode_options;
+
+/* From a folder with tokenizer.json, or vocab.json + merges.txt. */
+OC_API OC_NODISCARD oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder);
+OC_API void oc_tokenizer_close(oc_tokenizer *tokenizer);
+/* `pair` may be NULL. Texts are UTF-8 with lengths (they may hold U+0000); text that is not
+ * UTF-8 is OC_E_MALFORMED. */
+OC_API OC_NODISCARD oc_encoding *oc_encode(oc_context *cx, const oc_tokenizer *tokenizer,
+                                           const char *text, size_t text_size,
+                                           const char *pair, size_t pair_size,
+                                           const oc_encode_options *options);
+OC_API void oc_encoding_free(oc_encoding *encoding);
+OC_API size_t oc_encoding_count(const oc_encoding *encoding);
+OC_API const int64_t *oc_encoding_ids(const oc_encoding *encoding);
+OC_API const int64_t *oc_encoding_attention_mask(const oc_encoding *encoding);
+/* NULL where the tokenizer's model takes none (RoBERTa, GPT-2). */
+OC_API const int64_t *oc_encoding_token_type_ids(const oc_encoding *encoding);
+/* Begin and end (exclusive) in code points of its own text: 2 * count numbers. */
+OC_API const int64_t *oc_encoding_offsets(const oc_encoding *encoding);
+/* The vocabulary string of an id (NUL-terminated), NULL outside the vocabulary. */
+OC_API const char *oc_tokenizer_token(const oc_tokenizer *tokenizer, int64_t id);
+OC_API int64_t oc_tokenizer_vocab_size(const oc_tokenizer *tokenizer);     /* added ones too */
+
+typedef enum oc_clean_up { OC_CLEAN_UP_DEFAULT, OC_CLEAN_UP_NO, OC_CLEAN_UP_YES } oc_clean_up;
+
+/* Text of ids in a new string (oc_string_free), its length in *size if given. Ids outside the
+ * vocabulary are dropped, as Transformers drops them. */
+OC_API OC_NODISCARD char *oc_decode(oc_context *cx, const oc_tokenizer *tokenizer,
+                                    const int64_t *ids, size_t count,
+                                    bool skip_special_tokens, oc_clean_up clean_up,
+                                    size_t *size);
+OC_API void oc_string_free(char *string);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* OCELLI_H */

@@ -1,0 +1,49 @@
+#define _GNU_SOURCE     /* sched_getaffinity, CPU_COUNT */
+#include "base/cpu.h"
+
+#include <sched.h>
+#include <time.h>
+
+bool oci_cpu_has_isa(oc_isa isa)
+{
+    if (isa == OC_ISA_GENERIC) return true;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (isa == OC_ISA_AVX2) return avx2;
+    if (isa == OC_ISA_AVX512) return avx2 && __builtin_cpu_supports("avx512f");
+#endif
+    return false;
+}
+
+oc_isa oci_cpu_best_isa(void)
+{
+    if (oci_cpu_has_isa(OC_ISA_AVX512)) return OC_ISA_AVX512;
+    return oci_cpu_has_isa(OC_ISA_AVX2) ? OC_ISA_AVX2 : OC_ISA_GENERIC;
+}
+
+const char *oci_isa_name(oc_isa isa)
+{
+    switch (isa) {
+    case OC_ISA_AUTO: return "auto";
+    case OC_ISA_GENERIC: return "generic";
+    case OC_ISA_AVX2: return "avx2";
+    case OC_ISA_AVX512: return "avx512";
+    }
+    return "unknown";
+}
+
+int oci_cpu_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int n = CPU_COUNT(&set);
+    return n > 0 ? n : 1;
+}
+
+double oci_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

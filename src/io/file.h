@@ -1,0 +1,31 @@
+/* The only door to files: whole reads, private mappings, and saves that are either complete
+ * or absent. Asks the fault hooks (base/fault.h) before each operation. */
+#ifndef OCI_IO_FILE_H
+#define OCI_IO_FILE_H
+
+#include "base/buffer.h"
+#include "ocelli.h"
+
+/* The whole file, `-` being standard input; more than `max` bytes is OC_E_LIMIT. The buffer
+ * holds a NUL after its last byte (not counted in size), for parsers of text. A folder, a
+ * missing file or one without permission is OC_E_FILE with the system's reason. */
+OC_NODISCARD oci_buffer *oci_file_read(oc_context *cx, const char *path, uint64_t max);
+/* The file as a private, read-only mapping. Its size is taken at open; a file that shrinks
+ * later faults, so callers choose this only where oc_model_options.map says so. */
+OC_NODISCARD oci_buffer *oci_file_map(oc_context *cx, const char *path);
+/* True for a readable regular file; sets no error. */
+bool oci_file_exists(oc_context *cx, const char *path);
+bool oci_folder_exists(oc_context *cx, const char *path);
+/* "folder/name" in a new string (oci_free). */
+OC_NODISCARD char *oci_path_join(oc_context *cx, const char *folder, const char *name);
+
+/* A save writes to a temporary file beside `path`, and commit makes it appear there: flush,
+ * fsync, rename, fsync of the folder. Until then, and after any failure or kill, `path` is as
+ * it was. oci_save_end with commit false, or with an error in the context, removes the
+ * temporary file. */
+typedef struct oci_save oci_save;
+OC_NODISCARD oci_save *oci_save_begin(oc_context *cx, const char *path);
+oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_t size);
+oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit);
+
+#endif

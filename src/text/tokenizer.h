@@ -1,0 +1,23 @@
+/* What the rest of the library needs of text beyond the public calls in ocelli.h. */
+#ifndef OCI_TEXT_TOKENIZER_H
+#define OCI_TEXT_TOKENIZER_H
+
+#include "base/bytes.h"
+#include "ocelli.h"
+
+/* Turns ids into text as they come, and never gives out half a code point: the pieces, put
+ * together, are byte for byte what oc_decode gives for all ids at once, for decoders where
+ * that is possible (byte-level BPE without clean-up). One stream, one thread. */
+typedef struct oci_detokenizer oci_detokenizer;
+
+OC_NODISCARD oci_detokenizer *oci_detokenizer_create(oc_context *cx, const oc_tokenizer *t,
+                                                     bool skip_special_tokens,
+                                                     oc_clean_up clean_up);
+void oci_detokenizer_free(oci_detokenizer *stream);
+/* The text that is certain after one more id; may be empty; borrowed until the next call. */
+const char *oci_detokenizer_push(oc_context *cx, oci_detokenizer *stream, int64_t id,
+                                 size_t *size);
+/* What is left at the end: broken bytes become U+FFFD as in oc_decode. */
+const char *oci_detokenizer_finish(oc_context *cx, oci_detokenizer *stream, size_t *size);
+
+#endif
