@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs every program of bench/ one after the other, and the command's own benchmark.
+set -euo pipefail
+build=${BUILD:-build}
+found=no
+for program in "$build"/bench/*; do
+    [ -f "$program" ] && [ -x "$program" ] || continue
+    found=yes
+    echo "== $(basename "$program")"
+    "$program"
+done
+[ $found = yes ] || echo "bench: no programs in bench/ yet" >&2

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Reads the pictures of text lines in examples/lines with the bundled model.
+set -euo pipefail
+build=${BUILD:-build}
+ocelli=$build/ocelli
+[ -x "$ocelli" ] || { echo "demo: $ocelli is not there: run make" >&2; exit 1; }
+
+pictures=(examples/lines/*.png examples/lines/*.jpg)
+echo "Reading ${#pictures[@]} pictures with the bundled model printed-line-ocr:"
+echo
+start=$(date +%s%N)
+for picture in "${pictures[@]}"; do
+    printf '  %-28s ' "$picture"
+    "$ocelli" read --quiet "$picture"
+done
+end=$(date +%s%N)
+echo
+milliseconds=$(((end - start) / 1000000))
+echo "${#pictures[@]} runs, each loading the model anew: $milliseconds ms in all."
+start=$(date +%s%N)
+"$ocelli" read --quiet "${pictures[@]}" >/dev/null
+end=$(date +%s%N)
+echo "The same pictures in one run: $(((end - start) / 1000000)) ms."
+cat <<EOT
+
+Try next:
+  $ocelli read YOUR-PICTURE.png          one line of printed text, PNG, JPEG or WebP
+  $ocelli read --json examples/lines/*   one JSON object a line
+  $ocelli inspect printed-line-ocr       what is in the model
+  $ocelli --help
+EOT
