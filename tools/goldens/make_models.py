@@ -1,0 +1,597 @@
+#!/usr/bin/env python3
+"""Make tests/data/models: tiny checkpoints and what Transformers 4.37.2 answers for them.
+
+    python make_models.py [--out tests/data/models] [--only CASE,...]
+
+One folder a case: the checkpoint as save_pretrained writes it, and per call
+CALL.in.safetensors, CALL.out.safetensors (names as in the raw commands of the
+command line) and CALL.json (command, class, options; "error" where the
+reference refuses).  Everything runs in float32 on one CPU thread from fixed
+seeds, so a second run writes the same bytes.  See README.md here.
+"""
+import argparse
+import json
+import math
+import os
+import re
+import shutil
+import sys
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import (GenerationConfig, TrOCRConfig, TrOCRForCausalLM, ViTConfig,
+                          ViTModel, VisionEncoderDecoderConfig, VisionEncoderDecoderModel)
+
+WANTED = "4.37.2"
+# Two candidates closer than this could swap under another order of summation;
+# a golden sequence resting on such a step would test luck, so the maker refuses it.
+MIN_GREEDY_GAP = 2e-3
+CLASSES = {"ViTModel": ViTModel, "TrOCRForCausalLM": TrOCRForCausalLM,
+           "VisionEncoderDecoderModel": VisionEncoderDecoderModel}
+IGNORED = -100
+NO_ENCODER = "^(?!encoder_)"    # leaves what every call of a case would repeat
+
+
+# ---------------------------------------------------------------- weights
+
+def randomise(model, seed, std=0.3):
+    """Give every parameter a value that shows: nothing stays at 0 or 1."""
+    gen = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in sorted(model.named_parameters()):
+            r = torch.randn(p.shape, generator=gen)
+            if p.ndim > 1:
+                p.copy_(r * (1.0 if "embed" in name and "patch" not in name else std))
+            elif "norm" in name.lower() and name.endswith("weight"):
+                p.copy_(1 + 0.3 * r)
+            else:
+                p.copy_(0.2 * r)
+        # TrOCR's sinusoidal table registers an uninitialised one-element buffer.
+        for _, b in model.named_buffers():
+            if b.is_floating_point():
+                b.fill_(1.0)
+
+
+def rand(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def ids(seed, vocab, *shape, low=3):
+    """Ids that avoid 0, 1 and 2, the special ones of every case here."""
+    gen = torch.Generator().manual_seed(seed)
+    return torch.randint(low, vocab, shape, generator=gen)
+
+
+def vit_config(**kw):
+    base = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4,
+                intermediate_size=22, image_size=[8, 12], patch_size=4)
+    base.update(kw)
+    return ViTConfig(**base)
+
+
+def trocr_config(**kw):
+    base = dict(vocab_size=50, d_model=16, decoder_layers=2, decoder_attention_heads=4,
+                decoder_ffn_dim=22, max_position_embeddings=24, dropout=0.0)
+    base.update(kw)
+    return TrOCRConfig(**base)
+
+
+# ---------------------------------------------------------------- one case
+
+class Case:
+    def __init__(self, out, name):
+        self.name, self.dir, self.calls = name, os.path.join(out, name), []
+        self.loaded = {}
+        shutil.rmtree(self.dir, ignore_errors=True)
+        os.makedirs(self.dir)
+
+    def save(self, model, dtype=None, shard=None, drop=None, gen=None):
+        """save_pretrained, then forget the object: calls use what the files hold."""
+        if dtype is not None:
+            model = model.to(dtype)
+        if isinstance(gen, dict):
+            model.generation_config = GenerationConfig(**gen)
+        state = None
+        if drop is not None:
+            state = {k: v for k, v in model.state_dict().items() if not re.search(drop, k)}
+        model.save_pretrained(self.dir, state_dict=state, max_shard_size=shard or "5GB")
+        if gen is False:
+            os.remove(os.path.join(self.dir, "generation_config.json"))
+
+    def ved(self, seed, enc=None, dec=None, top=None, std=0.3, **save):
+        config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+            vit_config(**(enc or {})), trocr_config(**(dec or {})))
+        for key, value in (dict(decoder_start_token_id=2, pad_token_id=1, eos_token_id=2)
+                           if top is None else top).items():
+            setattr(config, key, value)
+        torch.manual_seed(seed)
+        model = VisionEncoderDecoderModel(config)
+        randomise(model, seed, std)
+        self.save(model, **save)
+
+    def vit(self, seed, std=0.3, model_kw=None, **config):
+        torch.manual_seed(seed)
+        model = ViTModel(vit_config(**config), **(model_kw or {}))
+        randomise(model, seed, std)
+        self.save(model)
+
+    def model(self, klass, **kw):
+        key = (klass, str(kw))
+        if key not in self.loaded:
+            torch.manual_seed(1)    # whatever a file lacks is drawn at load time
+            self.loaded[key] = CLASSES[klass].from_pretrained(self.dir, **kw).eval()
+        return self.loaded[key]
+
+    def write(self, call, tensors_in, tensors_out, record):
+        base = os.path.join(self.dir, call)
+        save_file({k: v.contiguous() for k, v in tensors_in.items()}, base + ".in.safetensors")
+        if tensors_out is not None:
+            save_file(tensors_out, base + ".out.safetensors")
+        with open(base + ".json", "w", encoding="utf-8") as f:
+            json.dump(record, f, indent=1, sort_keys=True)
+            f.write("\n")
+        self.calls.append(call)
+
+    def forward(self, call, inputs, klass="VisionEncoderDecoderModel", load=None, keep=None,
+                error=False, **options):
+        """Run one forward; error=True says that the reference must refuse it."""
+        model = self.model(klass, **(load or {}))
+        record = {"command": "forward", "class": klass, "options": options}
+        try:
+            out = run_forward(model, inputs, klass, options)
+        except Exception as e:              # noqa: BLE001 - the message is the golden
+            if not error:
+                raise
+            out, record["error"] = None, f"{type(e).__name__}: {e}"
+        else:
+            assert not error, (self.name, call, "was expected to fail")
+        if keep is not None and out is not None:
+            out = {k: v for k, v in out.items() if re.search(keep, k)}
+            record["only"] = sorted(out)
+        self.write(call, inputs, out, record)
+        return out
+
+    def generate(self, call, inputs, error=False, **options):
+        model = self.model("VisionEncoderDecoderModel")
+        record = {"command": "generate", "class": "VisionEncoderDecoderModel",
+                  "options": options}
+        try:
+            out, gap = run_generate(model, inputs, options)
+        except Exception as e:              # noqa: BLE001
+            if not error:
+                raise
+            out, record["error"] = None, f"{type(e).__name__}: {e}"
+        else:
+            assert not error, (self.name, call, "was expected to fail")
+            if gap < MIN_GREEDY_GAP:
+                print(f"WARNING {self.name} {call}: greedy gap only {gap:.2e}")
+            record["smallest_gap"] = round(gap, 6)
+        self.write(call, inputs, out, record)
+        return out
+
+
+def to_arguments(inputs):
+    """IN names to call arguments: tuples are rebuilt, 0-d flags become bools."""
+    args, past = {}, {}
+    for name, value in inputs.items():
+        if name.startswith("past_key_values."):
+            layer, index = name.split(".")[1:]
+            past[int(layer), int(index)] = value
+        elif name == "encoder_outputs.0":
+            args["encoder_outputs"] = (value,)
+        elif value.ndim == 0:
+            args[name] = bool(value)
+        elif value.dtype == torch.int32:
+            args[name] = value.long()       # torch's losses want I64; ours takes both
+        else:
+            args[name] = value
+    if past:
+        layers = 1 + max(k[0] for k in past)
+        width = 1 + max(k[1] for k in past)
+        args["past_key_values"] = tuple(tuple(past[i, j] for j in range(width))
+                                        for i in range(layers))
+    return args
+
+
+def flatten(prefix, value, out):
+    if value is None:
+        return
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        value = value.float() if value.is_floating_point() else value.long()
+        out[prefix] = value.clone().contiguous()
+        return
+    for i, item in enumerate(value):
+        flatten(f"{prefix}.{i}", item, out)
+
+
+def run_forward(model, inputs, klass, options):
+    args = to_arguments(inputs)
+    args["output_hidden_states"] = bool(options.get("output_hidden_states"))
+    args["output_attentions"] = bool(options.get("output_attentions"))
+    args["return_dict"] = True
+    if klass != "ViTModel":
+        args["use_cache"] = bool(options.get("use_cache"))
+    model.zero_grad(set_to_none=True)
+    with torch.set_grad_enabled(bool(options.get("gradients"))):
+        result = model(**args)
+    out = {}
+    for key, value in result.items():
+        flatten(key, value, out)
+    if options.get("gradients"):
+        result.loss.backward()
+        for name, p in model.named_parameters():
+            if p.grad is not None:
+                flatten("grad." + name, p.grad, out)
+        model.zero_grad(set_to_none=True)
+    return out
+
+
+def run_generate(model, inputs, options):
+    """generate() as the command would call it, with the raw logits listened to."""
+    kw = dict(options)
+    if "sequence_bias" in kw:
+        kw["sequence_bias"] = {tuple(k): v for k, v in kw["sequence_bias"]}
+    if "exponential_decay_length_penalty" in kw:
+        kw["exponential_decay_length_penalty"] = tuple(kw["exponential_decay_length_penalty"])
+    store_scores = kw.pop("output_scores", False)
+    raw = []
+    hook = model.register_forward_hook(lambda m, a, o: raw.append(o.logits[:, -1].clone()))
+    try:
+        with torch.no_grad():
+            result = model.generate(**to_arguments(inputs), **kw, output_scores=True,
+                                    return_dict_in_generate=True)
+    finally:
+        hook.remove()
+    out = {"sequences": result.sequences.clone()}
+    steps = len(raw)
+    chosen = result.sequences[:, -steps:]
+    logprobs = torch.stack([r.log_softmax(-1) for r in raw], 1)
+    out["token_logprobs"] = logprobs.gather(2, chosen[:, :, None])[:, :, 0].contiguous()
+    if store_scores:
+        for i, s in enumerate(result.scores):
+            out[f"scores.{i}"] = s.clone().contiguous()
+    return out, smallest_gap(result.scores, chosen, model, kw)
+
+
+def smallest_gap(scores, chosen, model, options):
+    """Least lead of the chosen token, over rows that are still running."""
+    eos = options.get("eos_token_id", model.generation_config.eos_token_id)
+    eos = [] if eos is None else eos if isinstance(eos, list) else [eos]
+    running = torch.ones(chosen.shape[0], dtype=torch.bool)
+    gap = math.inf
+    for i, s in enumerate(scores):
+        best = s.topk(2, dim=-1).values
+        lead = (best[:, 0] - best[:, 1])[running]
+        if lead.numel():
+            gap = min(gap, float(lead.min()))
+        running &= ~torch.isin(chosen[:, i], torch.tensor(eos, dtype=torch.long))
+    return min(gap, 1e6)
+
+
+# ---------------------------------------------------------------- ViT cases
+
+VIT_ALL = dict(klass="ViTModel", output_hidden_states=True, output_attentions=True)
+
+
+def vit_plain(c):
+    c.vit(101, hidden_size=24, num_attention_heads=3, num_hidden_layers=3, image_size=16)
+    px = rand(1, 2, 3, 16, 16)
+    c.forward("plain", {"pixel_values": px[:1]}, klass="ViTModel")
+    c.forward("all", {"pixel_values": px}, **VIT_ALL)
+    c.forward("head_mask_h", {"pixel_values": px, "head_mask": torch.tensor([1.0, 0.0, 0.5])},
+              **VIT_ALL)
+    lh = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.25], [1.0, 1.0, 0.0]])
+    c.forward("head_mask_lh", {"pixel_values": px, "head_mask": lh}, **VIT_ALL)
+    c.forward("bf16_input", {"pixel_values": px.bfloat16()}, klass="ViTModel")
+    c.forward("f16_input", {"pixel_values": px.half()}, klass="ViTModel")
+    c.forward("wrong_size", {"pixel_values": rand(2, 1, 3, 16, 20)}, klass="ViTModel",
+              error=True)
+    c.forward("wrong_channels", {"pixel_values": rand(2, 1, 1, 16, 16)}, klass="ViTModel",
+              error=True)
+
+
+def vit_interpolate(c):
+    c.vit(102, hidden_size=16, num_attention_heads=2, image_size=16, patch_size=4)
+    flag = torch.tensor(1, dtype=torch.uint8)
+    sizes = [(16, 16), (8, 8), (4, 4), (12, 20), (24, 8), (32, 48), (4, 40), (48, 4),
+             (36, 28), (18, 17)]
+    for h, w in sizes:
+        c.forward(f"s{h}x{w}", {"pixel_values": rand(h * 100 + w, 1, 3, h, w),
+                                "interpolate_pos_encoding": flag}, klass="ViTModel",
+                  keep="^last_hidden|^pooler|^hidden_states.0", output_hidden_states=True)
+    # 32x8 has as many patches as the table, yet is not square: it is resampled.
+    c.forward("s32x8_same_count", {"pixel_values": rand(5, 1, 3, 32, 8),
+                                   "interpolate_pos_encoding": flag}, klass="ViTModel")
+    c.forward("off", {"pixel_values": rand(6, 1, 3, 16, 16),
+                      "interpolate_pos_encoding": flag * 0}, klass="ViTModel")
+
+
+def vit_rect(c):
+    c.vit(103, hidden_size=16, num_attention_heads=4, image_size=[8, 40], patch_size=8)
+    c.forward("all", {"pixel_values": rand(1, 2, 3, 8, 40)}, **VIT_ALL)
+    c.forward("wrong_way_round", {"pixel_values": rand(1, 1, 3, 40, 8)}, klass="ViTModel",
+              error=True)
+
+
+def vit_ragged(c):
+    """A size that the patch does not divide: the convolution drops the rest."""
+    c.vit(104, hidden_size=18, num_attention_heads=3, image_size=[14, 19], patch_size=5,
+          layer_norm_eps=1e-5)
+    c.forward("all", {"pixel_values": rand(1, 1, 3, 14, 19)}, **VIT_ALL)
+
+
+def vit_channels(c):
+    c.vit(105, hidden_size=16, num_attention_heads=2, num_channels=1, image_size=8)
+    c.forward("all", {"pixel_values": rand(1, 2, 1, 8, 8)}, **VIT_ALL)
+
+
+def vit_act(name):
+    def make(c):
+        c.vit(110, hidden_size=8, num_attention_heads=2, num_hidden_layers=1,
+              intermediate_size=30, image_size=8, hidden_act=name)
+        c.forward("all", {"pixel_values": rand(1, 1, 3, 8, 8)}, klass="ViTModel",
+                  output_hidden_states=True)
+    return make
+
+
+def vit_masked(c):
+    c.vit(106, hidden_size=16, num_attention_heads=2, image_size=16,
+          model_kw=dict(use_mask_token=True))
+    mask = ids(3, 2, 2, 16, low=0)
+    px = rand(1, 2, 3, 16, 16)
+    load = dict(use_mask_token=True)
+    c.forward("bool", {"pixel_values": px, "bool_masked_pos": mask.bool()}, load=load,
+              **VIT_ALL)
+    c.forward("int", {"pixel_values": px, "bool_masked_pos": mask}, klass="ViTModel",
+              load=load)
+    c.forward("none", {"pixel_values": px}, klass="ViTModel", load=load)
+
+
+def vit_noqkvbias(c):
+    c.vit(107, hidden_size=16, num_attention_heads=2, image_size=8, qkv_bias=False)
+    c.forward("all", {"pixel_values": rand(1, 1, 3, 8, 8)}, **VIT_ALL)
+
+
+def vit_nopooler(c):
+    c.vit(108, hidden_size=16, num_attention_heads=2, image_size=8,
+          model_kw=dict(add_pooling_layer=False))
+    c.forward("all", {"pixel_values": rand(1, 1, 3, 8, 8)},
+              load=dict(add_pooling_layer=False), **VIT_ALL)
+
+
+# ---------------------------------------------------------------- pair cases
+
+ALL = dict(output_hidden_states=True, output_attentions=True, use_cache=True)
+
+
+def labels_of(vocab, batch, length, seed=21):
+    """Labels with ignored places in the middle and as right padding."""
+    lab = ids(seed, vocab, batch, length)
+    lab[0, 1] = IGNORED
+    lab[-1, length - 2:] = IGNORED
+    return lab
+
+
+def pair_forwards(c, px, enc_width, enc_heads, full=True):
+    """The calls every pair answers; `full` adds the argument variants."""
+    b, vocab, max_len, layers, heads = px.shape[0], 50, 24, 2, 4
+    dec = ids(31, vocab, b, 7)
+    c.forward("ids_all", {"pixel_values": px[:2], "decoder_input_ids": dec[:2]}, **ALL)
+    c.forward("ids_b1_t1", {"pixel_values": px[:1], "decoder_input_ids": dec[:1, :1]})
+    c.forward("labels_grad", {"pixel_values": px, "labels": labels_of(vocab, b, 6)},
+              gradients=True)
+    if not full:
+        return
+    c.forward("ids_b3_t2", {"pixel_values": px, "decoder_input_ids": dec[:, :2].int()},
+              keep=NO_ENCODER)
+    c.forward("ids_max", {"pixel_values": px[:1],
+                          "decoder_input_ids": ids(32, vocab, 1, max_len)})
+    c.forward("labels", {"pixel_values": px, "labels": labels_of(vocab, b, 5)},
+              output_hidden_states=True, keep=NO_ENCODER)
+    c.forward("labels_ids", {"pixel_values": px, "decoder_input_ids": dec,
+                             "labels": labels_of(vocab, b, 7)}, keep=NO_ENCODER)
+    c.forward("labels_nan", {"pixel_values": px[:1],
+                             "labels": torch.full((1, 4), IGNORED)})
+    mask = torch.ones(b, 7, dtype=torch.long)
+    mask[1, 5:] = 0
+    mask[2, 3:] = 0
+    padded = torch.where(mask.bool(), dec, 1)
+    for name, m in (("i64", mask), ("bool", mask.bool()), ("f32", mask.float())):
+        c.forward(f"mask_{name}", {"pixel_values": px, "decoder_input_ids": padded,
+                                   "decoder_attention_mask": m}, output_attentions=True,
+                  keep="^logits|^decoder_attentions.1")
+    left = mask.flip(1)
+    c.forward("mask_left", {"pixel_values": px, "decoder_input_ids": padded.flip(1),
+                            "decoder_attention_mask": left, "labels": dec.flip(1)},
+              output_attentions=True, keep="^loss|^logits|^decoder_attentions.0")
+    odd = mask.float()
+    odd[0, 2], odd[0, 4] = 0.5, 2.0     # whatever is not exactly 1 is masked
+    c.forward("mask_odd", {"pixel_values": px, "decoder_input_ids": padded,
+                           "decoder_attention_mask": odd}, keep=NO_ENCODER)
+    hidden = rand(33, b, 5, enc_width)  # any number of encoder states will do
+    c.forward("encoder_outputs", {"encoder_outputs.0": hidden, "decoder_input_ids": dec},
+              output_hidden_states=True, output_attentions=True,
+              keep="^logits|^encoder|^cross")
+    hm = torch.ones(layers, heads)
+    hm[0, 1], hm[1, 0], hm[1, heads - 1] = 0.0, 0.0, 0.5
+    c.forward("head_masks", {"pixel_values": px[:1], "decoder_input_ids": dec[:1],
+                             "head_mask": hm[:, :1].repeat(1, enc_heads),
+                             "decoder_head_mask": hm,
+                             "decoder_cross_attn_head_mask": hm.flip(1)},
+              output_attentions=True)
+    cached_steps(c, px, dec)
+    c.forward("no_pixels", {"decoder_input_ids": dec}, error=True)
+    c.forward("no_ids", {"pixel_values": px}, error=True)
+
+
+def cached_steps(c, px, dec):
+    """Three tokens with a cache, then one more, then two more at once."""
+    first = c.forward("past_0", {"pixel_values": px[:2], "decoder_input_ids": dec[:2, :3]},
+                      use_cache=True)
+    past = {k: v for k, v in first.items() if k.startswith("past")}
+    second = c.forward("past_1", {"pixel_values": px[:2],
+                                  "decoder_input_ids": dec[:2, 3:4], **past},
+                       keep=NO_ENCODER, use_cache=True)
+    past = {k: v for k, v in second.items() if k.startswith("past")}
+    mask = torch.ones(2, 6, dtype=torch.long)
+    mask[1, 0] = 0
+    c.forward("past_2", {"pixel_values": px[:2], "decoder_input_ids": dec[:2, 4:6],
+                         "decoder_attention_mask": mask, **past}, use_cache=True,
+              output_attentions=True, keep="^logits|attentions")
+
+
+def embeds_calls(c, px, d):
+    emb = rand(34, px.shape[0], 4, d)
+    c.forward("embeds", {"pixel_values": px, "decoder_inputs_embeds": emb},
+              output_hidden_states=True, keep="^logits|^decoder_hidden_states.0")
+    lab = ids(35, 50, px.shape[0], 4)
+    c.forward("embeds_labels_grad", {"pixel_values": px[:1],
+                                     "decoder_inputs_embeds": emb[:1],
+                                     "labels": lab[:1]}, gradients=True,
+              keep="^loss|^logits|embed|layers.0.fc1|pooler")
+
+
+def ved_base(c):
+    c.ved(201)
+    px = rand(1, 3, 3, 8, 12)
+    pair_forwards(c, px, 16, 4)
+    embeds_calls(c, px, 16)
+    c.forward("ids_too_long", {"pixel_values": px[:1],
+                               "decoder_input_ids": ids(32, 50, 1, 25)}, error=True)
+    c.forward("bad_id", {"pixel_values": px[:1],
+                         "decoder_input_ids": torch.tensor([[3, 50]])}, error=True)
+    c.generate("default", {"pixel_values": px})
+    c.generate("no_cache", {"pixel_values": px}, use_cache=False, max_new_tokens=8)
+
+
+def ved_sinusoidal(c):
+    c.ved(232, dec=dict(use_learned_position_embeddings=False, scale_embedding=True,
+                        layernorm_embedding=False, activation_function="relu",
+                        tie_word_embeddings=False))
+    px = rand(1, 3, 3, 8, 12)
+    pair_forwards(c, px, 16, 4)
+    # Pads inside take the table's zero row and the count stands still over them.
+    dec = ids(36, 50, 2, 8)
+    dec[0, 0] = dec[0, 3] = dec[1, 5] = dec[1, 6] = 1
+    c.forward("pads_inside_grad", {"pixel_values": px[:2], "decoder_input_ids": dec,
+                                   "labels": ids(37, 50, 2, 8)}, gradients=True,
+              keep="^loss|^logits|embed|projection|layers.0.fc1")
+    # The table grows on demand: more tokens than max_position_embeddings are answered.
+    c.forward("ids_beyond_max", {"pixel_values": px[:1],
+                                 "decoder_input_ids": ids(38, 50, 1, 31)})
+    c.forward("embeds", {"pixel_values": px, "decoder_inputs_embeds": rand(3, 3, 4, 16)},
+              error=True)
+    c.generate("default", {"pixel_values": px})
+
+
+def ved_sinusoidal_odd(c):
+    """Odd width: the table's last column is zero."""
+    c.ved(203, dec=dict(use_learned_position_embeddings=False, d_model=15,
+                        decoder_attention_heads=3, pad_token_id=0, scale_embedding=True,
+                        cross_attention_hidden_size=16),
+          top=dict(decoder_start_token_id=2, pad_token_id=0, eos_token_id=2))
+    px = rand(1, 3, 3, 8, 12)
+    pair_forwards(c, px, 16, 4, full=False)
+    dec = ids(36, 50, 2, 6)
+    dec[0, 2] = dec[1, 4] = 0
+    c.forward("pads_inside", {"pixel_values": px[:2], "decoder_input_ids": dec})
+
+
+def ved_cross_width(c):
+    """As the published TrOCR files: own key width, no q/k/v bias, no pooler weights."""
+    c.ved(204, enc=dict(hidden_size=12, num_attention_heads=2, qkv_bias=False),
+          dec=dict(cross_attention_hidden_size=12), drop=r"encoder\.pooler")
+    px = rand(1, 3, 3, 8, 12)
+    pair_forwards(c, px, 12, 2)
+    embeds_calls(c, px, 16)
+    c.generate("default", {"pixel_values": px})
+
+
+def ved_proj(c):
+    c.ved(205, enc=dict(hidden_size=12, num_attention_heads=3, image_size=[8, 16]),
+          dec=dict(activation_function="gelu_new"))
+    px = rand(1, 3, 3, 8, 16)
+    pair_forwards(c, px, 12, 3)
+    embeds_calls(c, px, 16)
+    c.generate("default", {"pixel_values": px})
+
+
+def ved_untied(c):
+    c.ved(206, dec=dict(tie_word_embeddings=False))
+    px = rand(1, 3, 3, 8, 12)
+    pair_forwards(c, px, 16, 4, full=False)
+    c.generate("default", {"pixel_values": px})
+
+
+def ved_dtype(dtype):
+    def make(c):
+        c.ved(207, dtype=dtype)
+        px = rand(1, 3, 3, 8, 12)
+        pair_forwards(c, px, 16, 4, full=False)
+        c.generate("default", {"pixel_values": px})
+    return make
+
+
+def ved_sharded(c):
+    c.ved(208, shard="20KB")
+    assert os.path.exists(os.path.join(c.dir, "model.safetensors.index.json"))
+    px = rand(1, 3, 3, 8, 12)
+    c.forward("ids_all", {"pixel_values": px[:1], "decoder_input_ids": ids(31, 50, 1, 7)},
+              **ALL)
+    c.generate("default", {"pixel_values": px})
+
+
+CASES = {
+    "vit_plain": vit_plain, "vit_interpolate": vit_interpolate, "vit_rect": vit_rect,
+    "vit_ragged": vit_ragged, "vit_channels": vit_channels,
+    **{f"vit_act_{a}": vit_act(a) for a in
+       ("gelu", "relu", "gelu_new", "quick_gelu", "silu", "swish", "tanh", "gelu_fast",
+        "gelu_pytorch_tanh", "sigmoid", "relu6", "mish", "linear", "relu2", "gelu_10",
+        "leaky_relu", "gelu_python", "gelu_accurate", "laplace", "gelu_python_tanh")
+       if a in transformers.activations.ACT2FN},
+    "vit_masked": vit_masked, "vit_noqkvbias": vit_noqkvbias, "vit_nopooler": vit_nopooler,
+    "ved_base": ved_base, "ved_sinusoidal": ved_sinusoidal,
+    "ved_sinusoidal_odd": ved_sinusoidal_odd, "ved_cross_width": ved_cross_width,
+    "ved_proj": ved_proj, "ved_untied": ved_untied,
+    "ved_bf16": ved_dtype(torch.bfloat16), "ved_f16": ved_dtype(torch.float16),
+    "ved_sharded": ved_sharded,
+}
+
+
+def write_index(out):
+    """One "case call" a line, so that the C tests need not read folders."""
+    lines = []
+    for name in CASES:
+        folder = os.path.join(out, name)
+        if os.path.isdir(folder):
+            calls = [f[:-len(".in.safetensors")] for f in os.listdir(folder)
+                     if f.endswith(".in.safetensors")]
+            lines += [f"{name} {call}\n" for call in sorted(calls)]
+    with open(os.path.join(out, "INDEX.txt"), "w", encoding="utf-8") as f:
+        f.writelines(lines)
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
+    ap.add_argument("--only", help="comma-separated cases")
+    args = ap.parse_args()
+    if transformers.__version__ != WANTED:
+        sys.exit(f"transformers {WANTED} is the reference; found {transformers.__version__}")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    os.makedirs(args.out, exist_ok=True)
+    for name in args.only.split(",") if args.only else CASES:
+        case = Case(args.out, name)
+        CASES[name](case)
+        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
+        print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
+    write_index(args.out)
+
+
+if __name__ == "__main__":
+    main()
