@@ -1,0 +1,131 @@
+/* attention: Vaswani et al. 2017, "Attention is all you need", eq. 1, all heads at once.
+ * Keys and values come as tensors, or from a cache that grows while decoding. */
+#include "tensor/ops.h"
+
+#include <string.h>
+
+static bool mask_fits(const oci_tensor *m, int64_t B, int64_t heads, int64_t Tq, int64_t Tk)
+{
+    return m->rank == 4 && (m->shape[0] == B || m->shape[0] == 1) &&
+           (m->shape[1] == heads || m->shape[1] == 1) &&
+           (m->shape[2] == Tq || m->shape[2] == 1) && m->shape[3] == Tk;
+}
+
+/* in: q, k, v, mask, head_mask; with a cache k and v are NULL. */
+static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *q = call->in[0], *k = call->in[1], *v = call->in[2];
+    int64_t heads = call->args.heads;
+    if (q->rank != 3 || heads < 1 || q->shape[2] % heads)
+        return oci_op_fail(cx, call, "q [B, Tq, D] of %lld heads", (long long)heads);
+    if (!call->args.kv && (!k || !v || k->rank != 3 || k->shape[0] != q->shape[0] ||
+                           k->shape[2] != q->shape[2] || !oci_same_shape(k, v)))
+        return oci_op_fail(cx, call, "k and v [B, Tk, D]");
+    int64_t Tk = call->args.kv ? call->args.kv_length : k->shape[1];
+    if (call->in[3] && !mask_fits(call->in[3], q->shape[0], heads, q->shape[1], Tk))
+        return oci_op_fail(cx, call, "a mask [1|B, 1|heads, 1|Tq, %lld]", (long long)Tk);
+    if (call->in[4] && (call->in[4]->rank != 1 || call->in[4]->shape[0] != heads))
+        return oci_op_fail(cx, call, "a head mask [%lld]", (long long)heads);
+    out->rank = 3;
+    memcpy(out->shape, q->shape, sizeof out->shape);
+    return true;
+}
+
+static oci_attention_args kernel_args(const oci_call *call)
+{
+    const oci_tensor *q = call->in[0], *k = call->in[1], *v = call->in[2];
+    const oci_tensor *mask = call->in[3], *head_mask = call->in[4];
+    int64_t B = q->shape[0], Tq = q->shape[1], D = q->shape[2];
+    oci_attention_args a = {
+        .B = B, .Tq = Tq, .Tk = call->args.kv ? call->args.kv_length : k->shape[1],
+        .heads = call->args.heads, .head_dim = D / call->args.heads, .q = oci_f32(q),
+        .q_row = D, .kv = call->args.kv, .kv_rows = call->args.kv_rows, .kv_row = D,
+        .scale = call->args.scale, .causal = call->args.causal, .out = oci_f32(call->out),
+        .out_row = D, .head_mask = head_mask ? oci_f32(head_mask) : NULL };
+    if (k) {
+        a.k = oci_f32(k);
+        a.v = oci_f32(v);
+    }
+    if (mask) {     /* a dimension of 1 is broadcast by a stride of 0 */
+        const int64_t *s = mask->shape;
+        a.mask = oci_f32(mask);
+        a.mask_row = s[2] > 1 ? s[3] : 0;
+        a.mask_head = s[1] > 1 ? s[2] * s[3] : 0;
+        a.mask_batch = s[0] > 1 ? s[1] * s[2] * s[3] : 0;
+    }
+    if (call->args.saved[0]) a.weights = oci_f32(call->args.saved[0]);
+    return a;
+}
+
+static void attention_forward(oc_context *cx, oci_call *call)
+{
+    if (cx->tape && !call->args.saved[0]) {
+        const oci_tensor *q = call->in[0], *k = call->in[1];
+        call->args.saved[0] = oci_tensor_create(cx, OC_F32, OCI_SHAPE(
+            q->shape[0], call->args.heads, q->shape[1], k ? k->shape[1] : 0));
+        if (!call->args.saved[0]) return;
+    }
+    oci_attention_args a = kernel_args(call);
+    oci_backend_get(cx)->attention(cx, &a);
+}
+
+static void attention_gradient(oc_context *cx, const oci_call *call)
+{
+    if (call->args.kv) {
+        oci_fail(cx, OC_E_UNSUPPORTED, "attention: no gradient through cached keys");
+        return;
+    }
+    oci_attention_args forward = kernel_args(call);
+    oci_attention_grad_args a = { .forward = &forward, .dout = call->out->grad };
+    oci_wants_grad(cx, call, 0, &a.dq);
+    oci_wants_grad(cx, call, 1, &a.dk);
+    oci_wants_grad(cx, call, 2, &a.dv);
+    if (!oci_failed(cx)) oci_backend_get(cx)->attention_grad(cx, &a);
+}
+
+const oci_op oci_op_row_attention = { "attention", 1, 5, attention_shape, attention_forward,
+                                      attention_gradient };
+
+/* What Transformers returns as attentions: the softmax times the head mask. */
+static oci_tensor *masked_weights(oc_context *cx, oci_tensor *w, const oci_tensor *head_mask)
+{
+    if (!w || !head_mask) return w;
+    oci_tensor *y = oci_tensor_create(cx, OC_F32, w->rank, w->shape);
+    if (!y) return NULL;
+    int64_t heads = w->shape[1], n = w->shape[2] * w->shape[3];
+    for (int64_t i = 0; i < w->shape[0] * heads; i++)
+        oci_backend_get(cx)->scale(cx, n, oci_f32(head_mask)[i % heads], oci_f32(w) + i * n,
+                                   oci_f32(y) + i * n);
+    return y;
+}
+
+static oci_tensor *run(oc_context *cx, oci_tensor *const *in, oci_args args, int64_t Tk,
+                       oci_tensor **weights)
+{
+    const oci_tensor *q = in[0];
+    if (weights && q && !oci_failed(cx) && args.heads > 0)
+        args.saved[0] = oci_tensor_create(cx, OC_F32, OCI_SHAPE(
+            q->shape[0], args.heads, q->rank > 1 ? q->shape[1] : 0, Tk));
+    oci_tensor *y = oci_apply(cx, &oci_op_row_attention, in, args);
+    if (weights) *weights = y ? masked_weights(cx, args.saved[0], in[4]) : NULL;
+    return y;
+}
+
+oci_tensor *oci_op_attention(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
+                             oci_tensor *mask, oci_tensor *head_mask, int64_t heads,
+                             float scale, bool causal, oci_tensor **weights)
+{
+    return run(cx, OCI_IN(q, k, v, mask, head_mask),
+               (oci_args){ .heads = heads, .scale = scale, .causal = causal },
+               k && k->rank == 3 ? k->shape[1] : 0, weights);
+}
+
+oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, const oci_kv *kv,
+                                    const int64_t *kv_rows, int64_t length, oci_tensor *mask,
+                                    oci_tensor *head_mask, float scale, bool causal,
+                                    oci_tensor **weights)
+{
+    return run(cx, OCI_IN(q, NULL, NULL, mask, head_mask),
+               (oci_args){ .heads = kv->heads, .scale = scale, .causal = causal, .kv = kv,
+                           .kv_rows = kv_rows, .kv_length = length }, length, weights);
+}

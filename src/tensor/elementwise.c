@@ -1,0 +1,134 @@
+/* Operations on one element at a time. */
+#include "tensor/ops.h"
+
+/* ---- activation ---- */
+
+static void act_forward(oc_context *cx, oci_call *call)
+{
+    oci_backend_get(cx)->activate(cx, call->args.act, oci_tensor_count(call->out),
+                                  oci_f32(call->in[0]), oci_f32(call->out));
+}
+
+static void act_gradient(oc_context *cx, const oci_call *call)
+{
+    float *dx;
+    if (oci_wants_grad(cx, call, 0, &dx))
+        oci_backend_get(cx)->activate_grad(cx, call->args.act, oci_tensor_count(call->out),
+                                           oci_f32(call->in[0]), call->out->grad, dx);
+}
+
+const oci_op oci_op_row_act = { "act", 1, 1, NULL, act_forward, act_gradient };
+
+oci_tensor *oci_op_act(oc_context *cx, oci_act act, oci_tensor *x)
+{
+    if (act == OCI_ACT_NONE) return x;
+    return oci_apply(cx, &oci_op_row_act, OCI_IN(x), (oci_args){ .act = act });
+}
+
+/* ---- add ---- */
+
+static bool add_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *a = call->in[0], *b = call->in[1];
+    bool good = b->rank <= a->rank;
+    for (int i = 1; good && i <= b->rank; i++)
+        good = a->shape[a->rank - i] == b->shape[b->rank - i] ||
+               (b->shape[b->rank - i] == 1 && i == b->rank);    /* a batch of one */
+    if (!good) return oci_op_fail(cx, call, "b to be the last dimensions of a");
+    out->rank = a->rank;
+    for (int i = 0; i < a->rank; i++) out->shape[i] = a->shape[i];
+    return true;
+}
+
+static void add_forward(oc_context *cx, oci_call *call)
+{
+    oci_backend_get(cx)->add(cx, oci_tensor_count(call->out), oci_tensor_count(call->in[1]),
+                             oci_f32(call->in[0]), oci_f32(call->in[1]), oci_f32(call->out));
+}
+
+static void add_gradient(oc_context *cx, const oci_call *call)
+{
+    const oci_backend *be = oci_backend_get(cx);
+    int64_t n = oci_tensor_count(call->out), period = oci_tensor_count(call->in[1]);
+    float *grad;
+    if (oci_wants_grad(cx, call, 0, &grad)) be->axpy(cx, n, 1.0f, call->out->grad, grad);
+    if (oci_wants_grad(cx, call, 1, &grad) && period > 0)
+        be->sum_rows(cx, n / period, period, call->out->grad, grad);
+}
+
+const oci_op oci_op_row_add = { "add", 2, 2, add_shape, add_forward, add_gradient };
+
+oci_tensor *oci_op_add(oc_context *cx, oci_tensor *a, oci_tensor *b)
+{
+    return oci_apply(cx, &oci_op_row_add, OCI_IN(a, b), (oci_args){ 0 });
+}
+
+/* ---- scale ---- */
+
+static void scale_forward(oc_context *cx, oci_call *call)
+{
+    oci_backend_get(cx)->scale(cx, oci_tensor_count(call->out), call->args.scale,
+                               oci_f32(call->in[0]), oci_f32(call->out));
+}
+
+static void scale_gradient(oc_context *cx, const oci_call *call)
+{
+    float *dx;
+    if (oci_wants_grad(cx, call, 0, &dx))
+        oci_backend_get(cx)->axpy(cx, oci_tensor_count(call->out), call->args.scale,
+                                  call->out->grad, dx);
+}
+
+const oci_op oci_op_row_scale = { "scale", 1, 1, NULL, scale_forward, scale_gradient };
+
+oci_tensor *oci_op_scale(oc_context *cx, oci_tensor *x, float factor)
+{
+    return oci_apply(cx, &oci_op_row_scale, OCI_IN(x), (oci_args){ .scale = factor });
+}
+
+/* ---- replace ---- */
+
+static bool replace_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *x = call->in[0], *token = call->in[1], *where = call->in[2];
+    if (x->rank != 3 || oci_tensor_count(token) != x->shape[2] || where->rank != 2 ||
+        where->shape[0] != x->shape[0] || where->shape[1] != x->shape[1])
+        return oci_op_fail(cx, call, "x [B, N, D], token [D] and where [B, N]");
+    out->rank = 3;
+    for (int i = 0; i < 3; i++) out->shape[i] = x->shape[i];
+    return true;
+}
+
+/* x (1 - w) + token w, in the order in which Transformers computes it: w need not be 0 or 1. */
+static void replace_forward(oc_context *cx, oci_call *call)
+{
+    (void)cx;
+    const float *x = oci_f32(call->in[0]), *token = oci_f32(call->in[1]);
+    const float *where = oci_f32(call->in[2]);
+    float *y = oci_f32(call->out);
+    int64_t D = call->out->shape[2], rows = oci_tensor_rows(call->out);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t d = 0; d < D; d++)
+            y[r * D + d] = x[r * D + d] * (1.0f - where[r]) + token[d] * where[r];
+}
+
+static void replace_gradient(oc_context *cx, const oci_call *call)
+{
+    const float *where = oci_f32(call->in[2]), *dy = call->out->grad;
+    int64_t D = call->out->shape[2], rows = oci_tensor_rows(call->out);
+    float *dx, *dtoken;
+    oci_wants_grad(cx, call, 0, &dx);
+    oci_wants_grad(cx, call, 1, &dtoken);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t d = 0; dx && d < D; d++) dx[r * D + d] += dy[r * D + d] * (1 - where[r]);
+        for (int64_t d = 0; dtoken && d < D; d++) dtoken[d] += dy[r * D + d] * where[r];
+    }
+}
+
+const oci_op oci_op_row_replace = { "replace", 3, 3, replace_shape, replace_forward,
+                                    replace_gradient };
+
+oci_tensor *oci_op_replace(oc_context *cx, oci_tensor *x, oci_tensor *token, oci_tensor *where)
+{
+    return oci_apply(cx, &oci_op_row_replace, OCI_IN(x, token, where), (oci_args){ 0 });
+}

@@ -1,0 +1,18 @@
+/* Every op there is. A new one is defined in its own file and listed here. */
+#include "tensor/op.h"
+
+#define OCI_OPS(X)                                                                            \
+    X(linear) X(attention) X(layer_norm) X(act) X(add) X(scale) X(replace) X(reshape)         \
+    X(concat) X(slice) X(patches) X(interpolate) X(embedding) X(cross_entropy)
+
+#define DECLARE(name) extern const oci_op oci_op_row_##name;
+OCI_OPS(DECLARE)
+
+#define ROW(name) &oci_op_row_##name,
+static const oci_op *const rows[] = { OCI_OPS(ROW) };
+
+const oci_op *const *oci_op_table(size_t *count)
+{
+    *count = sizeof rows / sizeof *rows;
+    return rows;
+}
