@@ -1,5 +1,5 @@
-# The front door; the build itself is CMakeLists.txt. Targets that need packages install what
-# is missing first (tools/setup.sh).
+# The front door; the build itself is CMakeLists.txt. Targets that need packages first
+# install what is missing (tools/setup.sh).
 #
 #   make                  build/ocelli, build/libocelli.so.0, build/libocelli.a
 #   make demo             read the pictures of text in examples/lines
@@ -50,8 +50,8 @@ install: all
 	@$(CMAKE) --install $(BUILD) --prefix $(PREFIX)
 
 style:
-	@tools/check_style.sh
-	@tools/check_layers.sh
+	@tools/check_style.pl
+	@tools/check_layers.pl
 
 clean:
 	rm -rf build build-*/

@@ -1,5 +1,6 @@
-# fuzz/fuzz_<name>.c defines LLVMFuzzerTestOneInput. With OCELLI_FUZZ it becomes a libFuzzer
-# program; in a test build, of any compiler, replay.c feeds it fuzz/corpus/<name>.
+# fuzz/fuzz_<name>.c defines LLVMFuzzerTestOneInput. With OCELLI_FUZZ it becomes a
+# libFuzzer program; in a test build, of any compiler, replay.c feeds it
+# fuzz/corpus/<name>.
 file(GLOB fuzz_sources CONFIGURE_DEPENDS fuzz/fuzz_*.c)
 foreach(source IN LISTS fuzz_sources)
     cmake_path(GET source STEM target)

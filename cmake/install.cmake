@@ -16,7 +16,8 @@ foreach(set ocelli-targets ocelli-static-targets)
 endforeach()
 configure_package_config_file(cmake/ocelli-config.cmake.in ocelli-config.cmake
                               INSTALL_DESTINATION ${package_dir})
-write_basic_package_version_file(ocelli-config-version.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(ocelli-config-version.cmake
+                                 COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/ocelli-config.cmake
               ${PROJECT_BINARY_DIR}/ocelli-config-version.cmake
         DESTINATION ${package_dir})

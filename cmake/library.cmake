@@ -3,8 +3,8 @@ file(GLOB library_sources CONFIGURE_DEPENDS
      src/*/*.c src/backend/cpu/*.c)
 file(GLOB command_sources CONFIGURE_DEPENDS cli/*.c)
 
-# One kernel text per ISA; which one runs is decided at run time (src/base/cpu.c). Only these
-# files may use the instructions that their flags allow.
+# One kernel text per ISA; which one runs is decided at run time (src/base/cpu.c). Only
+# these files may use the instructions that their flags allow.
 set(x86_flags_avx2 -mavx2 -mfma -mf16c)
 set(x86_flags_avx512 ${x86_flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
@@ -36,10 +36,10 @@ target_link_libraries(ocelli_objects PRIVATE ${OCELLI_DEPENDENCIES} Threads::Thr
 
 add_library(ocelli_shared SHARED $<TARGET_OBJECTS:ocelli_objects>)
 target_link_libraries(ocelli_shared PRIVATE ${OCELLI_DEPENDENCIES} Threads::Threads m)
-target_link_options(ocelli_shared PRIVATE -Wl,--no-undefined)
-if(CMAKE_C_FLAGS MATCHES "-fsanitize" AND CMAKE_C_COMPILER_ID MATCHES "Clang" OR OCELLI_FUZZ)
+if(NOT "${CMAKE_C_COMPILER_ID} ${CMAKE_C_FLAGS}" MATCHES "Clang.*-fsanitize"
+   AND NOT OCELLI_FUZZ)
     # clang leaves the sanitizer's symbols to the program that loads the library.
-    set_target_properties(ocelli_shared PROPERTIES LINK_OPTIONS "")
+    target_link_options(ocelli_shared PRIVATE -Wl,--no-undefined)
 endif()
 set_target_properties(ocelli_shared PROPERTIES
     OUTPUT_NAME ocelli EXPORT_NAME ocelli

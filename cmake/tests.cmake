@@ -1,6 +1,6 @@
-# tests/<area>/test_<topic>.c is the test <area>.<topic>, a program of its own over the static
-# library with the internal headers in reach; tests/<area>/test_<topic>.sh is a test script.
-# Both run in the top folder. Exit status 77 means skipped.
+# tests/<area>/test_<topic>.c is the test <area>.<topic>, a program of its own over the
+# static library with the internal headers in reach; tests/<area>/test_<topic>.sh is a
+# test script. Both run in the top folder. Exit status 77 means skipped.
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
 if(NOT CMOCKA_FOUND)
     message(FATAL_ERROR "cmocka is missing: run tools/setup.sh test")
@@ -46,7 +46,8 @@ foreach(source IN LISTS test_sources)
         target_link_libraries(${target} PRIVATE test_support)
     endif()
     set_target_properties(${target} PROPERTIES
-        OUTPUT_NAME test_${topic} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/${area})
+        OUTPUT_NAME test_${topic}
+        RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/${area})
     add_test(NAME ${area}.${topic} COMMAND ${target})
     register_test(${area}.${topic} ${area})
 endforeach()
@@ -62,8 +63,6 @@ foreach(script IN LISTS test_scripts)
 endforeach()
 
 foreach(check style layers)
-    if(EXISTS ${PROJECT_SOURCE_DIR}/tools/check_${check}.sh)
-        add_test(NAME tools.${check} COMMAND bash tools/check_${check}.sh)
-        register_test(tools.${check} tools)
-    endif()
+    add_test(NAME tools.${check} COMMAND perl tools/check_${check}.pl)
+    register_test(tools.${check} tools)
 endforeach()

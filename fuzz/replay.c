@@ -1,6 +1,6 @@
-/* Feeds files to a fuzz target without libFuzzer, so that every compiler and sanitizer runs
- * the corpora: replay FILE-OR-FOLDER…. Each file is given as it is, then cut short and with
- * single bytes changed, the same way every time. */
+/* Feeds files to a fuzz target without libFuzzer, so that every compiler and sanitizer
+ * runs the corpora: replay FILE-OR-FOLDER…. Each file is given as it is, then cut short
+ * and with single bytes changed, the same way every time. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

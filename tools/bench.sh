@@ -4,7 +4,7 @@ set -euo pipefail
 build=${BUILD:-build}
 found=no
 for program in "$build"/bench/*; do
-    [ -f "$program" ] && [ -x "$program" ] || continue
+    if [ ! -f "$program" ] || [ ! -x "$program" ]; then continue; fi
     found=yes
     echo "== $(basename "$program")"
     "$program"

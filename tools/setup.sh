@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that a build needs and this machine lacks.
-#   tools/setup.sh [build|test|fuzz|ci]     each includes the ones before; fuzz: build + clang
-# Looks for the tools and libraries themselves, so that what came from elsewhere counts too,
-# and so that nothing at all happens when nothing is missing.
+#   tools/setup.sh [build|test|fuzz|ci]
+# Looks for the tools and libraries themselves, so that what came from elsewhere counts
+# too, and so that nothing at all happens when nothing is missing.
 set -euo pipefail
 
 missing=()
@@ -14,7 +14,7 @@ library() {             # PKG-CONFIG-MODULE PACKAGE
         missing+=("$2")
     fi
 }
-clang_runtime() {       # sanitizers and libFuzzer are in a package apart from the compiler
+clang_runtime() {       # sanitizers and libFuzzer: a package apart from the compiler
     local file version=14
     if command -v clang >/dev/null 2>&1; then
         file=$(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a")
