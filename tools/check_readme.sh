@@ -13,7 +13,7 @@ awk '/^```(sh|bash|console)$/ { inside = 1; next }  /^```/ { inside = 0 }
      inside { sub(/^\$ /, ""); if (/\\$/) { sub(/\\$/, ""); held = held $0; next }
               $0 = held $0; held = ""
               if (/^(OCELLI_[A-Z]+=[^ ]+ )?build\/ocelli /) print }' "$readme" |
-    sort -u | { grep -vE '(^| )[A-Z][A-Z_-]{3,}|ocelli (serve|pull|chat) ' || true
+    sort -u | { grep -vE ' [A-Z][A-Z_-]{3,}|ocelli (serve|pull|chat) ' || true
     } >"$work/commands"
 
 failed=0 count=0
