@@ -15,9 +15,13 @@ struct oci_arena_block {
 static oci_arena_block *add_block(oc_context *cx, oci_arena *arena, oci_arena_block *last,
                                   size_t size)
 {
-    size_t room = last ? last->room * 2 : FIRST_BLOCK, whole;
+    size_t room = FIRST_BLOCK, whole;
+    if (last && !oci_mul(last->room, 2, &room)) room = last->room;
     if (room < size) room = size;
-    if (!oci_add(room, ALIGN, &whole)) return NULL;
+    if (!oci_add(room, ALIGN, &whole)) {
+        oci_fail(cx, OC_E_MEMORY, "an arena block of %zu bytes", room);
+        return NULL;
+    }
     oci_arena_block *block = oci_alloc(cx, whole);
     if (!block) return NULL;
     *block = (oci_arena_block){ .room = room, .data = (unsigned char *)block + ALIGN };

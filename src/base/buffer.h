@@ -15,6 +15,7 @@ typedef struct oci_buffer {
     unsigned char *data;
     size_t size;
     void (*release)(struct oci_buffer *buffer);   /* frees data, not the struct; NULL: none */
+    void *owner;                /* for release: what `data` is a part of; NULL: unused */
 } oci_buffer;
 
 /* `size` bytes, not cleared, 64-byte aligned. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "base/size.h"
 
 void oci_bytes_init(oci_bytes *bytes, size_t max)
 {
@@ -23,10 +24,12 @@ static oc_status reserve(oc_context *cx, oci_bytes *bytes, size_t n)
     if (oci_failed(cx)) return cx->status;
     if (n > bytes->max || bytes->size > bytes->max - n)
         return oci_fail(cx, OC_E_LIMIT, "a string grew over %zu bytes", bytes->max);
-    size_t need = bytes->size + n + 1;
+    size_t need;
+    if (!oci_add(bytes->size + n, 1, &need))
+        return oci_fail(cx, OC_E_MEMORY, "a string of %zu bytes", bytes->size + n);
     if (need <= bytes->room) return OC_OK;
     size_t room = bytes->room ? bytes->room : 64;
-    while (room < need) room += room / 2;
+    if (!oci_add(room, room / 2, &room) || room < need) room = need;
     char *data = oci_realloc(cx, bytes->data, room);
     if (!data) return cx->status;
     bytes->data = data;
@@ -58,8 +61,10 @@ oc_status oci_bytes_printf(oc_context *cx, oci_bytes *bytes, const char *format,
     va_start(args, format);
     int n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (n < 0 || (size_t)n >= sizeof text)
+    if (n < 0 || (size_t)n >= sizeof text) {
+        oci_bytes_deinit(bytes);
         return oci_fail(cx, OC_E_LIMIT, "a formatted string of %d bytes", n);
+    }
     return oci_bytes_append(cx, bytes, text, (size_t)n);
 }
 

@@ -38,6 +38,10 @@ struct oc_context {
 OC_PRINTF(3, 4)
 oc_status oci_fail(oc_context *cx, oc_status status, const char *format, ...);
 
+/* Tells the context's log callback, if there is one. Never for errors: those are oci_fail's. */
+OC_PRINTF(3, 4)
+void oci_log(oc_context *cx, oc_log_level level, const char *format, ...);
+
 static inline bool oci_failed(const oc_context *cx) { return cx->status != OC_OK; }
 
 /* True, with OC_E_CANCELLED set, once oc_context_cancel() was called. Asked between layers,

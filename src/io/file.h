@@ -8,10 +8,15 @@
 
 /* The whole file, `-` being standard input; more than `max` bytes is OC_E_LIMIT. The buffer
  * holds a NUL after its last byte (not counted in size), for parsers of text. A folder, a
- * missing file or one without permission is OC_E_FILE with the system's reason. */
+ * missing file or one without permission is OC_E_FILE with the system's reason; so is
+ * whatever else is not a regular file (a pipe would hang, a device would not end). */
 OC_NODISCARD oci_buffer *oci_file_read(oc_context *cx, const char *path, uint64_t max);
-/* The file as a private, read-only mapping. Its size is taken at open; a file that shrinks
- * later faults, so callers choose this only where oc_model_options.map says so. */
+/* The first `max` bytes, or fewer if the file is shorter, and its whole size in *file_size. */
+OC_NODISCARD oci_buffer *oci_file_read_head(oc_context *cx, const char *path, uint64_t max,
+                                            uint64_t *file_size);
+/* The file as a private, read-only mapping, charged to the heap's budget. Its size is taken
+ * at open; a file that shrinks later faults, so callers choose this only where
+ * oc_model_options.map says so. */
 OC_NODISCARD oci_buffer *oci_file_map(oc_context *cx, const char *path);
 /* True for a readable regular file; sets no error. */
 bool oci_file_exists(oc_context *cx, const char *path);
@@ -21,8 +26,13 @@ OC_NODISCARD char *oci_path_join(oc_context *cx, const char *folder, const char 
 
 /* A save writes to a temporary file beside `path`, and commit makes it appear there: flush,
  * fsync, rename, fsync of the folder. Until then, and after any failure or kill, `path` is as
- * it was. oci_save_end with commit false, or with an error in the context, removes the
- * temporary file. */
+ * it was (but see below). oci_save_end with commit false, or with an error in the context,
+ * removes the temporary file; it always frees `save`, which may be NULL after a begin that
+ * failed. Errors are OC_E_WRITE with path and step. What is there already must be a regular
+ * file; a symbolic link is replaced, not followed.
+ *
+ * When only the last step fails, the folder's fsync, the new file is in place and whole, but
+ * would not surely survive a power cut; the message says so. */
 typedef struct oci_save oci_save;
 OC_NODISCARD oci_save *oci_save_begin(oc_context *cx, const char *path);
 oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_t size);

@@ -7,23 +7,31 @@
 
 #include <jansson.h>
 
+#include "base/alloc.h"
 #include "ocelli.h"
 
 typedef struct oci_json {
     char *name;         /* what to call the document in messages: its path */
     json_t *root;
+    oci_heap *heap;     /* counted reference; jansson's memory, which it gets by itself, … */
+    uint64_t charged;   /* … is charged here by an estimate made before it is asked for */
 } oci_json;
 
-/* On failure returns false and leaves *doc empty. Text may hold U+0000 (JSON_ALLOW_NUL). */
+/* On failure returns false and leaves *doc empty. Text may hold U+0000 (JSON_ALLOW_NUL). The
+ * root is an object or an array. An integer beyond 64 bits becomes a real, as precise as
+ * a double: Transformers writes model_max_length as 1000000000000000019884624838656.
+ * Linear in `size`, no recursion deeper than limits.json_depth. */
 bool oci_json_parse(oc_context *cx, oci_json *doc, const char *name, const char *text,
                     size_t size);
-/* Reads and parses a file; OC_E_FILE when missing. */
+/* Reads and parses a file; OC_E_FILE when missing. Bounded by limits.config_bytes if the
+ * name ends with "config.json", else by json_bytes. */
 bool oci_json_open(oc_context *cx, oci_json *doc, const char *path);
 void oci_json_close(oci_json *doc);
 
 /* Getters. `field` is a dotted path for messages, its last part the key in `object`. Absent
  * or null gives `fallback`; another type or a value outside [low, high] is OC_E_MALFORMED.
- * With an error set in cx they return `fallback`. */
+ * With an error set in cx they return `fallback`. An integer serves as a real, but a real
+ * (3.0) is no integer; a text with U+0000 inside is refused, since a C string would end there. */
 int64_t oci_json_int(oc_context *cx, const oci_json *doc, const json_t *object,
                      const char *field, int64_t fallback, int64_t low, int64_t high);
 double oci_json_real(oc_context *cx, const oci_json *doc, const json_t *object,

@@ -1,5 +1,7 @@
 /* safetensors, the format of https://github.com/huggingface/safetensors (README, "Format").
- * Reader: every rule is checked before a tensor is handed out; no data is copied. */
+ * Reader: every rule is checked before a tensor is handed out. Data is not copied, but for a
+ * file in which some tensor does not lie at a multiple of its element's size (legal; no common
+ * writer makes one): that one's tensors are moved to a buffer where all do. */
 #ifndef OCI_IO_SAFETENSORS_H
 #define OCI_IO_SAFETENSORS_H
 
@@ -8,19 +10,20 @@
 #include "ocelli.h"
 
 typedef struct oci_entry {          /* one tensor of a file */
-    char *name;                     /* owned by the file */
+    const char *name;               /* owned by the file; shorter than OCI_MAX_NAME */
     oc_dtype dtype;
     int rank;
     int64_t shape[OCI_MAX_RANK];
-    size_t offset, bytes;           /* in file->bytes->data */
+    size_t offset, bytes;           /* in file->bytes->data; a multiple of the dtype's size */
 } oci_entry;
 
 typedef struct oci_safetensors {
     char *path;
-    oci_buffer *bytes;              /* the whole file; entries point into it */
+    oci_buffer *bytes;              /* what entries point into: the whole file, or its
+                                       tensors moved apart; NULL if only the header was read */
     oci_entry *entries;             /* sorted by name, for oci_safetensors_find */
     size_t count;
-    char **metadata;                /* key, value, key, value, … */
+    const char **metadata;          /* key, value, key, value, … */
     size_t metadata_count;          /* pairs */
 } oci_safetensors;
 
@@ -29,11 +32,16 @@ bool oci_safetensors_parse(oc_context *cx, oci_safetensors *file, const char *pa
                            oci_buffer *bytes);
 /* Reads (map false) or maps the file. */
 bool oci_safetensors_open(oc_context *cx, oci_safetensors *file, const char *path, bool map);
-/* Checks the header alone, as `inspect` does: bytes stays NULL. */
+/* Reads and checks the header alone, against the file's size, as `inspect` does: bytes stays
+ * NULL, and offsets are those in the file. */
 bool oci_safetensors_open_header(oc_context *cx, oci_safetensors *file, const char *path);
 void oci_safetensors_close(oci_safetensors *file);
 const oci_entry *oci_safetensors_find(const oci_safetensors *file, const char *name);
 const char *oci_safetensors_metadata(const oci_safetensors *file, const char *key);
+
+/* Elements of a shape times the size of one, in *bytes. False when a dimension is negative or
+ * the product does not fit. */
+bool oci_shape_bytes(oc_dtype dtype, int rank, const int64_t *shape, size_t *bytes);
 
 typedef struct oci_save_tensor {    /* what the writer needs of one tensor */
     const char *name;
@@ -46,7 +54,8 @@ typedef struct oci_save_tensor {    /* what the writer needs of one tensor */
 
 /* Writes in the order of the reference writer (dtype descending, then name) with the header
  * padded to 8 bytes, through io/file.h's save: complete or absent. `metadata` is pairs of
- * key, value; may be NULL. */
+ * key, value; may be NULL. What no reader would take back (two tensors of one name, bytes that
+ * are not shape times dtype, text that is not UTF-8) is OC_E_ARGUMENT. */
 oc_status oci_safetensors_save(oc_context *cx, const char *path, const oci_save_tensor *tensors,
                                size_t count, const char *const *metadata, size_t pairs);
 

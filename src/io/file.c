@@ -1,0 +1,395 @@
+#include "io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/context.h"
+#include "base/size.h"
+
+enum {
+    CHUNK = 1 << 16,            /* first room for standard input, whose size is unknown */
+    MOST_AT_ONCE = 1 << 30,     /* one read() or write(): Linux stops at 0x7ffff000 */
+    TEMP_TRIES = 1000
+};
+
+/* True when a test wants this operation to fail; errno then says what it "was". */
+static bool fault(oc_context *cx, oci_fault what)
+{
+    if (!cx->heap->fault || !cx->heap->fault(cx->heap->fault_user, what)) return false;
+    errno = what == OCI_FAULT_WRITE ? ENOSPC : EIO;
+    return true;
+}
+
+/* The reason is errno's; strerror is not safe between threads, so the common ones are here. */
+static const char *reason(int error)
+{
+    switch (error) {
+    case ENOENT: return "no such file or folder";
+    case ENOTDIR: return "a part of the path is not a folder";
+    case EACCES: case EPERM: return "permission denied";
+    case EISDIR: return "it is a folder";
+    case ELOOP: return "too many symbolic links";
+    case ENAMETOOLONG: return "the name is too long";
+    case ENOSPC: return "no space left on the device";
+    case EDQUOT: return "over the disk quota";
+    case EFBIG: return "larger than the file system allows";
+    case EROFS: return "the file system is read-only";
+    case EIO: return "input/output error";
+    case EMFILE: case ENFILE: return "too many open files";
+    case ENOMEM: return "out of memory";
+    case ENXIO: case ENODEV: return "no such device";
+    default: return NULL;
+    }
+}
+
+static oc_status system_error(oc_context *cx, oc_status status, const char *path,
+                              const char *step, int error)
+{
+    const char *why = reason(error);
+    if (why) return oci_fail(cx, status, "%s: %s: %s", path, step, why);
+    return oci_fail(cx, status, "%s: %s: system error %d", path, step, error);
+}
+
+/* ---- reading --------------------------------------------------------------------------- */
+
+static bool is_stdin(const char *path) { return path[0] == '-' && path[1] == '\0'; }
+
+/* A descriptor of a regular file, or -1 with the error set. O_NONBLOCK: opening a FIFO must
+ * not wait for a writer; it means nothing for the regular files that pass. */
+static int open_regular(oc_context *cx, const char *path, uint64_t *size)
+{
+    if (oci_failed(cx)) return -1;
+    int fd = fault(cx, OCI_FAULT_OPEN)
+                 ? -1
+                 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        system_error(cx, OC_E_FILE, path, "open", errno);
+        return -1;
+    }
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        system_error(cx, OC_E_FILE, path, "stat", errno);
+    else if (S_ISDIR(st.st_mode))
+        oci_fail(cx, OC_E_FILE, "%s: expected a file, found a folder", path);
+    else if (!S_ISREG(st.st_mode))
+        oci_fail(cx, OC_E_FILE, "%s: expected a regular file, found a pipe or a device", path);
+    if (oci_failed(cx)) {
+        close(fd);
+        return -1;
+    }
+    *size = (uint64_t)st.st_size;
+    return fd;
+}
+
+/* Up to `size` bytes into `data`; fewer only at the end of the file. */
+static bool read_fully(oc_context *cx, int fd, const char *path, unsigned char *data,
+                       size_t size, size_t *got)
+{
+    *got = 0;
+    while (*got < size) {
+        size_t want = size - *got < MOST_AT_ONCE ? size - *got : MOST_AT_ONCE;
+        ssize_t n = fault(cx, OCI_FAULT_READ) ? -1 : read(fd, data + *got, want);
+        if (n == 0) break;
+        if (n > 0)
+            *got += (size_t)n;
+        else if (errno != EINTR)
+            return system_error(cx, OC_E_FILE, path, "read", errno) == OC_OK;
+    }
+    return true;
+}
+
+static void free_block(oci_buffer *buffer) { oci_free(buffer->data); }
+
+/* A block as a buffer of `size` bytes and a NUL; the block is freed if that fails. */
+static oci_buffer *wrap_block(oc_context *cx, unsigned char *block, size_t size)
+{
+    if (!block) return NULL;
+    block[size] = '\0';
+    oci_buffer *buffer = oci_buffer_wrap(cx, block, size, false, free_block);
+    if (!buffer) oci_free(block);
+    return buffer;
+}
+
+static oc_status too_long(oc_context *cx, const char *path, uint64_t max)
+{
+    return oci_fail(cx, OC_E_LIMIT, "%s: expected at most %llu bytes, found more", path,
+                    (unsigned long long)max);
+}
+
+/* Reads until the end; doubles its room, and so never holds more than thrice what came. */
+static oci_buffer *read_stdin(oc_context *cx, const char *path, uint64_t max)
+{
+    size_t room = CHUNK, size = 0, got;
+    unsigned char *data = oci_alloc(cx, room + 1);
+    while (data) {
+        if (!read_fully(cx, STDIN_FILENO, path, data + size, room - size, &got)) break;
+        size += got;
+        if (size > max) too_long(cx, path, max);
+        if (oci_failed(cx) || size < room) break;
+        unsigned char *more = NULL;
+        if (!oci_mul(room, 2, &room) || !(more = oci_realloc(cx, data, room + 1))) break;
+        data = more;
+    }
+    if (oci_failed(cx)) {
+        oci_free(data);
+        return NULL;
+    }
+    return wrap_block(cx, data, size);
+}
+
+/* The first `wanted` bytes of an open file, or what there is of them. Closes fd. */
+static oci_buffer *read_block(oc_context *cx, int fd, const char *path, uint64_t wanted)
+{
+    unsigned char *data = NULL;
+    size_t got = 0;
+    if (wanted >= SIZE_MAX)
+        oci_fail(cx, OC_E_MEMORY, "%s: %llu bytes do not fit into memory", path,
+                 (unsigned long long)wanted);
+    else
+        data = oci_alloc(cx, (size_t)wanted + 1);
+    if (data && !read_fully(cx, fd, path, data, (size_t)wanted, &got)) {
+        oci_free(data);
+        data = NULL;
+    }
+    close(fd);
+    return wrap_block(cx, data, got);
+}
+
+oci_buffer *oci_file_read_head(oc_context *cx, const char *path, uint64_t max,
+                               uint64_t *file_size)
+{
+    int fd = open_regular(cx, path, file_size);
+    return fd < 0 ? NULL : read_block(cx, fd, path, *file_size < max ? *file_size : max);
+}
+
+oci_buffer *oci_file_read(oc_context *cx, const char *path, uint64_t max)
+{
+    if (oci_failed(cx)) return NULL;
+    if (is_stdin(path)) return read_stdin(cx, path, max);
+    uint64_t size = 0;
+    int fd = open_regular(cx, path, &size);
+    if (fd < 0) return NULL;
+    if (size > max) {
+        too_long(cx, path, max);
+        close(fd);
+        return NULL;
+    }
+    return read_block(cx, fd, path, size);
+}
+
+/* ---- mapping --------------------------------------------------------------------------- */
+
+static void unmap(oci_buffer *buffer)
+{
+    oci_heap *heap = buffer->owner;
+    munmap(buffer->data, buffer->size);
+    oci_heap_discharge(heap, buffer->size);
+    oci_heap_unref(&heap);
+}
+
+static void *map_fd(oc_context *cx, int fd, const char *path, size_t size)
+{
+    void *data = fault(cx, OCI_FAULT_MAP)
+                     ? MAP_FAILED
+                     : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data != MAP_FAILED) return data;
+    system_error(cx, OC_E_FILE, path, "map", errno);
+    return NULL;
+}
+
+oci_buffer *oci_file_map(oc_context *cx, const char *path)
+{
+    uint64_t size = 0;
+    int fd = open_regular(cx, path, &size);
+    if (fd < 0) return NULL;
+    void *data = NULL;
+    oci_buffer *buffer = NULL;
+    if (size > cx->limits.file_bytes)
+        too_long(cx, path, cx->limits.file_bytes);
+    else if (size == 0)                         /* mmap refuses to map nothing */
+        buffer = oci_buffer_create(cx, 0);
+    else if (oci_heap_charge(cx, size)) {
+        data = map_fd(cx, fd, path, (size_t)size);
+        if (data) buffer = oci_buffer_wrap(cx, data, (size_t)size, true, unmap);
+        if (buffer) {
+            buffer->owner = oci_heap_ref(cx->heap);
+        } else {
+            if (data) munmap(data, (size_t)size);
+            oci_heap_discharge(cx->heap, size);
+        }
+    }
+    close(fd);
+    return buffer;
+}
+
+/* ---- paths ----------------------------------------------------------------------------- */
+
+bool oci_file_exists(oc_context *cx, const char *path)
+{
+    struct stat st;
+    return !oci_failed(cx) && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+           access(path, R_OK) == 0;
+}
+
+bool oci_folder_exists(oc_context *cx, const char *path)
+{
+    struct stat st;
+    return !oci_failed(cx) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+char *oci_path_join(oc_context *cx, const char *folder, const char *name)
+{
+    size_t a = strlen(folder), b = strlen(name), whole;
+    bool slash = a > 0 && folder[a - 1] != '/';
+    if (!oci_add(a, b, &whole) || !oci_add(whole, 2, &whole)) {
+        oci_fail(cx, OC_E_MEMORY, "a path of %zu and %zu bytes", a, b);
+        return NULL;
+    }
+    char *path = oci_alloc(cx, whole);
+    if (!path) return NULL;
+    memcpy(path, folder, a);
+    if (slash) path[a++] = '/';
+    memcpy(path + a, name, b + 1);
+    return path;
+}
+
+/* ---- saving ---------------------------------------------------------------------------- */
+
+struct oci_save {
+    char *path, *temp;
+    int fd;                     /* of temp; -1 before it is open */
+    int folder;                 /* of the folder, to flush the rename; -1: not readable */
+};
+
+/* A new string: the folder of `path`, "." if it names none. */
+static char *folder_of(oc_context *cx, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return oci_strdup(cx, ".");
+    return oci_strndup(cx, path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+/* Opens a file that was not there. The name does not contain that of the target, which may
+ * already be as long as the system allows. O_EXCL: never through a link laid by others. */
+static void open_temp(oc_context *cx, oci_save *save, const char *folder)
+{
+    static atomic_uint serial;
+    char name[64];
+    for (int i = 0; i < TEMP_TRIES && !oci_failed(cx); i++) {
+        snprintf(name, sizeof name, ".ocelli-%ld-%u.tmp", (long)getpid(),
+                 atomic_fetch_add(&serial, 1u));
+        save->temp = oci_path_join(cx, folder, name);
+        if (!save->temp) return;
+        save->fd = fault(cx, OCI_FAULT_OPEN)
+                       ? -1
+                       : open(save->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (save->fd >= 0) return;
+        int error = errno;
+        oci_free(save->temp);
+        save->temp = NULL;
+        if (error != EEXIST)
+            system_error(cx, OC_E_WRITE, save->path, "create a temporary file beside it",
+                         error);
+    }
+    oci_fail(cx, OC_E_WRITE, "%s: no free name for a temporary file beside it", save->path);
+}
+
+/* Renaming over a device or a folder would destroy it or fail late; a link is replaced. */
+static void check_target(oc_context *cx, const char *path)
+{
+    struct stat st;
+    size_t n = strlen(path);
+    if (n == 0 || path[n - 1] == '/')
+        oci_fail(cx, OC_E_WRITE, "%s: expected the name of a file", path);
+    else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+        oci_fail(cx, OC_E_WRITE, "%s: expected a regular file, found a %s", path,
+                 S_ISDIR(st.st_mode) ? "folder" : "pipe or a device");
+}
+
+oci_save *oci_save_begin(oc_context *cx, const char *path)
+{
+    if (oci_failed(cx)) return NULL;
+    check_target(cx, path);
+    oci_save *save = oci_alloc(cx, sizeof *save);
+    if (!save) return NULL;
+    *save = (oci_save){ .fd = -1, .folder = -1 };
+    save->path = oci_strdup(cx, path);
+    char *folder = folder_of(cx, path);
+    if (folder && save->path) {
+        /* Before anything is written: after the rename there is no way back. */
+        save->folder = fault(cx, OCI_FAULT_OPEN)
+                           ? -1
+                           : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (save->folder < 0 && errno != EACCES)
+            system_error(cx, OC_E_WRITE, path, "open its folder", errno);
+        else
+            open_temp(cx, save, folder);
+    }
+    oci_free(folder);
+    if (!oci_failed(cx)) return save;
+    oci_save_end(cx, save, false);
+    return NULL;
+}
+
+oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_t size)
+{
+    const char *p = data;
+    while (size > 0 && !oci_failed(cx)) {
+        size_t want = size < MOST_AT_ONCE ? size : MOST_AT_ONCE;
+        ssize_t n = fault(cx, OCI_FAULT_WRITE) ? -1 : write(save->fd, p, want);
+        if (n >= 0) {
+            p += n;
+            size -= (size_t)n;
+        } else if (errno != EINTR) {
+            system_error(cx, OC_E_WRITE, save->path, "write", errno);
+        }
+    }
+    return cx->status;
+}
+
+/* The steps of a commit, in the order that makes a crash harmless at any point: the bytes are
+ * on the disk before the name shows them. */
+static void commit_file(oc_context *cx, oci_save *save)
+{
+    if (fault(cx, OCI_FAULT_FSYNC) || fsync(save->fd) != 0) {
+        system_error(cx, OC_E_WRITE, save->path, "fsync", errno);
+        return;
+    }
+    int fd = save->fd;
+    save->fd = -1;
+    if (close(fd) != 0) {                       /* where NFS reports a full disk */
+        system_error(cx, OC_E_WRITE, save->path, "close", errno);
+        return;
+    }
+    if (fault(cx, OCI_FAULT_RENAME) || rename(save->temp, save->path) != 0) {
+        system_error(cx, OC_E_WRITE, save->path, "rename into place", errno);
+        return;
+    }
+    oci_free(save->temp);                       /* nothing to remove any more */
+    save->temp = NULL;
+    if (save->folder < 0) return;
+    /* EINVAL: file systems that cannot flush a folder and need not. */
+    if (fault(cx, OCI_FAULT_FSYNC) || (fsync(save->folder) != 0 && errno != EINVAL))
+        system_error(cx, OC_E_WRITE, save->path,
+                     "written, but flushing its folder failed: it may not survive a power cut",
+                     errno);
+}
+
+oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit)
+{
+    if (!save) return cx->status;
+    if (commit && !oci_failed(cx)) commit_file(cx, save);
+    if (save->fd >= 0) close(save->fd);
+    if (save->temp) unlink(save->temp);
+    if (save->folder >= 0) close(save->folder);
+    oci_free(save->temp);
+    oci_free(save->path);
+    oci_free(save);
+    return cx->status;
+}

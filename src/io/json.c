@@ -1,0 +1,324 @@
+#include "io/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/context.h"
+#include "base/limits.h"
+#include "io/file.h"
+#include "io/quote.h"
+
+enum {
+    /* Far more than any writer emits; keeps strtod's work per byte constant. */
+    MAX_NUMBER = 512,
+    /* The most that jansson 2.14 takes on a 64-bit machine for an empty container with its
+     * first table, for a scalar or a key with its slot or hash node, and for the slot of a
+     * shared value (true, false, null); the bytes of texts come on top. */
+    CONTAINER_BYTES = 288, SCALAR_BYTES = 144, SLOT_BYTES = 32
+};
+
+/* The largest integer that jansson keeps as one: 2^63 - 1. */
+static const char largest[] = "9223372036854775807";
+
+/* What a look at the text tells before jansson sees it. */
+typedef struct scan {
+    size_t at;          /* bytes done; where it failed */
+    uint64_t bytes;     /* at least what jansson will take */
+    size_t depth;
+    bool long_integers; /* some are beyond 64 bits */
+} scan;
+
+/* ---- before the parser ----------------------------------------------------------------- */
+
+/* Past the closing quote, or the end if there is none (jansson will complain). */
+static size_t skip_string(const char *text, size_t size, size_t at)
+{
+    for (at++; at < size && text[at] != '"'; at++)
+        if (text[at] == '\\') at++;
+    return at < size ? at + 1 : size;
+}
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Past whatever looks like a number. *large: an integer whose size is over `largest`. */
+static size_t skip_number(const char *text, size_t size, size_t at, bool *large)
+{
+    const size_t most = sizeof largest - 1;
+    size_t first = at + (text[at] == '-'), end = first;
+    while (end < size && is_digit(text[end])) end++;
+    size_t digits = end - first;
+    bool integer = true;
+    for (; end < size; end++, integer = false) {
+        char c = text[end];
+        if (!is_digit(c) && c != '.' && c != 'e' && c != 'E' && c != '-' && c != '+') break;
+    }
+    *large = integer && (digits > most ||
+                         (digits == most && memcmp(text + first, largest, most) > 0));
+    return end;
+}
+
+/* One pass without recursion over depth, numbers, and what the values will cost. Says nothing
+ * about grammar, which is jansson's part. False at the first thing over a limit. */
+static bool look(scan *s, const char *text, size_t size, uint64_t max_depth)
+{
+    while (s->at < size) {
+        char c = text[s->at];
+        size_t start = s->at;
+        if (c == '"') {
+            s->at = skip_string(text, size, s->at);
+            s->bytes += SCALAR_BYTES + (s->at - start);
+            continue;
+        }
+        if (c == '-' || is_digit(c)) {
+            bool large;
+            size_t end = skip_number(text, size, start, &large);
+            if (end - start > MAX_NUMBER) return false;
+            s->long_integers |= large;
+            s->bytes += SCALAR_BYTES;
+            s->at = end;
+            continue;
+        }
+        if (c == '[' || c == '{') {
+            s->bytes += CONTAINER_BYTES;
+            if (++s->depth > max_depth) return false;
+        } else if ((c == ']' || c == '}') && s->depth > 0) {
+            s->depth--;
+        } else if (c == 't' || c == 'f' || c == 'n') {
+            s->bytes += SLOT_BYTES;
+        }
+        s->at++;
+    }
+    return true;
+}
+
+/* Integers beyond 64 bits, which jansson refuses, turned into reals without changing a
+ * length: the last three digits become "e03". Those digits are the 17th and later ones,
+ * which a double hardly holds. */
+static void soften_long_integers(char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        if (text[at] == '"') {
+            at = skip_string(text, size, at);
+        } else if (text[at] == '-' || is_digit(text[at])) {
+            bool large;
+            at = skip_number(text, size, at, &large);
+            if (large) memcpy(text + at - 3, "e03", 3);
+        } else {
+            at++;
+        }
+    }
+}
+
+/* ---- parsing --------------------------------------------------------------------------- */
+
+/* "NAME: line L, column C: ", counted in bytes, from a place in the text. */
+static oc_status fail_at(oc_context *cx, oc_status status, const char *name, const char *text,
+                         size_t at, const char *what)
+{
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < at; i++) {
+        column++;
+        if (text[i] == '\n') {
+            line++;
+            column = 1;
+        }
+    }
+    return oci_fail(cx, status, "%s: line %zu, column %zu: %s", name, line, column, what);
+}
+
+static bool check_bounds(oc_context *cx, const char *name, const char *text, size_t size,
+                         scan *s)
+{
+    char what[80];
+    if (size > cx->limits.json_bytes) {
+        oci_fail(cx, OC_E_LIMIT, "%s: expected at most %" PRIu64 " bytes of JSON, found %zu",
+                 name, cx->limits.json_bytes, size);
+        return false;
+    }
+    if (look(s, text, size, cx->limits.json_depth)) return true;
+    if (s->depth > cx->limits.json_depth) {
+        snprintf(what, sizeof what, "nested deeper than %" PRIu64, cx->limits.json_depth);
+        fail_at(cx, OC_E_LIMIT, name, text, s->at, what);
+    } else {
+        fail_at(cx, OC_E_MALFORMED, name, text, s->at, "a number of too many digits");
+    }
+    return false;
+}
+
+static json_t *load(oc_context *cx, const char *name, const char *text, size_t size)
+{
+    json_error_t error;
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (root) return root;
+    oci_quoted why;
+    if (json_error_code(&error) == json_error_out_of_memory)
+        oci_fail(cx, OC_E_MEMORY, "%s: out of memory while reading JSON", name);
+    else
+        oci_fail(cx, OC_E_MALFORMED, "%s: line %d, column %d: %s", name, error.line,
+                 error.column, oci_quote(&why, error.text));
+    return NULL;
+}
+
+/* Charges what jansson will take, so that a budget and the fault hook cover it too. */
+static bool charge(oc_context *cx, oci_json *doc, uint64_t bytes)
+{
+    void *probe = oci_alloc(cx, 1);
+    oci_free(probe);
+    if (!probe || !oci_heap_charge(cx, bytes)) return false;
+    doc->heap = oci_heap_ref(cx->heap);
+    doc->charged = bytes;
+    return true;
+}
+
+bool oci_json_parse(oc_context *cx, oci_json *doc, const char *name, const char *text,
+                    size_t size)
+{
+    *doc = (oci_json){ 0 };
+    if (oci_failed(cx)) return false;
+    scan s = { 0 };
+    if (!check_bounds(cx, name, text, size, &s)) return false;
+    char *softened = NULL;
+    doc->name = oci_strdup(cx, name);
+    if (doc->name && s.long_integers) {
+        softened = oci_strndup(cx, text, size);
+        if (softened) soften_long_integers(softened, size);
+    }
+    if (!oci_failed(cx) && charge(cx, doc, s.bytes))
+        doc->root = load(cx, name, softened ? softened : text, size);
+    oci_free(softened);
+    if (!doc->root) oci_json_close(doc);
+    return doc->root != NULL;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+    return n >= k && !strcmp(text + n - k, end);
+}
+
+bool oci_json_open(oc_context *cx, oci_json *doc, const char *path)
+{
+    *doc = (oci_json){ 0 };
+    uint64_t max = ends_with(path, "config.json") ? cx->limits.config_bytes
+                                                  : cx->limits.json_bytes;
+    oci_buffer *text = oci_file_read(cx, path, max);
+    if (!text) return false;
+    bool ok = oci_json_parse(cx, doc, path, (const char *)text->data, text->size);
+    oci_buffer_unref(&text);
+    return ok;
+}
+
+void oci_json_close(oci_json *doc)
+{
+    json_decref(doc->root);
+    oci_free(doc->name);
+    if (doc->heap) oci_heap_discharge(doc->heap, doc->charged);
+    oci_heap_unref(&doc->heap);
+    *doc = (oci_json){ 0 };
+}
+
+/* ---- getters --------------------------------------------------------------------------- */
+
+oc_status oci_json_expected(oc_context *cx, const oci_json *doc, const char *field,
+                            const char *what, const json_t *found)
+{
+    char text[sizeof(oci_quoted) + 2] = "nothing";
+    oci_quoted name, value;
+    switch (found ? json_typeof(found) : JSON_NULL) {
+    case JSON_OBJECT: snprintf(text, sizeof text, "an object"); break;
+    case JSON_ARRAY:
+        snprintf(text, sizeof text, "an array of %zu", json_array_size(found));
+        break;
+    case JSON_STRING:
+        snprintf(text, sizeof text, "\"%s\"", oci_quote(&value, json_string_value(found)));
+        break;
+    case JSON_INTEGER:
+        snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(found));
+        break;
+    case JSON_REAL: snprintf(text, sizeof text, "%.17g", json_real_value(found)); break;
+    case JSON_TRUE: snprintf(text, sizeof text, "true"); break;
+    case JSON_FALSE: snprintf(text, sizeof text, "false"); break;
+    case JSON_NULL:
+        if (found) snprintf(text, sizeof text, "null");
+        break;
+    }
+    return oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected %s, found %s", doc->name,
+                    oci_quote(&name, field), what, text);
+}
+
+/* The member that the last part of `field` names; NULL when absent or null. */
+static json_t *member(const oc_context *cx, const json_t *object, const char *field)
+{
+    if (oci_failed(cx)) return NULL;
+    const char *dot = strrchr(field, '.');
+    json_t *value = json_object_get(object, dot ? dot + 1 : field);
+    return json_is_null(value) ? NULL : value;
+}
+
+int64_t oci_json_int(oc_context *cx, const oci_json *doc, const json_t *object,
+                     const char *field, int64_t fallback, int64_t low, int64_t high)
+{
+    char what[96];
+    const json_t *value = member(cx, object, field);
+    if (!value) return fallback;
+    if (json_is_integer(value) && json_integer_value(value) >= low &&
+        json_integer_value(value) <= high)
+        return json_integer_value(value);
+    snprintf(what, sizeof what, "an integer in %" PRId64 "..%" PRId64, low, high);
+    oci_json_expected(cx, doc, field, what, value);
+    return fallback;
+}
+
+double oci_json_real(oc_context *cx, const oci_json *doc, const json_t *object,
+                     const char *field, double fallback, double low, double high)
+{
+    char what[96];
+    const json_t *value = member(cx, object, field);
+    if (!value) return fallback;
+    if (json_is_number(value) && json_number_value(value) >= low &&
+        json_number_value(value) <= high)
+        return json_number_value(value);
+    snprintf(what, sizeof what, "a number in %g..%g", low, high);
+    oci_json_expected(cx, doc, field, what, value);
+    return fallback;
+}
+
+bool oci_json_bool(oc_context *cx, const oci_json *doc, const json_t *object,
+                   const char *field, bool fallback)
+{
+    const json_t *value = member(cx, object, field);
+    if (!value) return fallback;
+    if (json_is_boolean(value)) return json_is_true(value);
+    oci_json_expected(cx, doc, field, "true or false", value);
+    return fallback;
+}
+
+const char *oci_json_text(oc_context *cx, const oci_json *doc, const json_t *object,
+                          const char *field, const char *fallback)
+{
+    const json_t *value = member(cx, object, field);
+    if (!value) return fallback;
+    const char *text = json_string_value(value);
+    if (text && strlen(text) == json_string_length(value)) return text;
+    oci_json_expected(cx, doc, field, text ? "a text without U+0000" : "a text", value);
+    return fallback;
+}
+
+json_t *oci_json_object(oc_context *cx, const oci_json *doc, const json_t *object,
+                        const char *field)
+{
+    json_t *value = member(cx, object, field);
+    if (!value || json_is_object(value)) return value;
+    oci_json_expected(cx, doc, field, "an object", value);
+    return NULL;
+}
+
+json_t *oci_json_array(oc_context *cx, const oci_json *doc, const json_t *object,
+                       const char *field)
+{
+    json_t *value = member(cx, object, field);
+    if (!value || json_is_array(value)) return value;
+    oci_json_expected(cx, doc, field, "an array", value);
+    return NULL;
+}

@@ -1,0 +1,158 @@
+/* The writer of safetensors: byte for byte what the reference writer makes of the same
+ * tensors (safetensors/src/tensor.rs, `prepare` and `serialize`). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/context.h"
+#include "base/dtype.h"
+#include "base/utf8.h"
+#include "io/file.h"
+#include "io/quote.h"
+#include "io/safetensors.h"
+
+enum { ALIGN = 8 };
+
+typedef const oci_save_tensor *tensor_ref;
+
+static int by_name(const void *a, const void *b)
+{
+    const tensor_ref *x = a, *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* Largest elements first, which keeps every tensor aligned; names break ties. */
+static int by_dtype(const void *a, const void *b)
+{
+    const tensor_ref *x = a, *y = b;
+    if ((*x)->dtype != (*y)->dtype) return (*x)->dtype > (*y)->dtype ? -1 : 1;
+    return by_name(a, b);
+}
+
+static bool check_tensor(oc_context *cx, const char *path, const oci_save_tensor *t)
+{
+    oci_quoted quoted;
+    size_t bytes = 0;
+    const char *name = oci_quote(&quoted, t->name);
+    if (!t->name || strlen(t->name) >= OCI_MAX_NAME || !strcmp(t->name, "__metadata__") ||
+        !oci_utf8_valid(t->name, strlen(t->name)))
+        oci_fail(cx, OC_E_ARGUMENT, "%s: %s: not a name for a tensor", path, name);
+    else if ((unsigned)t->dtype >= OC_DTYPE_COUNT || t->rank < 0 || t->rank > OCI_MAX_RANK ||
+             !oci_shape_bytes(t->dtype, t->rank, t->shape, &bytes))
+        oci_fail(cx, OC_E_ARGUMENT, "%s: %s: not a dtype and shape of a tensor", path, name);
+    else if (bytes != t->bytes || (bytes > 0 && !t->data))
+        oci_fail(cx, OC_E_ARGUMENT, "%s: %s: expected %zu bytes, found %zu", path, name, bytes,
+                 t->data ? t->bytes : 0);
+    return !oci_failed(cx);
+}
+
+/* Pointers to the tensors in the order of the file (oci_free). */
+static tensor_ref *sort_tensors(oc_context *cx, const char *path,
+                                const oci_save_tensor *tensors, size_t count)
+{
+    oci_quoted quoted;
+    tensor_ref *refs = oci_calloc(cx, count, sizeof *refs);
+    for (size_t i = 0; refs && i < count; i++) {
+        refs[i] = &tensors[i];
+        if (!check_tensor(cx, path, refs[i])) break;
+    }
+    if (oci_failed(cx)) {
+        oci_free(refs);
+        return NULL;
+    }
+    qsort(refs, count, sizeof *refs, by_name);
+    for (size_t i = 1; i < count; i++)
+        if (!strcmp(refs[i]->name, refs[i - 1]->name))
+            oci_fail(cx, OC_E_ARGUMENT, "%s: %s: two tensors of this name", path,
+                     oci_quote(&quoted, refs[i]->name));
+    qsort(refs, count, sizeof *refs, by_dtype);
+    return refs;
+}
+
+/* A JSON string with the escapes of serde_json: short ones where they exist, \u00xx for other
+ * controls, everything else as it is. */
+static void append_json_text(oc_context *cx, oci_bytes *out, const char *text)
+{
+    static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+    oci_bytes_append(cx, out, "\"", 1);
+    while (*text) {
+        const char *plain = text;
+        while ((unsigned char)*text >= 0x20 && *text != '"' && *text != '\\') text++;
+        if (text > plain) oci_bytes_append(cx, out, plain, (size_t)(text - plain));
+        if (!*text) break;
+        size_t i = 0;
+        while (i < sizeof short_forms - 1 && short_forms[i] != *text) i += 2;
+        if (i < sizeof short_forms - 1)
+            oci_bytes_append(cx, out, (char[]){ '\\', short_forms[i + 1] }, 2);
+        else
+            oci_bytes_printf(cx, out, "\\u%04x", (unsigned)(unsigned char)*text);
+        text++;
+    }
+    oci_bytes_append(cx, out, "\"", 1);
+}
+
+static void append_metadata(oc_context *cx, oci_bytes *out, const char *path,
+                            const char *const *metadata, size_t pairs)
+{
+    if (!metadata) return;
+    oci_bytes_append_text(cx, out, "\"__metadata__\":{");
+    for (size_t i = 0; i < 2 * pairs; i++) {
+        if (!oci_utf8_valid(metadata[i], strlen(metadata[i])))
+            oci_fail(cx, OC_E_ARGUMENT, "%s: metadata that is not UTF-8", path);
+        if (i > 0) oci_bytes_append(cx, out, i % 2 ? ":" : ",", 1);
+        append_json_text(cx, out, metadata[i]);
+    }
+    oci_bytes_append(cx, out, "}", 1);
+}
+
+static void append_tensor(oc_context *cx, oci_bytes *out, const oci_save_tensor *t, size_t at)
+{
+    append_json_text(cx, out, t->name);
+    oci_bytes_printf(cx, out, ":{\"dtype\":\"%s\",\"shape\":[", oci_dtype_name(t->dtype));
+    for (int i = 0; i < t->rank; i++)
+        oci_bytes_printf(cx, out, i ? ",%lld" : "%lld", (long long)t->shape[i]);
+    oci_bytes_printf(cx, out, "],\"data_offsets\":[%zu,%zu]}", at, at + t->bytes);
+}
+
+/* The JSON of the header, padded so that the data starts at a multiple of 8. */
+static void build_header(oc_context *cx, oci_bytes *out, const char *path,
+                         const tensor_ref *refs, size_t count, const char *const *metadata,
+                         size_t pairs)
+{
+    size_t at = 0;      /* cannot overflow: all these bytes are in memory at once */
+    oci_bytes_append(cx, out, "{", 1);
+    append_metadata(cx, out, path, metadata, pairs);
+    for (size_t i = 0; i < count && !oci_failed(cx); i++) {
+        if (i > 0 || metadata) oci_bytes_append(cx, out, ",", 1);
+        append_tensor(cx, out, refs[i], at);
+        at += refs[i]->bytes;
+    }
+    oci_bytes_append(cx, out, "}", 1);
+    while (out->size % ALIGN && !oci_failed(cx)) oci_bytes_append(cx, out, " ", 1);
+}
+
+static oc_status write_file(oc_context *cx, const char *path, const oci_bytes *json,
+                            const tensor_ref *refs, size_t count)
+{
+    const uint64_t length = json->size;
+    oci_save *save = oci_save_begin(cx, path);
+    oci_save_write(cx, save, &length, sizeof length);       /* little-endian, as we are */
+    oci_save_write(cx, save, json->data, json->size);
+    for (size_t i = 0; i < count && !oci_failed(cx); i++)
+        oci_save_write(cx, save, refs[i]->data, refs[i]->bytes);
+    return oci_save_end(cx, save, true);
+}
+
+oc_status oci_safetensors_save(oc_context *cx, const char *path, const oci_save_tensor *tensors,
+                               size_t count, const char *const *metadata, size_t pairs)
+{
+    if (oci_failed(cx)) return cx->status;
+    tensor_ref *refs = sort_tensors(cx, path, tensors, count);
+    oci_bytes json;
+    oci_bytes_init(&json, (size_t)cx->limits.header_bytes);
+    if (refs) build_header(cx, &json, path, refs, count, metadata, pairs);
+    if (!oci_failed(cx)) write_file(cx, path, &json, refs, count);
+    oci_bytes_deinit(&json);
+    oci_free(refs);
+    return cx->status;
+}
