@@ -1,0 +1,34 @@
+# Bash completion for ocelli(1).
+_ocelli()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local command=${COMP_WORDS[1]} options="--threads --isa --device --json --quiet --help"
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "read inspect preprocess tokenize detokenize
+            forward generate --help --version" -- "$current")
+        return
+    fi
+    case $previous in
+        --isa) options="auto generic avx2 avx512" ;;
+        --device) options="cpu" ;;
+        --model) options="printed-line-ocr" ;;
+        --truncation) options="longest_first only_first only_second" ;;
+        --padding) options="longest max_length" ;;
+        --clean-up) options="true false" ;;
+        *)
+            case $command in
+                read) options+=" --model" ;;
+                inspect) options+=" --tensors printed-line-ocr" ;;
+                preprocess) options+=" --out" ;;
+                tokenize) options+=" --tokens --offsets --pair --no-special-tokens
+                    --max-length --truncation --padding" ;;
+                detokenize) options+=" --skip-special-tokens --clean-up" ;;
+                forward) options+=" --in --out --class --output-hidden-states
+                    --output-attentions --use-cache --gradients" ;;
+                generate) options+=" --in --out --max-new-tokens --max-length --num-beams
+                    --output-scores" ;;
+            esac ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current"; compgen -f -- "$current")
+}
+complete -o filenames -F _ocelli ocelli
