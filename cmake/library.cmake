@@ -36,9 +36,8 @@ target_link_libraries(ocelli_objects PRIVATE ${OCELLI_DEPENDENCIES} Threads::Thr
 
 add_library(ocelli_shared SHARED $<TARGET_OBJECTS:ocelli_objects>)
 target_link_libraries(ocelli_shared PRIVATE ${OCELLI_DEPENDENCIES} Threads::Threads m)
-if(NOT "${CMAKE_C_COMPILER_ID} ${CMAKE_C_FLAGS}" MATCHES "Clang.*-fsanitize"
-   AND NOT OCELLI_FUZZ)
-    # clang leaves the sanitizer's symbols to the program that loads the library.
+if(OCELLI_WERROR)
+    # Not in every build: sanitizers leave their symbols to the program.
     target_link_options(ocelli_shared PRIVATE -Wl,--no-undefined)
 endif()
 set_target_properties(ocelli_shared PROPERTIES
