@@ -133,7 +133,7 @@ sub check_c {
 
 for my $file (tracked_files()) {
     next if $file =~ m{^tests/data/|^fuzz/corpus/|^models/};
-    next unless $file =~ m{\.(?:c|h|inc|cu|sh|pl|py|cmake)$}
+    next unless $file =~ m{\.(?:c|h|inc|cu|sh|pl|cmake)$}
         || $file =~ m{^(?:Makefile|CMakeLists\.txt|\.ci/run)$};
     open my $in, '<', $file or die "$file: $!\n";
     my $text = do { local $/; <$in> };
