@@ -91,7 +91,7 @@ typedef struct oci_attention_grad_args {
 } oci_attention_grad_args;
 
 typedef struct oci_adamw_args {             /* Loshchilov & Hutter 2019, as torch.optim.AdamW */
-    float lr, beta1, beta2, eps, weight_decay;
+    double lr, beta1, beta2, eps, weight_decay;     /* 1 - 0.999f is off by 1e-5 */
     int64_t step;                           /* 1 in the first step */
 } oci_adamw_args;
 

@@ -4,14 +4,28 @@
 #include <sched.h>
 #include <time.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* Older compilers' __builtin_cpu_supports does not know this one. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 bool oci_cpu_has_isa(oc_isa isa)
 {
     if (isa == OC_ISA_GENERIC) return true;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     if (isa == OC_ISA_AVX2) return avx2;
-    if (isa == OC_ISA_AVX512) return avx2 && __builtin_cpu_supports("avx512f");
+    if (isa == OC_ISA_AVX512)       /* what src/backend/cpu/avx512.c is compiled for */
+        return avx2 && __builtin_cpu_supports("avx512f") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl");
 #endif
     return false;
 }

@@ -1,0 +1,76 @@
+/* The vector layer for AVX2 with FMA and F16C: 16 registers of 8 floats. See vec_avx512.h. */
+#ifndef OCI_BACKEND_CPU_VEC_AVX2_H
+#define OCI_BACKEND_CPU_VEC_AVX2_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* 6 x 2 accumulators, 2 of B and a broadcast: 15 of 16 registers. */
+enum { VL = 8, PV = 2, P = VL * PV, MR = 6 };
+
+typedef __m256 vf;
+typedef __m256i vi;
+typedef __m256 vm;      /* all bits of a lane set or clear */
+
+INLINE vf vload(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void vstore(float *p, vf x) { _mm256_storeu_ps(p, x); }
+INLINE vf vset1(float x) { return _mm256_set1_ps(x); }
+INLINE vf vadd(vf a, vf b) { return _mm256_add_ps(a, b); }
+INLINE vf vsub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+INLINE vf vmul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+INLINE vf vdiv(vf a, vf b) { return _mm256_div_ps(a, b); }
+INLINE vf vsqrt(vf a) { return _mm256_sqrt_ps(a); }
+INLINE vf vfma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE vf vfnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
+INLINE vf vmax(vf a, vf b) { return _mm256_max_ps(a, b); }
+INLINE vf vmin(vf a, vf b) { return _mm256_min_ps(a, b); }
+
+INLINE vm vlt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+INLINE vm veq(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+INLINE vm vnan(vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
+INLINE vf vselect(vm m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
+INLINE unsigned vmask_bits(vm m) { return (unsigned)_mm256_movemask_ps(m); }
+
+INLINE vi vfloat_bits(vf a) { return _mm256_castps_si256(a); }
+INLINE vf vbits_float(vi a) { return _mm256_castsi256_ps(a); }
+INLINE vi vand(vi a, vi b) { return _mm256_and_si256(a, b); }
+INLINE vi vor(vi a, vi b) { return _mm256_or_si256(a, b); }
+INLINE vi viset1(int32_t x) { return _mm256_set1_epi32(x); }
+INLINE vi viadd(vi a, vi b) { return _mm256_add_epi32(a, b); }
+INLINE vi visub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
+INLINE vi vhalf(vi a) { return _mm256_srai_epi32(a, 1); }
+INLINE vi vexponent(vi a) { return _mm256_slli_epi32(a, 23); }
+INLINE vi vto_int(vf a) { return _mm256_cvtps_epi32(a); }
+
+INLINE vi vfirst_lanes(int64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)(n < VL ? n : VL)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INLINE vm vfirst(int64_t n) { return _mm256_castsi256_ps(vfirst_lanes(n)); }
+INLINE vf vload_n(const float *p, int64_t n) { return _mm256_maskload_ps(p, vfirst_lanes(n)); }
+
+INLINE void vstore_n(float *p, vf x, int64_t n)
+{
+    _mm256_maskstore_ps(p, vfirst_lanes(n), x);
+}
+
+INLINE vf vload_bf16(const uint16_t *p)
+{
+    __m128i half = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+
+INLINE vf vload_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+INLINE vf vsquare_error(vf x, vf square) { return _mm256_fmsub_ps(x, x, square); }
+
+INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+
+#endif

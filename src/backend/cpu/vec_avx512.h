@@ -1,0 +1,71 @@
+/* The vector layer for AVX-512 (f, bw, dq, vl): 32 registers of 16 floats. The kernel texts
+ * (*.inc) are written against these names only; the three vec_*.h define the same set. */
+#ifndef OCI_BACKEND_CPU_VEC_AVX512_H
+#define OCI_BACKEND_CPU_VEC_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* VL floats in a vector; a panel of W is PV vectors wide; a register tile has up to MR rows:
+ * 14 x 2 accumulators, 2 of B and a broadcast leave one register of 32 free. */
+enum { VL = 16, PV = 2, P = VL * PV, MR = 14 };
+
+typedef __m512 vf;      /* floats */
+typedef __m512i vi;     /* 32-bit integers */
+typedef __mmask16 vm;   /* one truth value a lane */
+
+INLINE vf vload(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void vstore(float *p, vf x) { _mm512_storeu_ps(p, x); }
+INLINE vf vset1(float x) { return _mm512_set1_ps(x); }
+INLINE vf vadd(vf a, vf b) { return _mm512_add_ps(a, b); }
+INLINE vf vsub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+INLINE vf vmul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+INLINE vf vdiv(vf a, vf b) { return _mm512_div_ps(a, b); }
+INLINE vf vsqrt(vf a) { return _mm512_sqrt_ps(a); }
+INLINE vf vfma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }       /* c + a b */
+INLINE vf vfnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }     /* c - a b */
+/* a > b ? a : b, and so b when either is NaN; likewise vmin. */
+INLINE vf vmax(vf a, vf b) { return _mm512_max_ps(a, b); }
+INLINE vf vmin(vf a, vf b) { return _mm512_min_ps(a, b); }
+
+INLINE vm vlt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+INLINE vm veq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+INLINE vm vnan(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+INLINE vf vselect(vm m, vf yes, vf no) { return _mm512_mask_blend_ps(m, no, yes); }
+INLINE unsigned vmask_bits(vm m) { return m; }      /* bit i: lane i */
+
+INLINE vi vfloat_bits(vf a) { return _mm512_castps_si512(a); }
+INLINE vf vbits_float(vi a) { return _mm512_castsi512_ps(a); }
+INLINE vi vand(vi a, vi b) { return _mm512_and_si512(a, b); }
+INLINE vi vor(vi a, vi b) { return _mm512_or_si512(a, b); }
+INLINE vi viset1(int32_t x) { return _mm512_set1_epi32(x); }
+INLINE vi viadd(vi a, vi b) { return _mm512_add_epi32(a, b); }
+INLINE vi visub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
+INLINE vi vhalf(vi a) { return _mm512_srai_epi32(a, 1); }
+INLINE vi vexponent(vi a) { return _mm512_slli_epi32(a, 23); }      /* to the exponent's place */
+INLINE vi vto_int(vf a) { return _mm512_cvtps_epi32(a); }           /* to nearest even */
+
+/* n of 1..VL floats; the other lanes read as zero and are not written. */
+INLINE vm vfirst(int64_t n) { return (__mmask16)(n >= VL ? 0xffff : (1u << n) - 1); }
+INLINE vf vload_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(vfirst(n), p); }
+INLINE void vstore_n(float *p, vf x, int64_t n) { _mm512_mask_storeu_ps(p, vfirst(n), x); }
+
+INLINE vf vload_bf16(const uint16_t *p)
+{
+    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+INLINE vf vload_f16(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+/* x² - square, where square is x² rounded: exact. */
+INLINE vf vsquare_error(vf x, vf square) { return _mm512_fmsub_ps(x, x, square); }
+
+INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+
+#endif

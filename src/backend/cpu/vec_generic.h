@@ -1,0 +1,110 @@
+/* The vector layer in plain C: the compiler's own vectors of 4 floats, which gcc and clang map
+ * to SSE2, NEON or scalar code. See vec_avx512.h.
+ *
+ * There is no fused multiply-add: fmaf() without hardware is a slow library call. vfma rounds
+ * twice here, and it does so everywhere (files are compiled with -ffp-contract=off), so this
+ * ISA too gives one result. */
+#ifndef OCI_BACKEND_CPU_VEC_GENERIC_H
+#define OCI_BACKEND_CPU_VEC_GENERIC_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/dtype.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* 4 x 2 accumulators, 2 of B, a broadcast and a product: 12 of SSE2's 16 registers. */
+enum { VL = 4, PV = 2, P = VL * PV, MR = 4 };
+
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vi __attribute__((vector_size(16)));
+typedef vi vm;          /* -1 or 0 in each lane */
+
+INLINE vf vload(const float *p)
+{
+    vf x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+INLINE void vstore(float *p, vf x) { memcpy(p, &x, sizeof x); }
+INLINE vf vset1(float x) { return (vf){ x, x, x, x }; }
+INLINE vf vadd(vf a, vf b) { return a + b; }
+INLINE vf vsub(vf a, vf b) { return a - b; }
+INLINE vf vmul(vf a, vf b) { return a * b; }
+INLINE vf vdiv(vf a, vf b) { return a / b; }
+INLINE vf vsqrt(vf a) { return (vf){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) }; }
+INLINE vf vfma(vf a, vf b, vf c) { return c + a * b; }
+INLINE vf vfnma(vf a, vf b, vf c) { return c - a * b; }
+
+INLINE vi vfloat_bits(vf a) { return (vi)a; }
+INLINE vf vbits_float(vi a) { return (vf)a; }
+INLINE vi vand(vi a, vi b) { return a & b; }
+INLINE vi vor(vi a, vi b) { return a | b; }
+INLINE vi viset1(int32_t x) { return (vi){ x, x, x, x }; }
+INLINE vi viadd(vi a, vi b) { return a + b; }
+INLINE vi visub(vi a, vi b) { return a - b; }
+INLINE vi vhalf(vi a) { return a >> 1; }
+INLINE vi vexponent(vi a)
+{
+    typedef uint32_t vu __attribute__((vector_size(16)));       /* no overflow of signs */
+    return (vi)((vu)a << 23);
+}
+
+INLINE vm vlt(vf a, vf b) { return (vm)(a < b); }
+INLINE vm veq(vf a, vf b) { return (vm)(a == b); }
+INLINE vm vnan(vf a) { return (vm)(a != a); }
+INLINE vf vselect(vm m, vf yes, vf no) { return (vf)(((vi)yes & m) | ((vi)no & ~m)); }
+INLINE vf vmax(vf a, vf b) { return vselect((vm)(a > b), a, b); }
+INLINE vf vmin(vf a, vf b) { return vselect((vm)(a < b), a, b); }
+
+INLINE unsigned vmask_bits(vm m)
+{
+    return (unsigned)((m[0] & 1) | (m[1] & 2) | (m[2] & 4) | (m[3] & 8));
+}
+
+/* Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum; |a| < 2^22. */
+INLINE vi vto_int(vf a)
+{
+    const vf magic = vset1(0x1.8p23f);
+    return (vi)(a + magic) - (vi)magic;
+}
+
+INLINE vm vfirst(int64_t n) { return (vm){ -(n > 0), -(n > 1), -(n > 2), -(n > 3) }; }
+
+INLINE vf vload_n(const float *p, int64_t n)
+{
+    float x[VL] = { 0 };
+    memcpy(x, p, (size_t)(n < VL ? n : VL) * sizeof *p);
+    return vload(x);
+}
+
+INLINE void vstore_n(float *p, vf x, int64_t n)
+{
+    memcpy(p, &x, (size_t)(n < VL ? n : VL) * sizeof *p);
+}
+
+INLINE vf vload_bf16(const uint16_t *p)
+{
+    return (vf)(vi){ (int32_t)((uint32_t)p[0] << 16), (int32_t)((uint32_t)p[1] << 16),
+                     (int32_t)((uint32_t)p[2] << 16), (int32_t)((uint32_t)p[3] << 16) };
+}
+
+INLINE vf vload_f16(const uint16_t *p)
+{
+    return (vf){ oci_f16_to_f32(p[0]), oci_f16_to_f32(p[1]), oci_f16_to_f32(p[2]),
+                 oci_f16_to_f32(p[3]) };
+}
+
+/* Without FMA: x = high + low with 12 bits each, whose products are exact (Dekker 1971). */
+INLINE vf vsquare_error(vf x, vf square)
+{
+    vf high = vbits_float(vand(vfloat_bits(x), viset1((int32_t)0xfffff000))), low = x - high;
+    return ((high * high - square) + (high + high) * low) + low * low;
+}
+
+INLINE void vprefetch(const void *p) { __builtin_prefetch(p); }
+
+#endif
