@@ -48,6 +48,7 @@ fuzz:
 
 install: all
 	@$(CMAKE) --install $(BUILD) --prefix $(PREFIX)
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 style:
 	@tools/check_style.pl

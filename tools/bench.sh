@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every program of bench/ one after the other, and the command's own benchmark.
+# Runs every program of bench/, one after the other.
 set -euo pipefail
 build=${BUILD:-build}
 found=no
