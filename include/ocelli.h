@@ -242,6 +242,143 @@ OC_API OC_NODISCARD char *oc_decode(oc_context *cx, const oc_tokenizer *tokenize
                                     size_t *size);
 OC_API void oc_string_free(char *string);
 
+/* ---- models ---------------------------------------------------------------------------- */
+
+typedef struct oc_model oc_model;
+
+typedef struct oc_model_options {
+    size_t size;
+    bool trainable;         /* weights as f32 that gradients and optimizers can reach */
+    bool weights_only;      /* leave tokenizer, image processor and generation config alone */
+    bool map;               /* map the weight files while loading instead of reading them:
+                               less memory, but a file that shrinks meanwhile kills */
+} oc_model_options;
+
+/* `name` is a folder in Hugging Face format, or a bundled model ("printed-line-ocr"). Errors
+ * name the file and the tensor or field: OC_E_FILE, OC_E_MALFORMED, OC_E_UNSUPPORTED, …; what
+ * is merely odd (tensors that no part of the model takes, NaN) is logged as a warning. */
+OC_API OC_NODISCARD oc_model *oc_model_open(oc_context *cx, const char *name,
+                                            const oc_model_options *options);
+OC_API void oc_model_close(oc_model *model);
+/* The folder that `name` stands for in a new string (oc_string_free). */
+OC_API OC_NODISCARD char *oc_model_folder(oc_context *cx, const char *name);
+/* Writes config.json, generation_config.json, tokenizer and processor files as they are, and
+ * model.safetensors, into a folder that is made if missing; each file whole or not at all. */
+OC_API oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder);
+/* What `ocelli inspect` tells, as one JSON object in a new string: reads headers only. */
+OC_API OC_NODISCARD char *oc_inspect(oc_context *cx, const char *name, bool tensors);
+
+typedef struct oc_forward_options {
+    size_t size;
+    const char *class_name;         /* NULL: architectures[0] of config.json */
+    bool output_hidden_states, output_attentions, use_cache;
+    bool gradients;                 /* d loss / d parameter as grad.NAME; needs a trainable
+                                       model */
+} oc_forward_options;
+
+/* One forward pass. `in` holds the arguments, and the result the outputs, under Transformers'
+ * names (docs: "Raw commands"). */
+OC_API OC_NODISCARD oc_tensors *oc_forward(oc_context *cx, const oc_model *model,
+                                           const oc_tensors *in,
+                                           const oc_forward_options *options);
+
+/* pixel_values F32 [count, 3, H, W] as the folder's preprocessor_config.json asks. All images
+ * must come out at one size. */
+OC_API OC_NODISCARD oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model,
+                                              oc_image *const *images, size_t count);
+OC_API const oc_tokenizer *oc_model_tokenizer(oc_context *cx, const oc_model *model);
+
+/* ---- generation ------------------------------------------------------------------------ */
+
+/* One decided token of row `row`; `text` is what can be shown of it (never half a code point),
+ * NULL where the model has no tokenizer. Returning false stops that row. */
+typedef bool (*oc_token_callback)(void *user, int64_t row, int64_t token, const char *text);
+
+typedef struct oc_generate_options {
+    size_t size;
+    const char *config;             /* a JSON object of GenerationConfig's names, laid over
+                                       generation_config.json; NULL: nothing */
+    bool output_scores;             /* scores.N, every step */
+    bool output_logprobs;           /* token_logprobs F32 [rows, steps]: log softmax of the raw
+                                       logits at each chosen token; 0 after a row's end */
+    oc_token_callback callback;
+    void *callback_user;
+} oc_generate_options;
+
+/* `in` holds pixel_values and, if wanted, decoder_input_ids. The result holds sequences I64,
+ * padded as Transformers pads. */
+OC_API OC_NODISCARD oc_tensors *oc_generate(oc_context *cx, const oc_model *model,
+                                            const oc_tensors *in,
+                                            const oc_generate_options *options);
+
+/* ---- reading text from images ---------------------------------------------------------- */
+
+typedef struct oc_texts oc_texts;
+
+typedef struct oc_text {            /* borrowed from its oc_texts */
+    const char *text;               /* UTF-8, NUL-terminated; special tokens left out */
+    double confidence;              /* geometric mean of the chosen tokens' probabilities */
+    int64_t tokens;                 /* generated, the end token included */
+    const int64_t *ids;             /* [tokens] */
+    const float *logprobs;          /* [tokens] */
+} oc_text;
+
+typedef struct oc_timings {         /* seconds of the last oc_read, summed over its images */
+    double preprocess, encode, decode;
+    int64_t tokens;
+} oc_timings;
+
+typedef struct oc_read_options {
+    size_t size;
+    const char *config;             /* as in oc_generate_options */
+    oc_token_callback callback;
+    void *callback_user;
+    oc_timings *timings;            /* filled if not NULL */
+} oc_read_options;
+
+/* Image → processor → encoder → decoder → text, all images as one batch; result i belongs to
+ * image i and does not depend on the others. For VisionEncoderDecoder models. */
+OC_API OC_NODISCARD oc_texts *oc_read(oc_context *cx, const oc_model *model,
+                                      oc_image *const *images, size_t count,
+                                      const oc_read_options *options);
+OC_API size_t oc_texts_count(const oc_texts *texts);
+OC_API const oc_text *oc_texts_get(const oc_texts *texts, size_t index);
+OC_API void oc_texts_free(oc_texts *texts);
+
+/* ---- training -------------------------------------------------------------------------- */
+
+typedef struct oc_trainer oc_trainer;
+
+typedef enum oc_optimizer { OC_SGD, OC_ADAMW } oc_optimizer;
+
+typedef struct oc_trainer_options {
+    size_t size;
+    oc_optimizer optimizer;
+    const char *class_name;         /* NULL: architectures[0] */
+    double learning_rate;           /* 0: 1e-3 */
+    double beta1, beta2, eps;       /* AdamW; 0: 0.9, 0.999, 1e-8 */
+    double weight_decay;            /* AdamW */
+} oc_trainer_options;
+
+/* Trains `model` (opened as trainable) in place; nobody else may use it meanwhile. */
+OC_API OC_NODISCARD oc_trainer *oc_trainer_create(oc_context *cx, oc_model *model,
+                                                  const oc_trainer_options *options);
+/* One step on a batch under the names of oc_forward, labels included: forward, backward,
+ * update. *loss is that of before the update. */
+OC_API oc_status oc_trainer_step(oc_context *cx, oc_trainer *trainer, const oc_tensors *batch,
+                                 float *loss);
+OC_API void oc_trainer_free(oc_trainer *trainer);
+
+/* ---- measuring ------------------------------------------------------------------------- */
+
+typedef struct oc_machine {         /* what this machine reaches at best, measured now */
+    double fma_gflops;              /* f32 multiply-adds, two operations each */
+    double read_gbps;               /* bytes read from memory, 1e9 a second */
+} oc_machine;
+
+/* With the context's ISA and threads; takes about half a second. */
+OC_API oc_status oc_measure_machine(oc_context *cx, oc_machine *machine);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,22 @@
+/* Logits processors: what 4.37.2 does to the scores of a step before a token is picked, in its
+ * order (spec: generation §2). One row at a time; nothing is allocated. */
+#ifndef OCI_GENERATE_PROCESSORS_H
+#define OCI_GENERATE_PROCESSORS_H
+
+#include "generate/config.h"
+
+typedef struct oci_row {            /* what processors know of a row */
+    const int64_t *ids;             /* prompt and generated ids so far */
+    int64_t length;                 /* L: how many */
+    int64_t prompt;                 /* P: how many of them were the prompt */
+    int64_t max_length;             /* after max_new_tokens was counted in */
+} oci_row;
+
+/* Changes scores [vocab] in place. Ids outside the vocabulary were refused by
+ * oci_processors_check. */
+void oci_process_logits(const oci_generation_config *g, const oci_row *row, float *scores,
+                        int64_t vocab);
+/* Every id that the config names lies in 0..vocab-1; else OC_E_ARGUMENT naming the field. */
+oc_status oci_processors_check(oc_context *cx, const oci_generation_config *g, int64_t vocab);
+
+#endif

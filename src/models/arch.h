@@ -1,0 +1,79 @@
+/* What a model file offers: a descriptor. Composite models (vision_encoder_decoder.c) know
+ * their parts only through it, so that any encoder goes with any decoder. Adding an
+ * architecture is one file and one line in registry.c. */
+#ifndef OCI_MODELS_ARCH_H
+#define OCI_MODELS_ARCH_H
+
+#include "models/config.h"
+#include "models/inputs.h"
+#include "models/outputs.h"
+#include "nn/layers.h"
+
+typedef struct oci_encode_call {        /* arguments of a vision encoder */
+    oci_tensor *pixel_values;           /* [B, C, H, W] */
+    oci_tensor *head_mask;              /* [layers, H] or [H] */
+    oci_tensor *bool_masked_pos;        /* [B, patches] */
+    bool interpolate_pos_encoding;
+    bool pooler;                        /* hand out pooler_output */
+} oci_encode_call;
+
+typedef struct oci_decode_call {        /* arguments of a text decoder */
+    oci_tensor *input_ids;              /* [B, T], or … */
+    oci_tensor *inputs_embeds;          /* … [B, T, D] */
+    oci_tensor *attention_mask;         /* [B, past + T], 1 = seen */
+    oci_tensor *encoder_hidden_states;  /* [B, N, Dc]; NULL: no cross-attention, or cached */
+    oci_tensor *encoder_attention_mask; /* [B, N] */
+    oci_tensor *head_mask, *cross_attn_head_mask;       /* [layers, H] */
+    oci_cache *cache;                   /* NULL: none */
+    bool last_only;                     /* logits of the last position alone */
+} oci_decode_call;
+
+typedef struct oci_decoder_shape {      /* what a composite must know of its decoder */
+    int64_t layers, heads, head_dim, width, vocab_size;
+    int64_t max_positions;              /* most positions it can count; 0: no bound */
+    int64_t cross_width;                /* cross_attention_hidden_size; 0: null */
+} oci_decoder_shape;
+
+/* A Transformers class over an architecture: what `ocelli forward --class` names. */
+typedef struct oci_class {
+    const char *name;                   /* NULL ends a list */
+    const oci_input_spec *inputs;
+    /* Hands out the fields of the class's output (outputs.h); returns the loss, or NULL. */
+    oci_tensor *(*forward)(oc_context *cx, const void *model, const oc_tensors *in);
+} oci_class;
+
+typedef struct oci_arch {
+    const char *model_type;             /* config.json's */
+    const char *base_prefix;            /* of the base model in files of models with heads */
+    size_t size;                        /* of the model struct */
+    const oci_class *classes;
+    /* Reads the config into the cleared model, checks it, makes its arrays of layers. */
+    void (*open)(oc_context *cx, const oci_config_source *from, void *model);
+    void (*close)(void *model);         /* frees what open made; not the parameters */
+    void (*walk)(oci_walk w, void *model);
+    /* Encoders: last_hidden_state [B, N, D]. */
+    oci_tensor *(*encode)(oc_context *cx, const void *model, oci_encode_call call);
+    int64_t (*encoder_width)(const void *model);
+    /* Decoders: logits [B, T, V]. */
+    oci_tensor *(*decode)(oc_context *cx, const void *model, oci_decode_call call);
+    oci_decoder_shape (*decoder_shape)(const void *model);
+} oci_arch;
+
+/* One forward pass of a decoder class: checks that the arguments of `call` fit each other,
+ * brings in past_key_values.LAYER.INDEX from `in`, if there, through a cache of this call, and
+ * runs arch->decode. Shared by all decoders and composites. */
+oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const void *model,
+                                 const oc_tensors *in, const oci_input_spec *specs,
+                                 oci_decode_call call);
+
+/* Hands out layer `layer`'s keys and values in Transformers' form, when the cache is asked
+ * for: kv are self and cross keys and values [B, N, D] of a call without a cache, or NULL. */
+void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
+                           int64_t heads, oci_tensor *const kv[4]);
+
+extern const oci_arch oci_vit, oci_trocr, oci_vision_encoder_decoder;
+
+/* NULL when there is no such model_type. */
+const oci_arch *oci_arch_find(const char *model_type);
+
+#endif

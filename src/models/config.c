@@ -1,0 +1,80 @@
+#include "models/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void oci_config_fail(oc_context *cx, const oci_config_source *from, const char *field,
+                     const char *format, ...)
+{
+    char text[OCI_MAX_MESSAGE / 2];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    oci_fail(cx, OC_E_MALFORMED, "%s: %s%s: %s", from->doc->name, from->path, field, text);
+}
+
+void oci_config_divides(oc_context *cx, const oci_config_source *from, const char *part_name,
+                        int64_t part, const char *whole_name, int64_t whole)
+{
+    if (oci_failed(cx) || (part > 0 && whole % part == 0)) return;
+    oci_config_fail(cx, from, part_name, "expected a divisor of %s %lld, found %lld",
+                    whole_name, (long long)whole, (long long)part);
+}
+
+static void read_act(oc_context *cx, const oci_config_source *from, const oci_field *f,
+                     const char *name, oci_act *act)
+{
+    *act = (oci_act)f->fallback;
+    const char *text = oci_json_text(cx, from->doc, from->object, name, NULL);
+    if (text && !oci_failed(cx) && !oci_act_find(text, act))
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected an activation such as gelu, gelu_new, "
+                 "quick_gelu, relu, silu or tanh, found \"%.40s\"", from->doc->name, name, text);
+}
+
+/* A number for both sides, or [height, width]. */
+static void read_pair(oc_context *cx, const oci_config_source *from, const oci_field *f,
+                      const char *name, int64_t pair[2])
+{
+    const json_t *value = json_object_get(from->object, f->key);
+    if (!json_is_array(value)) {
+        pair[0] = pair[1] = oci_json_int(cx, from->doc, from->object, name,
+                                         (int64_t)f->fallback, (int64_t)f->low,
+                                         (int64_t)f->high);
+        return;
+    }
+    bool good = json_array_size(value) == 2;
+    for (size_t i = 0; good && i < 2; i++) {
+        const json_t *side = json_array_get(value, i);
+        pair[i] = json_integer_value(side);
+        good = json_is_integer(side) && (double)pair[i] >= f->low && (double)pair[i] <= f->high;
+    }
+    if (!good) oci_json_expected(cx, from->doc, name, "a number or [height, width]", value);
+}
+
+bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_field *fields,
+                     void *config)
+{
+    char name[OCI_MAX_NAME];
+    for (const oci_field *f = fields; f->key && !oci_failed(cx); f++) {
+        void *at = (char *)config + f->offset;
+        snprintf(name, sizeof name, "%s%s", from->path, f->key);
+        switch (f->type) {
+        case OCI_FIELD_INT:
+            *(int64_t *)at = oci_json_int(cx, from->doc, from->object, name,
+                                          (int64_t)f->fallback, (int64_t)f->low,
+                                          (int64_t)f->high);
+            break;
+        case OCI_FIELD_REAL:
+            *(double *)at = oci_json_real(cx, from->doc, from->object, name, f->fallback,
+                                          f->low, f->high);
+            break;
+        case OCI_FIELD_BOOL:
+            *(bool *)at = oci_json_bool(cx, from->doc, from->object, name, f->fallback != 0);
+            break;
+        case OCI_FIELD_ACT: read_act(cx, from, f, name, at); break;
+        case OCI_FIELD_PAIR: read_pair(cx, from, f, name, at); break;
+        }
+    }
+    return !oci_failed(cx);
+}

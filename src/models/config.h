@@ -1,0 +1,55 @@
+/* Config tables: each model lists the keys of its config.json with field, type, default and
+ * range, once; reading, checking and writing all use the list. */
+#ifndef OCI_MODELS_CONFIG_H
+#define OCI_MODELS_CONFIG_H
+
+#include <stddef.h>
+
+#include "nn/act.h"
+#include "base/context.h"
+#include "io/json.h"
+
+typedef enum oci_field_type {
+    OCI_FIELD_INT,          /* int64_t */
+    OCI_FIELD_REAL,         /* double */
+    OCI_FIELD_BOOL,         /* bool */
+    OCI_FIELD_ACT,          /* oci_act, by Transformers' name */
+    OCI_FIELD_PAIR          /* int64_t[2]: a number for both, or [height, width] */
+} oci_field_type;
+
+typedef struct oci_field {
+    const char *key;        /* in config.json; NULL ends a table */
+    oci_field_type type;
+    size_t offset;          /* in the config struct */
+    double fallback, low, high;
+} oci_field;
+
+#define OCI_INT(type, key, fallback, low, high) \
+    { #key, OCI_FIELD_INT, offsetof(type, key), fallback, low, high }
+#define OCI_REAL(type, key, fallback, low, high) \
+    { #key, OCI_FIELD_REAL, offsetof(type, key), fallback, low, high }
+#define OCI_BOOL(type, key, fallback) { #key, OCI_FIELD_BOOL, offsetof(type, key), fallback, 0, 1 }
+#define OCI_ACT(type, key, fallback) { #key, OCI_FIELD_ACT, offsetof(type, key), fallback, 0, 0 }
+#define OCI_PAIR(type, key, fallback, low, high) \
+    { #key, OCI_FIELD_PAIR, offsetof(type, key), fallback, low, high }
+#define OCI_FIELDS_END { NULL, OCI_FIELD_INT, 0, 0, 0, 0 }
+
+/* A config object inside a document: `path` ("" or "encoder.") leads its field names. */
+typedef struct oci_config_source {
+    const oci_json *doc;
+    const json_t *object;
+    const char *path;
+} oci_config_source;
+
+/* Fills *config; on a fault the error names document, field, expectation and finding. */
+bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_field *fields,
+                     void *config);
+/* "FILE: path+field: expected …, found …" as OC_E_MALFORMED. */
+OC_PRINTF(4, 5)
+void oci_config_fail(oc_context *cx, const oci_config_source *from, const char *field,
+                     const char *format, ...);
+/* Fails unless `whole` is a multiple of `part`. */
+void oci_config_divides(oc_context *cx, const oci_config_source *from, const char *part_name,
+                        int64_t part, const char *whole_name, int64_t whole);
+
+#endif

@@ -1,0 +1,130 @@
+/* What all text decoders share around their layers: checks of the arguments, and caches as
+ * Transformers hands them in and out (past_key_values.LAYER.INDEX). */
+#include <stdio.h>
+
+#include "models/arch.h"
+
+static int64_t batch_of(const oci_decode_call *call)
+{
+    return call->input_ids ? call->input_ids->shape[0] : call->inputs_embeds->shape[0];
+}
+
+static int64_t length_of(const oci_decode_call *call)
+{
+    return call->input_ids ? call->input_ids->shape[1] : call->inputs_embeds->shape[1];
+}
+
+void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
+                           int64_t heads, oci_tensor *const kv[4])
+{
+    if (!oci_wants_cache(cx) || oci_failed(cx)) return;
+    oci_arena_mark mark = oci_mark(cx);
+    const oci_cache *cache = call->cache;
+    for (int part = 0; part < 4; part++) {
+        if (!cache) {
+            if (kv[part])
+                oci_output_past(cx, layer, part, oci_split_heads(cx, kv[part], heads));
+            continue;
+        }
+        int64_t length = cache->length + length_of(call);
+        if (part >= 2) {
+            length = cache->cross_length;
+            if (length == 0 && call->encoder_hidden_states)
+                length = call->encoder_hidden_states->shape[1];
+        }
+        const oci_kv *of = part < 2 ? &cache->self[layer] : &cache->cross[layer];
+        if (length > 0)
+            oci_output_past(cx, layer, part,
+                            oci_kv_export(cx, of, batch_of(call), length, part % 2));
+    }
+    if (!cx->tape) oci_arena_reset(&cx->arena, mark);
+}
+
+/* past_key_values.LAYER.INDEX, [B, H, positions, head_dim]; NULL (error set) if it is not
+ * there or does not fit. `positions` 0: any number. */
+static oci_tensor *past_part(oc_context *cx, const oc_tensors *in, const oci_input_spec *specs,
+                             const oci_decoder_shape *s, int64_t B, int64_t layer, int part,
+                             int64_t positions)
+{
+    char name[64], found[128];
+    snprintf(name, sizeof name, "past_key_values.%lld.%d", (long long)layer, part);
+    oci_tensor *x = oci_input_required(cx, in, specs, name);
+    if (!x) return NULL;
+    const int64_t *d = x->shape;
+    if (d[0] == B && d[1] == s->heads && d[3] == s->head_dim &&
+        (positions == 0 || d[2] == positions)) return x;
+    oci_fail(cx, OC_E_MALFORMED, "input %s: expected [%lld, %lld, %lld, %lld], found %s", name,
+             (long long)B, (long long)s->heads, (long long)(positions ? positions : d[2]),
+             (long long)s->head_dim, oci_shape_text(x, found));
+    return NULL;
+}
+
+/* A cache that holds what `in` brings; NULL (error set) if that is not whole. */
+static oci_cache *import_past(oc_context *cx, const oc_tensors *in,
+                              const oci_input_spec *specs, const oci_decoder_shape *s,
+                              const oci_decode_call *call)
+{
+    int64_t B = batch_of(call);
+    oc_tensor_view view;
+    const oci_tensor *k = past_part(cx, in, specs, s, B, 0, 0, 0);
+    bool cross = oc_tensors_find(in, "past_key_values.0.2", &view);
+    const oci_tensor *c = cross ? past_part(cx, in, specs, s, B, 0, 2, 0) : NULL;
+    if (oci_failed(cx)) return NULL;
+    int64_t past = k->shape[2], N = c ? c->shape[2] : 0;
+    if (!cross && call->encoder_hidden_states) N = call->encoder_hidden_states->shape[1];
+    oci_cache *cache = oci_cache_create(cx, s->layers, B, s->heads, s->head_dim,
+                                        past + length_of(call), N);
+    for (int64_t i = 0; i < s->layers && !oci_failed(cx); i++) {
+        oci_kv_import(cx, &cache->self[i], past_part(cx, in, specs, s, B, i, 0, past),
+                      past_part(cx, in, specs, s, B, i, 1, past));
+        if (cross)
+            oci_kv_import(cx, &cache->cross[i], past_part(cx, in, specs, s, B, i, 2, N),
+                          past_part(cx, in, specs, s, B, i, 3, N));
+    }
+    if (cache) oci_cache_advance(cache, past, cross ? N : 0);
+    return cache;
+}
+
+static void check(oc_context *cx, const oci_arch *arch, const oci_decoder_shape *s,
+                  const oci_decode_call *call, int64_t past)
+{
+    if (!call->input_ids == !call->inputs_embeds) {
+        oci_fail(cx, OC_E_MALFORMED, "%s: expected either input_ids or inputs_embeds, found %s",
+                 arch->model_type, call->input_ids ? "both" : "neither");
+        return;
+    }
+    if (call->inputs_embeds && call->inputs_embeds->shape[2] != s->width)
+        oci_fail(cx, OC_E_MALFORMED, "inputs_embeds: expected width %lld, found %lld",
+                 (long long)s->width, (long long)call->inputs_embeds->shape[2]);
+    const oci_tensor *ids = call->input_ids ? call->input_ids : call->inputs_embeds;
+    const oci_tensor *states = call->encoder_hidden_states, *mask = call->attention_mask;
+    int64_t width = s->cross_width ? s->cross_width : s->width;
+    oci_inputs_agree(cx, "input_ids", ids, "encoder_hidden_states", states, 1);
+    oci_inputs_agree(cx, "encoder_hidden_states", states, "encoder_attention_mask",
+                     states ? call->encoder_attention_mask : NULL, 2);
+    if (states && states->shape[2] != width)
+        oci_fail(cx, OC_E_MALFORMED, "encoder_hidden_states: expected width %lld, found %lld",
+                 (long long)width, (long long)states->shape[2]);
+    if (mask && (mask->shape[0] != ids->shape[0] || mask->shape[1] != past + ids->shape[1]))
+        oci_fail(cx, OC_E_MALFORMED, "attention_mask: expected [%lld, %lld], found "
+                 "[%lld, %lld]", (long long)ids->shape[0], (long long)(past + ids->shape[1]),
+                 (long long)mask->shape[0], (long long)mask->shape[1]);
+}
+
+oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const void *model,
+                                 const oc_tensors *in, const oci_input_spec *specs,
+                                 oci_decode_call call)
+{
+    oci_decoder_shape shape = arch->decoder_shape(model);
+    oc_tensor_view view;
+    bool past = oc_tensors_find(in, "past_key_values.0.0", &view);
+    if (past && view.rank == 4) check(cx, arch, &shape, &call, view.shape[2]);
+    else check(cx, arch, &shape, &call, 0);
+    if (past && cx->tape)
+        oci_fail(cx, OC_E_UNSUPPORTED, "past_key_values: no gradient through a cache");
+    if (oci_failed(cx)) return NULL;
+    if (past) call.cache = import_past(cx, in, specs, &shape, &call);
+    oci_tensor *logits = oci_failed(cx) ? NULL : arch->decode(cx, model, call);
+    oci_cache_free(call.cache);
+    return logits;
+}

@@ -1,0 +1,168 @@
+/* VisionEncoderDecoder — Transformers: VisionEncoderDecoderModel. Any vision encoder with any
+ * text decoder: TrOCR (Li et al. 2021, arXiv:2109.10282), Donut, ViT-GPT2 captioning.
+ *
+ *   pixel_values → encoder [B,N,De] (→ enc_to_dec_proj [B,N,Dd])
+ *     → decoder over decoder_input_ids [B,T] with cross-attention → logits [B,T,V]
+ *   loss: mean cross-entropy of logits and labels, position by position (no shift)
+ */
+#include "models/vision_encoder_decoder.h"
+
+#include <stdio.h>
+
+/* One of the two sub-configs: finds its architecture and opens the part. */
+static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
+                                 const char *key, void **part)
+{
+    char path[OCI_MAX_NAME];
+    json_t *object = oci_json_object(cx, from->doc, from->object, key);
+    oci_config_source sub = { .doc = from->doc, .object = object, .path = path };
+    if (oci_failed(cx)) return NULL;
+    if (!object) {
+        oci_config_fail(cx, from, key, "required, but missing");
+        return NULL;
+    }
+    snprintf(path, sizeof path, "%s%s.", from->path, key);
+    const char *type = oci_json_text(cx, from->doc, object, "model_type", NULL);
+    if (!type) {
+        oci_config_fail(cx, &sub, "model_type", "required, but missing");
+        return NULL;
+    }
+    const oci_arch *arch = oci_arch_find(type);
+    bool encoder = key[0] == 'e';
+    if (!arch || (encoder ? !arch->encode : !arch->decode)) {
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %smodel_type: \"%.40s\" is no %s that this build "
+                 "knows", from->doc->name, path, type, key);
+        return NULL;
+    }
+    *part = oci_calloc(cx, 1, arch->size);
+    if (*part) arch->open(cx, &sub, *part);
+    return arch;
+}
+
+static void ved_open(oc_context *cx, const oci_config_source *from, void *model)
+{
+    oci_ved *m = model;
+    m->encoder_arch = open_part(cx, from, "encoder", &m->encoder);
+    if (!oci_failed(cx)) m->decoder_arch = open_part(cx, from, "decoder", &m->decoder);
+    if (oci_failed(cx)) return;
+    const int64_t most = 1 << 24;
+    m->pad_token_id = oci_json_int(cx, from->doc, from->object, "pad_token_id", -1, 0, most);
+    m->decoder_start_token_id = oci_json_int(cx, from->doc, from->object,
+                                             "decoder_start_token_id", -1, 0, most);
+    m->encoder_width = m->encoder_arch->encoder_width(m->encoder);
+    m->shape = m->decoder_arch->decoder_shape(m->decoder);
+    if (m->shape.cross_width && m->shape.cross_width != m->encoder_width)
+        oci_config_fail(cx, from, "decoder.cross_attention_hidden_size",
+                        "expected the encoder's hidden_size %lld, found %lld",
+                        (long long)m->encoder_width, (long long)m->shape.cross_width);
+    m->project = m->encoder_width != m->shape.width && !m->shape.cross_width;
+}
+
+static void ved_close(void *model)
+{
+    oci_ved *m = model;
+    if (m->encoder) m->encoder_arch->close(m->encoder);
+    if (m->decoder) m->decoder_arch->close(m->decoder);
+    oci_free(m->encoder);
+    oci_free(m->decoder);
+}
+
+static void ved_walk(oci_walk w, void *model)
+{
+    oci_ved *m = model;
+    m->encoder_arch->walk(oci_walk_enter(w, "encoder"), m->encoder);
+    m->decoder_arch->walk(oci_walk_enter(w, "decoder"), m->decoder);
+    if (m->project)
+        oci_walk_linear(oci_walk_enter(w, "enc_to_dec_proj"), &m->enc_to_dec_proj,
+                        m->shape.width, m->encoder_width, true);
+}
+
+oci_tensor *oci_ved_project(oc_context *cx, const oci_ved *m, oci_tensor *states)
+{
+    return m->project ? oci_linear(cx, &m->enc_to_dec_proj, states) : states;
+}
+
+oci_tensor *oci_ved_encode(oc_context *cx, const oci_ved *m, oci_encode_call call)
+{
+    return oci_ved_project(cx, m, m->encoder_arch->encode(cx, m->encoder, call));
+}
+
+/* shift_tokens_right: the start token, then all labels but the last; -100 becomes pad. */
+static oci_tensor *shift_right(oc_context *cx, const oci_ved *m, const oci_tensor *labels)
+{
+    if (oci_failed(cx)) return NULL;
+    if (m->decoder_start_token_id < 0)
+        oci_fail(cx, OC_E_ARGUMENT, "labels: config.json has no decoder_start_token_id");
+    if (m->pad_token_id < 0) oci_fail(cx, OC_E_ARGUMENT, "labels: config.json has no "
+                                      "pad_token_id");
+    int64_t T = labels->shape[1];
+    oci_tensor *ids = oci_tensor_create(cx, OC_I64, 2, labels->shape);
+    for (int64_t i = 0; ids && i < oci_tensor_count(labels); i++) {
+        int64_t id = i % T ? oci_i64(labels)[i - 1] : m->decoder_start_token_id;
+        oci_i64(ids)[i] = id == -100 ? m->pad_token_id : id;
+    }
+    return ids;
+}
+
+static const oci_input_spec inputs[] = {
+    { "pixel_values", OCI_INPUT_FLOAT, 4 }, { "decoder_input_ids", OCI_INPUT_IDS, 2 },
+    { "decoder_attention_mask", OCI_INPUT_MASK, 2 },
+    { "encoder_outputs.0", OCI_INPUT_FLOAT, 3 }, { "past_key_values.", OCI_INPUT_FLOAT, 4 },
+    { "decoder_inputs_embeds", OCI_INPUT_FLOAT, 3 }, { "labels", OCI_INPUT_IDS, 2 },
+    { "decoder_head_mask", OCI_INPUT_FLOAT, 2 },
+    { "decoder_cross_attn_head_mask", OCI_INPUT_FLOAT, 2 },
+    { "head_mask", OCI_INPUT_FLOAT, 0 }, { "bool_masked_pos", OCI_INPUT_MASK, 2 },
+    { "interpolate_pos_encoding", OCI_INPUT_FLAG, 0 }, OCI_INPUTS_END
+};
+
+/* The encoder's last hidden state: computed, or handed in. [B, N, De] */
+static oci_tensor *encoder_states(oc_context *cx, const oci_ved *m, const oc_tensors *in)
+{
+    oci_tensor *given = oci_input(cx, in, inputs, "encoder_outputs.0"), *x = given;
+    oci_taps before = oci_outputs_enter(cx, "encoder_", "encoder_");
+    if (!given)
+        x = m->encoder_arch->encode(cx, m->encoder, (oci_encode_call){
+            .pixel_values = oci_input_required(cx, in, inputs, "pixel_values"),
+            .head_mask = oci_input(cx, in, inputs, "head_mask"),
+            .bool_masked_pos = oci_input(cx, in, inputs, "bool_masked_pos"),
+            .interpolate_pos_encoding = oci_input_flag(in, "interpolate_pos_encoding") });
+    else
+        oci_output(cx, "last_hidden_state", given);
+    oci_outputs_leave(cx, before);
+    if (x && x->shape[2] != m->encoder_width)
+        oci_fail(cx, OC_E_MALFORMED, "encoder_outputs.0: expected width %lld, found %lld",
+                 (long long)m->encoder_width, (long long)x->shape[2]);
+    return x;
+}
+
+static oci_tensor *ved_forward(oc_context *cx, const void *model, const oc_tensors *in)
+{
+    const oci_ved *m = model;
+    oci_tensor *states = encoder_states(cx, m, in);
+    oci_tensor *labels = oci_input(cx, in, inputs, "labels");
+    oci_decode_call call = {
+        .input_ids = oci_input(cx, in, inputs, "decoder_input_ids"),
+        .inputs_embeds = oci_input(cx, in, inputs, "decoder_inputs_embeds"),
+        .attention_mask = oci_input(cx, in, inputs, "decoder_attention_mask"),
+        .head_mask = oci_input(cx, in, inputs, "decoder_head_mask"),
+        .cross_attn_head_mask = oci_input(cx, in, inputs, "decoder_cross_attn_head_mask"),
+        .encoder_hidden_states = oci_ved_project(cx, m, states) };
+    if (labels && !call.input_ids && !call.inputs_embeds)
+        call.input_ids = shift_right(cx, m, labels);
+    oci_taps before = oci_outputs_enter(cx, "decoder_", "");
+    oci_tensor *logits = oci_decode_with_past(cx, m->decoder_arch, m->decoder, in, inputs, call);
+    oci_outputs_leave(cx, before);
+    oci_output(cx, "logits", logits);                                   /* [B, T, V] */
+    if (!labels) return NULL;
+    oci_inputs_agree(cx, "logits", logits, "labels", labels, 2);
+    oci_tensor *loss = oci_op_cross_entropy(cx, logits, labels);
+    oci_output(cx, "loss", loss);
+    return loss;
+}
+
+static const oci_class classes[] = { { "VisionEncoderDecoderModel", inputs, ved_forward },
+                                     { 0 } };
+
+const oci_arch oci_vision_encoder_decoder = {
+    .model_type = "vision-encoder-decoder", .size = sizeof(oci_ved), .classes = classes,
+    .open = ved_open, .close = ved_close, .walk = ved_walk };

@@ -1,0 +1,38 @@
+/* Keys and values of a decoder that are kept between steps: its own, which grow by a position
+ * a step, and those of the encoder's output, which are made once. Belongs to one session; the
+ * batch rows of a step are rows `rows[b]` of the cache, so that finished rows can leave the
+ * batch without a copy. */
+#ifndef OCI_NN_CACHE_H
+#define OCI_NN_CACHE_H
+
+#include "backend/backend.h"
+#include "tensor/tensor.h"
+
+typedef struct oci_cache {
+    int64_t layers, rows_room;
+    oci_kv *self, *cross;           /* [layers] */
+    int64_t length;                 /* positions kept in self; oci_cache_advance moves it */
+    int64_t cross_length;           /* positions kept in cross; 0: not made yet */
+    int64_t *rows;                  /* [rows_room]; batch row b is cache row rows[b] */
+    oci_buffer *memory;
+} oci_cache;
+
+/* Room for `rows` sequences of `length` and encoder outputs of `cross_length` (0: none). */
+OC_NODISCARD oci_cache *oci_cache_create(oc_context *cx, int64_t layers, int64_t rows,
+                                         int64_t heads, int64_t head_dim, int64_t length,
+                                         int64_t cross_length);
+void oci_cache_free(oci_cache *cache);
+/* After a forward pass over T new positions and N encoder outputs. */
+void oci_cache_advance(oci_cache *cache, int64_t T, int64_t N);
+
+/* Transformers' form [B, H, T, head_dim], in the arena: out of, and into, the first `length`
+ * positions. which: 0 keys, 1 values. */
+OC_NODISCARD oci_tensor *oci_kv_export(oc_context *cx, const oci_kv *kv, int64_t B,
+                                       int64_t length, int which);
+oc_status oci_kv_import(oc_context *cx, const oci_kv *kv, const oci_tensor *keys,
+                        const oci_tensor *values);
+/* [B, T, H * head_dim] → [B, H, T, head_dim], or back. */
+OC_NODISCARD oci_tensor *oci_split_heads(oc_context *cx, const oci_tensor *x, int64_t heads);
+OC_NODISCARD oci_tensor *oci_merge_heads(oc_context *cx, const oci_tensor *x);
+
+#endif

@@ -1,0 +1,132 @@
+#include "nn/layers.h"
+
+#include <float.h>
+#include <string.h>
+
+void oci_walk_linear(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K, bool bias)
+{
+    oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_PRODUCT, OCI_SHAPE(N, K));
+    if (bias) oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(N));
+}
+
+void oci_walk_conv(oci_walk w, oci_linear_layer *layer, int64_t out, int64_t in,
+                   int64_t kernel_h, int64_t kernel_w)
+{
+    oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_PRODUCT,
+                   OCI_SHAPE(out, in, kernel_h, kernel_w));
+    oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(out));
+}
+
+oci_tensor *oci_linear_run(oc_context *cx, const oci_linear_layer *layer, oci_linear_call call)
+{
+    if (!cx->tape)
+        return oci_op_linear(cx, call.x, layer->weight, layer->bias, call.act, call.residual);
+    oci_tensor *y = oci_op_linear(cx, call.x, layer->weight, layer->bias, OCI_ACT_NONE, NULL);
+    y = oci_op_act(cx, call.act, y);
+    return call.residual ? oci_op_add(cx, y, call.residual) : y;
+}
+
+void oci_walk_norm(oci_walk w, oci_norm_layer *layer, int64_t width, double eps)
+{
+    oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_VALUE, OCI_SHAPE(width));
+    oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(width));
+    layer->eps = (float)eps;
+}
+
+oci_tensor *oci_layer_norm(oc_context *cx, const oci_norm_layer *layer, oci_tensor *x)
+{
+    return oci_op_layer_norm(cx, x, layer->weight, layer->bias, layer->eps);
+}
+
+/* Keys and values of the source go into the cache behind those that are there; returns how
+ * many there are then. */
+static int64_t remember(oc_context *cx, const oci_attention_layer *layer,
+                        const oci_attention_call *call)
+{
+    bool self = !call->source;
+    const oci_cache *cache = call->cache;
+    if (!self && cache->cross_length > 0) return cache->cross_length;
+    oci_tensor *from = self ? call->x : call->source;
+    const oci_tensor *k = oci_linear(cx, &layer->k, from), *v = oci_linear(cx, &layer->v, from);
+    if (!k || !v) return 0;
+    const oci_kv *kv = self ? &cache->self[call->layer] : &cache->cross[call->layer];
+    int64_t T = k->shape[1], at = self ? cache->length : 0;
+    if (at + T > kv->room) {
+        oci_fail(cx, OC_E_LIMIT, "a cache with room for %lld positions: expected no more, "
+                 "found %lld", (long long)kv->room, (long long)(at + T));
+        return 0;
+    }
+    oci_backend_get(cx)->kv_append(cx, kv, cache->rows, k->shape[0], T, at, oci_f32(k),
+                                   oci_f32(v), k->shape[2]);
+    return at + T;
+}
+
+oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
+                              oci_attention_call call)
+{
+    oci_tensor *q = oci_linear(cx, &layer->q, call.x), *y;                  /* [B, T, D] */
+    if (call.cache) {
+        int64_t keys = oci_failed(cx) ? 0 : remember(cx, layer, &call);
+        const oci_kv *kv = call.source ? call.cache->cross : call.cache->self;
+        y = oci_op_attention_cached(cx, q, &kv[call.layer], call.cache->rows, keys, call.mask,
+                                    call.head_mask, layer->scale, call.causal, call.weights);
+    } else {
+        oci_tensor *from = call.source ? call.source : call.x;
+        oci_tensor *k = oci_linear(cx, &layer->k, from);                    /* [B, N, D] */
+        oci_tensor *v = oci_linear(cx, &layer->v, from);                    /* [B, N, D] */
+        y = oci_op_attention(cx, q, k, v, call.mask, call.head_mask, layer->heads,
+                             layer->scale, call.causal, call.weights);
+        if (call.keys) *call.keys = k;
+        if (call.values) *call.values = v;
+    }
+    return oci_linear(cx, &layer->out, y, .residual = call.residual);
+}
+
+oci_tensor *oci_head_mask_of(oc_context *cx, oci_tensor *head_mask, int64_t layer,
+                             int64_t layers, int64_t heads)
+{
+    if (!head_mask || oci_failed(cx)) return NULL;
+    const int64_t *s = head_mask->shape;
+    bool each = head_mask->rank == 2 && s[0] == layers && s[1] == heads;
+    if (!each && !(head_mask->rank == 1 && s[0] == heads)) {
+        char text[128];
+        oci_fail(cx, OC_E_MALFORMED, "head_mask: expected [%lld] or [%lld, %lld], found %s",
+                 (long long)heads, (long long)layers, (long long)heads,
+                 oci_shape_text(head_mask, text));
+        return NULL;
+    }
+    return oci_tensor_view(cx, head_mask, OCI_SHAPE(heads), each ? layer * heads : 0);
+}
+
+static bool all_seen(const oci_tensor *mask)
+{
+    for (int64_t i = 0; i < oci_tensor_count(mask); i++)
+        if (oci_f32(mask)[i] != 1.0f) return false;
+    return true;
+}
+
+oci_tensor *oci_causal_mask(oc_context *cx, const oci_tensor *attention_mask, int64_t T,
+                            int64_t keys)
+{
+    if (!attention_mask || oci_failed(cx) || all_seen(attention_mask)) return NULL;
+    int64_t B = attention_mask->shape[0];
+    oci_tensor *y = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, 1, T, keys));
+    if (!y) return NULL;
+    for (int64_t i = 0; i < B * T * keys; i++) {
+        int64_t b = i / (T * keys), t = i / keys % T, key = i % keys;
+        bool seen = key <= t + keys - T && oci_f32(attention_mask)[b * keys + key] == 1.0f;
+        oci_f32(y)[i] = seen ? 0.0f : -FLT_MAX;
+    }
+    return y;
+}
+
+oci_tensor *oci_padding_mask(oc_context *cx, const oci_tensor *attention_mask)
+{
+    if (!attention_mask || oci_failed(cx)) return NULL;
+    int64_t B = attention_mask->shape[0], keys = attention_mask->shape[1];
+    oci_tensor *y = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, 1, 1, keys));
+    if (!y) return NULL;
+    for (int64_t i = 0; i < B * keys; i++)
+        oci_f32(y)[i] = oci_f32(attention_mask)[i] == 1.0f ? 0.0f : -FLT_MAX;
+    return y;
+}
