@@ -134,8 +134,8 @@ class Case:
             f.write("\n")
         self.calls.append(call)
 
-    def forward(self, call, inputs, klass="VisionEncoderDecoderModel", load=None, keep=None,
-                error=False, **options):
+    def forward(self, call, inputs, klass="VisionEncoderDecoderModel", load=None,
+                keep=None, error=False, **options):
         """Run one forward; error=True says that the reference must refuse it."""
         model = self.model(klass, **(load or {}))
         record = {"command": "forward", "class": klass, "options": options}
@@ -235,7 +235,8 @@ def run_generate(model, inputs, options):
     if "sequence_bias" in kw:
         kw["sequence_bias"] = {tuple(k): v for k, v in kw["sequence_bias"]}
     if "exponential_decay_length_penalty" in kw:
-        kw["exponential_decay_length_penalty"] = tuple(kw["exponential_decay_length_penalty"])
+        kw["exponential_decay_length_penalty"] = tuple(
+            kw["exponential_decay_length_penalty"])
     store_scores = kw.pop("output_scores", False)
     raw = []
     hook = model.register_forward_hook(lambda m, a, o: raw.append(o.logits[:, -1].clone()))
@@ -321,6 +322,12 @@ def vit_ragged(c):
     c.vit(104, hidden_size=18, num_attention_heads=3, image_size=[14, 19], patch_size=5,
           layer_norm_eps=1e-5)
     c.forward("all", {"pixel_values": rand(1, 1, 3, 14, 19)}, **VIT_ALL)
+
+
+def vit_patch_list(c):
+    """Patches that are not square, given as a list."""
+    c.vit(112, num_attention_heads=2, image_size=[12, 24], patch_size=[4, 6])
+    c.forward("all", {"pixel_values": rand(1, 2, 3, 12, 24)}, **VIT_ALL)
 
 
 def vit_channels(c):
@@ -817,7 +824,8 @@ def train_case(seed, lr_sgd, lr_adamw, keep_final, enc=None, dec=None):
 
 CASES = {
     "vit_plain": vit_plain, "vit_interpolate": vit_interpolate, "vit_rect": vit_rect,
-    "vit_ragged": vit_ragged, "vit_channels": vit_channels,
+    "vit_ragged": vit_ragged, "vit_patch_list": vit_patch_list,
+    "vit_channels": vit_channels,
     **{f"vit_act_{a}": vit_act(a) for a in
        ("gelu", "relu", "gelu_new", "quick_gelu", "silu", "swish", "tanh", "gelu_fast",
         "gelu_pytorch_tanh", "sigmoid", "relu6", "mish", "linear", "relu2", "gelu_10",
