@@ -6,6 +6,7 @@
 #   make test             all tests; last line: "N passed, N failed"
 #   make bench            programs of bench/, then run them
 #   make fuzz             every fuzz target for FUZZ_SECONDS (60)
+#   make coverage         share of lines that the tests run
 #   make install PREFIX=  default /usr/local; DESTDIR is respected
 #   make style            the style and layer checks
 #   make clean            removes build/ and build-*/
@@ -18,7 +19,7 @@ FUZZ_SECONDS ?= 60
 CMAKE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake
 CONFIGURE = $(CMAKE) --preset release -B $(BUILD) --log-level=WARNING >/dev/null
 
-.PHONY: all demo test bench fuzz install style clean
+.PHONY: all demo test bench fuzz coverage install style clean
 
 all:
 	@tools/setup.sh build
@@ -45,6 +46,14 @@ fuzz:
 	@$(CMAKE) --preset fuzz --log-level=WARNING >/dev/null
 	@$(CMAKE) --build build-fuzz -j $(JOBS)
 	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
+
+coverage:
+	@tools/setup.sh test
+	@$(CMAKE) --preset coverage --log-level=WARNING >/dev/null
+	@$(CMAKE) --build build-coverage -j $(JOBS)
+	@find build-coverage -name '*.gcda' -delete
+	@JOBS=$(JOBS) tools/run_tests.sh build-coverage
+	@tools/coverage.sh build-coverage
 
 install: all
 	@$(CMAKE) --install $(BUILD) --prefix $(PREFIX)
