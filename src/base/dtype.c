@@ -73,3 +73,16 @@ void oci_dtype_to_f32(oc_dtype dtype, const void *from, float *to, size_t n)
     default: break;
     }
 }
+
+void oci_dtype_from_f32(oc_dtype dtype, const float *from, void *to, size_t n)
+{
+    double *f64 = to;
+    uint16_t *u16 = to;
+    switch (dtype) {
+    case OC_F32: memcpy(to, from, n * sizeof *from); break;
+    case OC_F64: for (size_t i = 0; i < n; i++) f64[i] = (double)from[i]; break;
+    case OC_BF16: for (size_t i = 0; i < n; i++) u16[i] = oci_f32_to_bf16(from[i]); break;
+    case OC_F16: for (size_t i = 0; i < n; i++) u16[i] = oci_f32_to_f16(from[i]); break;
+    default: break;
+    }
+}

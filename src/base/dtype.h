@@ -28,5 +28,6 @@ uint16_t oci_f32_to_f16(float x);       /* nearest, ties to even; overflow to in
 
 /* n elements of a float dtype (F64, F32, F16, BF16) to f32. */
 void oci_dtype_to_f32(oc_dtype dtype, const void *from, float *to, size_t n);
+void oci_dtype_from_f32(oc_dtype dtype, const float *from, void *to, size_t n);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/context.h"
 #include "base/limits.h"
+#include "base/size.h"
 #include "io/file.h"
 #include "io/quote.h"
 
@@ -26,7 +27,7 @@ typedef struct scan {
     size_t at;          /* bytes done; where it failed */
     uint64_t bytes;     /* at least what jansson will take */
     size_t depth;
-    bool long_integers; /* some are beyond 64 bits */
+    size_t large;       /* integers beyond 64 bits */
 } scan;
 
 /* ---- before the parser ----------------------------------------------------------------- */
@@ -74,7 +75,7 @@ static bool look(scan *s, const char *text, size_t size, uint64_t max_depth)
             bool large;
             size_t end = skip_number(text, size, start, &large);
             if (end - start > MAX_NUMBER) return false;
-            s->long_integers |= large;
+            s->large += large;
             s->bytes += SCALAR_BYTES;
             s->at = end;
             continue;
@@ -92,22 +93,32 @@ static bool look(scan *s, const char *text, size_t size, uint64_t max_depth)
     return true;
 }
 
-/* Integers beyond 64 bits, which jansson refuses, turned into reals without changing a
- * length: the last three digits become "e03". Those digits are the 17th and later ones,
- * which a double hardly holds. */
-static void soften_long_integers(char *text, size_t size)
+/* A copy in which integers beyond 64 bits, which jansson refuses, are reals: "e0" is added to
+ * each. *size is the text's, then the copy's. */
+static char *soften_large(oc_context *cx, const char *text, size_t *size, size_t large)
 {
-    for (size_t at = 0; at < size;) {
-        if (text[at] == '"') {
-            at = skip_string(text, size, at);
-        } else if (text[at] == '-' || is_digit(text[at])) {
-            bool large;
-            at = skip_number(text, size, at, &large);
-            if (large) memcpy(text + at - 3, "e03", 3);
-        } else {
-            at++;
+    size_t whole, at = 0, to = 0, end;
+    if (!oci_mul(large, 2, &whole) || !oci_add(whole, *size, &whole)) {
+        oci_fail(cx, OC_E_MEMORY, "%zu numbers in a text of %zu bytes", large, *size);
+        return NULL;
+    }
+    char *copy = oci_alloc(cx, whole);
+    if (!copy) return NULL;
+    for (; at < *size; at = end) {
+        bool is_large = false;
+        if (text[at] == '"') end = skip_string(text, *size, at);
+        else if (text[at] == '-' || is_digit(text[at]))
+            end = skip_number(text, *size, at, &is_large);
+        else end = at + 1;
+        memcpy(copy + to, text + at, end - at);
+        to += end - at;
+        if (is_large) {
+            copy[to++] = 'e';
+            copy[to++] = '0';
         }
     }
+    *size = to;
+    return copy;
 }
 
 /* ---- parsing --------------------------------------------------------------------------- */
@@ -180,10 +191,7 @@ bool oci_json_parse(oc_context *cx, oci_json *doc, const char *name, const char 
     if (!check_bounds(cx, name, text, size, &s)) return false;
     char *softened = NULL;
     doc->name = oci_strdup(cx, name);
-    if (doc->name && s.long_integers) {
-        softened = oci_strndup(cx, text, size);
-        if (softened) soften_long_integers(softened, size);
-    }
+    if (doc->name && s.large > 0) softened = soften_large(cx, text, &size, s.large);
     if (!oci_failed(cx) && charge(cx, doc, s.bytes))
         doc->root = load(cx, name, softened ? softened : text, size);
     oci_free(softened);
@@ -321,4 +329,19 @@ json_t *oci_json_array(oc_context *cx, const oci_json *doc, const json_t *object
     if (!value || json_is_array(value)) return value;
     oci_json_expected(cx, doc, field, "an array", value);
     return NULL;
+}
+
+oc_status oci_json_save(oc_context *cx, const json_t *value, const char *path)
+{
+    if (oci_failed(cx)) return cx->status;
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    if (!text) return oci_fail(cx, OC_E_MEMORY, "%s: no memory for its text", path);
+    oci_save *save = oci_save_begin(cx, path);
+    oci_save_write(cx, save, text, strlen(text));
+    oci_save_write(cx, save, "\n", 1);
+    oci_save_end(cx, save, true);
+    json_free_t release;        /* jansson's own: the text is not of our heap */
+    json_get_alloc_funcs(NULL, &release);
+    release(text);
+    return cx->status;
 }

@@ -18,8 +18,8 @@ typedef struct oci_json {
 } oci_json;
 
 /* On failure returns false and leaves *doc empty. Text may hold U+0000 (JSON_ALLOW_NUL). The
- * root is an object or an array. An integer beyond 64 bits becomes a real, as precise as
- * a double: Transformers writes model_max_length as 1000000000000000019884624838656.
+ * root is an object or an array. An integer beyond 64 bits becomes the nearest real:
+ * Transformers writes model_max_length as 1000000000000000019884624838656.
  * Linear in `size`, no recursion deeper than limits.json_depth. */
 bool oci_json_parse(oc_context *cx, oci_json *doc, const char *name, const char *text,
                     size_t size);
@@ -48,5 +48,9 @@ json_t *oci_json_array(oc_context *cx, const oci_json *doc, const json_t *object
 /* Fails with "NAME: FIELD: expected WHAT, found <value shortened>". */
 oc_status oci_json_expected(oc_context *cx, const oci_json *doc, const char *field,
                             const char *what, const json_t *found);
+
+/* Writes a value as Transformers writes its configs (two spaces, sorted keys, a newline at the
+ * end), whole or not at all. */
+oc_status oci_json_save(oc_context *cx, const json_t *value, const char *path);
 
 #endif

@@ -18,6 +18,7 @@ typedef struct oci_tensor {
     void *data;                     /* NULL: a weight that is kept in panels alone */
     oci_buffer *buffer;             /* counted reference that holds data; NULL: the arena */
     oci_buffer *panels;             /* weights of products, packed for the kernels, or NULL */
+    oc_dtype stored;                /* of a parameter: its type in the checkpoint */
     bool requires_grad;
     float *grad;                    /* same shape, made when first asked for; of a parameter:
                                        on the heap, of an activation: in the arena */

@@ -1,0 +1,249 @@
+/* Loading, counting and freeing parameters: visitors of the walk. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "io/weights.h"
+#include "models/model.h"
+
+/* ---- opening the architecture ---- */
+
+bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder)
+{
+    *model = (oci_model){ 0 };
+    char path[OCI_MAX_PATH];
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    if (!oci_json_open(cx, &model->config, path)) return false;
+    oci_config_source from = { .doc = &model->config, .object = model->config.root, .path = "" };
+    const char *type = oci_json_text(cx, from.doc, from.object, "model_type", NULL);
+    if (!type) oci_config_fail(cx, &from, "model_type", "required, but missing");
+    else if (!(model->arch = oci_arch_find(type)))
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: \"%.40s\" is not known to this build",
+                 path, type);
+    else if ((model->root = oci_calloc(cx, 1, model->arch->size)))
+        model->arch->open(cx, &from, model->root);
+    if (oci_failed(cx)) oci_model_unload(model);
+    return !oci_failed(cx);
+}
+
+void oci_model_walk(oc_context *cx, const oci_model *model,
+                    void (*visit)(oci_walker *, const oci_param *), void *user)
+{
+    oci_arena_mark mark = oci_mark(cx);
+    oci_walker walker = { .cx = cx, .visit = visit, .user = user };
+    model->arch->walk(OCI_WALK_ROOT(&walker), model->root);
+    if (!cx->tape) oci_arena_reset(&cx->arena, mark);
+}
+
+static void free_tensor(oci_tensor *t)
+{
+    if (!t) return;
+    oci_buffer_unref(&t->buffer);
+    oci_buffer_unref(&t->panels);
+    oci_free(t->grad);
+    oci_free(t);
+}
+
+static void visit_free(oci_walker *walker, const oci_param *param)
+{
+    (void)walker;
+    if (!param->tied) free_tensor(*param->slot);
+    *param->slot = NULL;
+}
+
+/* Walks with a context of its own: freeing must work when the caller's holds an error. */
+void oci_model_unload(oci_model *model)
+{
+    oc_context *cx = model->root ? oc_context_create(&OC_OPTIONS(oc_context_options,
+                                                                 .threads = 1)) : NULL;
+    if (cx) oci_model_walk(cx, model, visit_free, NULL);
+    oc_context_free(cx);
+    if (model->root) model->arch->close(model->root);
+    oci_free(model->root);
+    oci_json_close(&model->config);
+    *model = (oci_model){ 0 };
+}
+
+/* ---- weights into parameters ---- */
+
+typedef struct loader {
+    const oci_weights *weights;
+    const char *prefix;         /* "vit." when a file of a model with a head gives its base */
+    bool trainable;
+    bool *used;                 /* [weights->count] */
+} loader;
+
+static bool shape_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *ref)
+{
+    const oci_entry *e = ref->entry;
+    oci_tensor expected = { .rank = p->rank }, found = { .rank = e->rank };
+    memcpy(expected.shape, p->shape, sizeof p->shape);
+    memcpy(found.shape, e->shape, sizeof found.shape);
+    char a[128], b[128];
+    bool is_float = e->dtype == OC_F32 || e->dtype == OC_BF16 || e->dtype == OC_F16 ||
+                    e->dtype == OC_F64;
+    if (!oci_same_shape(&expected, &found))
+        oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected shape %s, found %s",
+                 ref->file->path, ref->name, oci_shape_text(&expected, a),
+                 oci_shape_text(&found, b));
+    else if (!is_float)
+        oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected F32, BF16, F16 or F64, found %s",
+                 ref->file->path, ref->name, oci_dtype_name(e->dtype));
+    return !oci_failed(cx);
+}
+
+static bool bits_nan(oc_dtype dtype, const void *data, size_t n)
+{
+    const uint32_t *f32 = data;
+    const uint16_t *u16 = data;
+    const double *f64 = data;
+    uint32_t bad = 0;       /* no early exit: the loop then runs in vectors */
+    switch (dtype) {
+    case OC_F32: for (size_t i = 0; i < n; i++) bad |= (f32[i] & 0x7fffffff) > 0x7f800000; break;
+    case OC_BF16: for (size_t i = 0; i < n; i++) bad |= (u16[i] & 0x7fff) > 0x7f80; break;
+    case OC_F16: for (size_t i = 0; i < n; i++) bad |= (u16[i] & 0x7fff) > 0x7c00; break;
+    default: for (size_t i = 0; i < n; i++) bad |= f64[i] != f64[i]; break;
+    }
+    return bad != 0;
+}
+
+/* An f32 copy. */
+static void fill_plain(oc_context *cx, oci_tensor *t, const oci_entry *e, const void *data)
+{
+    size_t n = (size_t)oci_tensor_count(t);
+    t->dtype = OC_F32;
+    t->buffer = oci_buffer_create(cx, n * sizeof(float));
+    if (!t->buffer) return;
+    t->data = t->buffer->data;
+    oci_dtype_to_f32(e->dtype, data, oci_f32(t), n);
+}
+
+/* Panels in the file's dtype (f64 as f32). */
+static void fill_panels(oc_context *cx, oci_tensor *t, const oci_entry *e, const void *data)
+{
+    const oci_backend *be = oci_backend_get(cx);
+    int64_t N = t->shape[0], K = t->shape[1];
+    float *wide = NULL;
+    t->dtype = e->dtype;
+    if (e->dtype == OC_F64) {
+        t->dtype = OC_F32;
+        wide = oci_alloc(cx, (size_t)(N * K) * sizeof *wide);
+        if (!wide) return;
+        oci_dtype_to_f32(OC_F64, data, wide, (size_t)(N * K));
+    }
+    t->panels = oci_buffer_create(cx, be->packed_bytes(t->dtype, N, K));
+    if (t->panels) be->pack(cx, t->dtype, N, K, wide ? wide : data, K, 1, t->panels->data);
+    oci_free(wide);
+}
+
+static void fill_raw(oc_context *cx, oci_tensor *t, const oci_entry *e, const void *data)
+{
+    t->dtype = e->dtype;
+    t->buffer = oci_buffer_create(cx, e->bytes);
+    if (!t->buffer) return;
+    t->data = t->buffer->data;
+    memcpy(t->data, data, e->bytes);
+}
+
+static void fill(oc_context *cx, const loader *from, const oci_param *p,
+                 const oci_weight_ref *ref, oci_tensor *t)
+{
+    const oci_entry *e = ref->entry;
+    const unsigned char *data = ref->file->bytes->data + e->offset;
+    *t = (oci_tensor){ .rank = p->rank, .stored = e->dtype, .requires_grad = from->trainable };
+    memcpy(t->shape, p->shape, sizeof p->shape);
+    if (p->kind == OCI_PARAM_PRODUCT && p->rank > 2) {      /* a convolution, as its product */
+        t->rank = 2;
+        t->shape[1] = oci_tensor_count(&(oci_tensor){ .rank = p->rank - 1,
+                          .shape = { p->shape[1], p->shape[2], p->shape[3] } });
+    }
+    if (bits_nan(e->dtype, data, e->bytes / oci_dtype_size(e->dtype)))
+        oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN",
+                ref->file->path, ref->name);
+    if (from->trainable || p->kind == OCI_PARAM_VALUE) fill_plain(cx, t, e, data);
+    else if (p->kind == OCI_PARAM_PRODUCT) fill_panels(cx, t, e, data);
+    else if (e->dtype == OC_F64) fill_plain(cx, t, e, data);
+    else fill_raw(cx, t, e, data);
+}
+
+static void visit_load(oci_walker *walker, const oci_param *p)
+{
+    oc_context *cx = walker->cx;
+    const loader *from = walker->user;
+    char name[OCI_MAX_NAME];
+    if (oci_failed(cx)) return;
+    snprintf(name, sizeof name, "%s%s", from->prefix, p->name);
+    const oci_weight_ref *ref = oci_weights_find(from->weights, name);
+    if (!ref) {
+        if (!p->optional)
+            oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: required, but missing",
+                     from->weights->folder, name);
+        return;
+    }
+    from->used[ref - from->weights->refs] = true;
+    if (!shape_fits(cx, p, ref)) return;
+    if (p->tied) {              /* the second name's values replace the first's */
+        oci_buffer_unref(&(*p->slot)->buffer);
+        oci_buffer_unref(&(*p->slot)->panels);
+    } else {
+        *p->slot = oci_calloc(cx, 1, sizeof(oci_tensor));
+    }
+    if (*p->slot) fill(cx, from, p, ref, *p->slot);
+}
+
+bool oci_key_ignored(const char *name)
+{
+    static const char *const endings[] = { "position_ids", ".attn.bias", "masked_bias",
+        "relative_position_index", "_float_tensor", "crossattention.bias" };
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t k = strlen(endings[i]);
+        if (n >= k && !strcmp(name + n - k, endings[i])) return true;
+    }
+    return false;
+}
+
+static void warn_unused(oc_context *cx, const loader *from)
+{
+    size_t unused = 0;
+    const char *first = NULL;
+    for (size_t i = 0; i < from->weights->count; i++) {
+        const char *name = from->weights->refs[i].name;
+        if (from->used[i] || oci_key_ignored(name)) continue;
+        if (!first) first = name;
+        unused++;
+    }
+    if (unused)
+        oci_log(cx, OC_LOG_WARNING, "%s: %zu tensors are not part of this model and were left "
+                "out, the first of them %s", from->weights->folder, unused, first);
+}
+
+/* The base model's prefix if the file's names have it (checkpoints of a model with a head). */
+static const char *prefix_of(const oci_arch *arch, const oci_weights *weights)
+{
+    const char *prefix = arch->base_prefix;
+    for (size_t i = 0; prefix && i < weights->count; i++)
+        if (!strncmp(weights->refs[i].name, prefix, strlen(prefix))) return prefix;
+    return "";
+}
+
+bool oci_model_load(oc_context *cx, oci_model *model, const char *folder, bool trainable,
+                    bool map)
+{
+    oci_weights weights = { 0 };
+    if (!oci_model_load_config(cx, model, folder)) return false;
+    model->trainable = trainable;
+    if (oci_weights_open(cx, &weights, folder, map, false)) {
+        loader from = { .weights = &weights, .prefix = prefix_of(model->arch, &weights),
+                        .trainable = trainable };
+        from.used = oci_calloc(cx, weights.count, sizeof *from.used);
+        if (from.used) {
+            oci_model_walk(cx, model, visit_load, &from);
+            if (!oci_failed(cx)) warn_unused(cx, &from);
+        }
+        oci_free(from.used);
+        oci_weights_close(&weights);
+    }
+    if (oci_failed(cx)) oci_model_unload(model);
+    return !oci_failed(cx);
+}

@@ -1,0 +1,176 @@
+/* Running and writing a loaded model. */
+#include "models/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "io/safetensors.h"
+
+/* ---- forward ---- */
+
+const oci_class *oci_model_class(oc_context *cx, const oci_model *model, const char *name)
+{
+    char list[256] = "";
+    size_t n = 0;
+    if (!name)
+        name = json_string_value(json_array_get(json_object_get(model->config.root,
+                                                                "architectures"), 0));
+    if (!name) name = model->arch->classes[0].name;
+    for (const oci_class *c = model->arch->classes; c->name; c++) {
+        if (!strcmp(c->name, name)) return c;
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", c->name);
+    }
+    oci_fail(cx, OC_E_UNSUPPORTED, "%s: class: expected %s, found %.80s", model->config.name,
+             list, name);
+    return NULL;
+}
+
+static void visit_output_gradient(oci_walker *walker, const oci_param *p)
+{
+    char name[OCI_MAX_NAME];
+    const oci_tensor *t = *p->slot;
+    if (p->tied || !t || !t->grad) return;
+    snprintf(name, sizeof name, "grad.%s", p->name);
+    oc_tensors_add(walker->cx, walker->user, name, OC_F32, p->rank, p->shape, t->grad);
+}
+
+static void visit_drop_gradient(oci_walker *walker, const oci_param *p)
+{
+    (void)walker;
+    if (p->tied || !*p->slot) return;
+    oci_free((*p->slot)->grad);
+    (*p->slot)->grad = NULL;
+}
+
+static void run(oc_context *cx, const oci_model *model, const oci_class *c,
+                const oc_tensors *in, bool gradients, oc_tensors *out)
+{
+    oci_tape tape;
+    oci_arena_mark mark = oci_mark(cx);
+    if (gradients) oci_tape_begin(cx, &tape);
+    oci_tensor *loss = c->forward(cx, model->root, in);
+    if (gradients) {
+        if (!loss)
+            oci_fail(cx, OC_E_ARGUMENT, "gradients: %s gave no loss; it needs labels", c->name);
+        oci_backward(cx, loss);
+        oci_tape_end(cx);
+        oci_model_walk(cx, model, visit_output_gradient, out);
+        oci_model_walk(cx, model, visit_drop_gradient, NULL);
+    }
+    oci_arena_reset(&cx->arena, mark);
+}
+
+oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model, const oc_tensors *in,
+                              const oc_forward_options *o)
+{
+    const oci_class *c = oci_model_class(cx, model, o->class_name);
+    if (o->gradients && !model->trainable)
+        oci_fail(cx, OC_E_ARGUMENT, "gradients: the model was not opened as trainable");
+    if (!c || oci_failed(cx) || !oci_inputs_check(cx, in, c->inputs)) return NULL;
+    oc_tensors *out = oc_tensors_create(cx);
+    if (!out) return NULL;
+    oci_taps taps = { .set = out, .hidden_states = o->output_hidden_states,
+                      .attentions = o->output_attentions, .use_cache = o->use_cache };
+    cx->taps = &taps;
+    run(cx, model, c, in, o->gradients, out);
+    cx->taps = NULL;
+    if (!oci_failed(cx)) return out;
+    oc_tensors_free(out);
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+typedef struct writer {
+    oci_save_tensor *tensors;
+    char (*names)[OCI_MAX_NAME];
+    int64_t (*shapes)[OCI_MAX_RANK];
+    void **owned;               /* data that was made for the file */
+    size_t count, room;
+} writer;
+
+static void visit_count(oci_walker *walker, const oci_param *p)
+{
+    size_t *count = walker->user;
+    *count += !p->tied && *p->slot;
+}
+
+/* Elements in the stored type, from wherever the model keeps them. NULL on error. */
+static void *stored_data(oc_context *cx, const oci_tensor *t)
+{
+    size_t n = (size_t)oci_tensor_count(t), each = oci_dtype_size(t->stored);
+    int64_t N = t->shape[0], K = t->rank > 1 ? t->shape[1] : 1;
+    float *wide = oci_alloc(cx, n * sizeof *wide);
+    void *data = oci_alloc(cx, n * each);
+    if (wide && data) {
+        if (t->data) oci_dtype_to_f32(t->dtype, t->data, wide, n);
+        else for (int64_t i = 0; i < N; i++)
+            oci_backend_get(cx)->unpack_row(t->dtype, N, K, t->panels->data, i, wide + i * K);
+        oci_dtype_from_f32(t->stored, wide, data, n);
+    }
+    oci_free(wide);
+    return data;
+}
+
+static void visit_write(oci_walker *walker, const oci_param *p)
+{
+    writer *w = walker->user;
+    oci_tensor *t = *p->slot;
+    if (p->tied || !t || oci_failed(walker->cx) || w->count == w->room) return;
+    size_t i = w->count++;
+    /* A trained model is written in the type it was trained in. */
+    oci_tensor as = *t;
+    if (t->requires_grad || t->stored == OC_F64) as.stored = OC_F32;
+    w->owned[i] = stored_data(walker->cx, &as);
+    snprintf(w->names[i], sizeof w->names[i], "%s", p->name);
+    memcpy(w->shapes[i], p->shape, sizeof p->shape);
+    w->tensors[i] = (oci_save_tensor){
+        .name = w->names[i], .dtype = as.stored, .rank = p->rank, .shape = w->shapes[i],
+        .data = w->owned[i],
+        .bytes = (size_t)oci_tensor_count(t) * oci_dtype_size(as.stored) };
+}
+
+static void write_weights(oc_context *cx, const oci_model *model, const char *folder)
+{
+    char path[OCI_MAX_PATH];
+    writer w = { 0 };
+    static const char *const metadata[] = { "format", "pt" };
+    oci_model_walk(cx, model, visit_count, &w.room);
+    w.tensors = oci_calloc(cx, w.room, sizeof *w.tensors);
+    w.names = oci_calloc(cx, w.room, sizeof *w.names);
+    w.shapes = oci_calloc(cx, w.room, sizeof *w.shapes);
+    w.owned = oci_calloc(cx, w.room, sizeof *w.owned);
+    if (w.owned) oci_model_walk(cx, model, visit_write, &w);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    if (!oci_failed(cx)) oci_safetensors_save(cx, path, w.tensors, w.count, metadata, 1);
+    for (size_t i = 0; w.owned && i < w.count; i++) oci_free(w.owned[i]);
+    oci_free(w.tensors);
+    oci_free(w.names);
+    oci_free(w.shapes);
+    oci_free(w.owned);
+}
+
+/* The config as it was read; only the type of the weights follows what is written. */
+static void write_config(oc_context *cx, const oci_model *model, const char *folder)
+{
+    char path[OCI_MAX_PATH];
+    json_t *copy = json_copy(model->config.root);
+    if (!copy) {
+        oci_fail(cx, OC_E_MEMORY, "%s: no memory for a copy", model->config.name);
+        return;
+    }
+    if (model->trainable) {
+        json_object_del(copy, "dtype");
+        json_object_set_new(copy, "torch_dtype", json_string("float32"));
+    }
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    oci_json_save(cx, copy, path);
+    json_decref(copy);
+}
+
+oc_status oci_model_write(oc_context *cx, const oci_model *model, const char *folder)
+{
+    write_weights(cx, model, folder);
+    if (!oci_failed(cx)) write_config(cx, model, folder);
+    return cx->status;
+}

@@ -1,0 +1,40 @@
+/* A loaded model: an architecture, its parameters and its config. Immutable once open, but for
+ * training; any number of contexts may run it at once. */
+#ifndef OCI_MODELS_MODEL_H
+#define OCI_MODELS_MODEL_H
+
+#include "models/arch.h"
+
+typedef struct oci_model {
+    const oci_arch *arch;
+    void *root;                 /* the architecture's struct */
+    oci_json config;            /* config.json as it was read */
+    bool trainable;
+} oci_model;
+
+/* Reads FOLDER/config.json and the weights. False: error set, *model empty. */
+bool oci_model_load(oc_context *cx, oci_model *model, const char *folder, bool trainable,
+                    bool map);
+/* The config alone, with slots empty: for `inspect`, which walks without weights. */
+bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder);
+void oci_model_unload(oci_model *model);
+
+/* Runs `visit` over every parameter in state-dict order; tied second names come with
+ * param->tied. */
+void oci_model_walk(oc_context *cx, const oci_model *model,
+                    void (*visit)(oci_walker *, const oci_param *), void *user);
+
+/* The class that `name` says, or architectures[0] if NULL; NULL (error set) if the model is
+ * none. */
+const oci_class *oci_model_class(oc_context *cx, const oci_model *model, const char *name);
+
+oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model, const oc_tensors *in,
+                              const oc_forward_options *options);
+
+/* Writes config.json and model.safetensors into an existing folder. */
+oc_status oci_model_write(oc_context *cx, const oci_model *model, const char *folder);
+
+/* Keys of old checkpoints that nothing reads and nobody misses. */
+bool oci_key_ignored(const char *name);
+
+#endif
