@@ -51,6 +51,8 @@ static oc_status status_of(int code)
     case JERR_FRACT_SAMPLE_NOTIMPL:
     case JERR_CCIR601_NOTIMPL:
         return OC_E_UNSUPPORTED;
+    case JERR_IMAGE_TOO_BIG:
+        return OC_E_LIMIT;
     default:
         return OC_E_IMAGE;
     }

@@ -11,7 +11,11 @@
 #include "base/size.h"
 #include "image/decoder.h"
 
-enum { DEFLATE_RATIO = 1032 };      /* the most that a byte of deflate data can become */
+enum {
+    DEFLATE_RATIO = 1032,       /* the most that a byte of deflate data can become */
+    MAX_TEXT = 1 << 20,         /* bytes of an inflated text and number of texts that are read; */
+    MAX_TEXTS = 64              /* Pillow's MAX_TEXT_CHUNK, and with it MAX_TEXT_MEMORY */
+};
 
 typedef struct png_reader {
     png_structp png;
@@ -30,16 +34,24 @@ static _Noreturn void escape(png_reader *r) { longjmp(r->escape, 1); }
 static _Noreturn void on_error(png_structp png, png_const_charp text)
 {
     png_reader *r = png_get_error_ptr(png);
-    /* libpng tells what went wrong in words only. */
-    oc_status status = strstr(text, "chunk data is too large") ? OC_E_LIMIT : OC_E_IMAGE;
-    if (!r->past_picture) oci_fail(r->cx, status, "%s: PNG: %s", r->file->name, text);
+    if (!r->past_picture) oci_fail(r->cx, OC_E_IMAGE, "%s: PNG: %s", r->file->name, text);
     escape(r);
 }
 
+/* A warning is nothing to us, except that it tells of chunks over MAX_TEXT: libpng says it in
+ * words only, when the last thing that it read was the chunk's length and name. */
 static void on_warning(png_structp png, png_const_charp text)
 {
-    (void)png;
-    (void)text;
+    png_reader *r = png_get_error_ptr(png);
+    if (!strstr(text, "chunk data is too large") || r->at < 8) return;
+    const unsigned char *head = r->file->data + r->at - 8;
+    uint32_t length = png_get_uint_32(head);
+    if (length <= r->cx->limits.image_chunk_bytes || r->past_picture) return;
+    if (!memcmp(head + 4, "IDAT", 4)) return;       /* inflated row by row: any size will do */
+    oci_fail(r->cx, OC_E_LIMIT, "%s: PNG: a chunk of %u bytes, more than image_chunk_bytes %llu "
+             "allows", r->file->name, length,
+             (unsigned long long)r->cx->limits.image_chunk_bytes);
+    escape(r);
 }
 
 static png_voidp allocate(png_structp png, png_alloc_size_t size)
@@ -70,7 +82,9 @@ static void choose_chunks(png_reader *r)
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     if (r->file->want_orientation)
         png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_AS_DEFAULT, exif_chunks, 4);
-    png_set_chunk_malloc_max(r->png, (png_alloc_size_t)r->cx->limits.image_chunk_bytes);
+    png_set_chunk_malloc_max(r->png, (png_alloc_size_t)oci_min(
+        (int64_t)r->cx->limits.image_chunk_bytes, MAX_TEXT));
+    png_set_chunk_cache_max(r->png, MAX_TEXTS);
 }
 
 static void start(png_reader *r)

@@ -113,7 +113,8 @@ static void weigh_pixel(axis *a, const struct filter *filter, int64_t in, int64_
     a->count[i] = (int32_t)count;
 }
 
-/* Sides are at most image_side, so room * out stays below 2 * support * side: no overflow. */
+/* Sides are at most image_side, so room * out is a few times the larger one: no overflow. The
+ * caller calls axis_deinit, whatever the outcome. */
 static bool axis_init(oc_context *cx, axis *a, const struct filter *filter, int64_t in,
                       int64_t out)
 {
@@ -126,9 +127,7 @@ static bool axis_init(oc_context *cx, axis *a, const struct filter *filter, int6
     if (scratch)
         for (int64_t i = 0; i < out; i++) weigh_pixel(a, filter, in, i, scratch);
     oci_free(scratch);
-    if (!oci_failed(cx)) return true;
-    axis_deinit(a);
-    return false;
+    return !oci_failed(cx);
 }
 
 /* ---- the two passes ---------------------------------------------------------------------- */

@@ -1,0 +1,9 @@
+/* WebP files. */
+#include "image.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    return fuzz_image(data, size, "WEBPVP8", 7, 8);
+}
