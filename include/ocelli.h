@@ -202,20 +202,31 @@ typedef enum oc_truncation {
     OC_TRUNCATE_NONE, OC_TRUNCATE_LONGEST_FIRST, OC_TRUNCATE_ONLY_FIRST, OC_TRUNCATE_ONLY_SECOND
 } oc_truncation;
 
+typedef enum oc_side { OC_SIDE_DEFAULT, OC_SIDE_LEFT, OC_SIDE_RIGHT } oc_side;
+
 typedef struct oc_encode_options {
     size_t size;
     bool no_special_tokens;
     oc_truncation truncation;
-    int64_t max_length;         /* 0: none; used by truncation and by pad_to_max */
+    int64_t max_length;         /* for truncation and pad_to_max; 0: the tokenizer's own
+                                   model_max_length, and if it has none, neither is done */
     bool pad_to_max;            /* padding="max_length" */
     int64_t pad_to;             /* pad at least to this length (a batch's longest) */
+    oc_side padding_side, truncation_side;
+    const char *pad_token;      /* NULL: the tokenizer's own; where it has none, asking for
+                                   padding is OC_E_ARGUMENT */
+    bool token_type_ids;        /* give them also where the model takes none */
+    bool overflow;              /* return_overflowing_tokens: keep what truncation cut off, */
+    int64_t stride;             /* this many tokens shared by neighbouring pieces */
 } oc_encode_options;
 
-/* From a folder with tokenizer.json, or vocab.json + merges.txt. */
+/* From a folder with tokenizer.json, or vocab.json + merges.txt. OC_E_FILE: neither is there;
+ * OC_E_UNSUPPORTED: a component that is not known, by name; OC_E_MALFORMED, OC_E_LIMIT. */
 OC_API OC_NODISCARD oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder);
 OC_API void oc_tokenizer_close(oc_tokenizer *tokenizer);
-/* `pair` may be NULL. Texts are UTF-8 with lengths (they may hold U+0000); text that is not
- * UTF-8 is OC_E_MALFORMED. */
+/* `pair` may be NULL; an empty one counts as none, as in Transformers. Texts are UTF-8 with
+ * lengths (they may hold U+0000); text that is not UTF-8 is OC_E_MALFORMED. Truncation that
+ * cannot be met is OC_E_ARGUMENT. The encoding borrows the tokenizer. */
 OC_API OC_NODISCARD oc_encoding *oc_encode(oc_context *cx, const oc_tokenizer *tokenizer,
                                            const char *text, size_t text_size,
                                            const char *pair, size_t pair_size,
@@ -228,9 +239,20 @@ OC_API const int64_t *oc_encoding_attention_mask(const oc_encoding *encoding);
 OC_API const int64_t *oc_encoding_token_type_ids(const oc_encoding *encoding);
 /* Begin and end (exclusive) in code points of its own text: 2 * count numbers. */
 OC_API const int64_t *oc_encoding_offsets(const oc_encoding *encoding);
+/* Which text each token came from: 0, 1, or -1 for special tokens and padding. */
+OC_API const int64_t *oc_encoding_sequence_ids(const oc_encoding *encoding);
+/* The string of one token: the vocabulary's, but for an added token that took white space
+ * beside it in, that white space too. Borrowed; NULL beyond the end. */
+OC_API const char *oc_encoding_token(const oc_encoding *encoding, size_t index);
+/* What truncation cut off, in pieces of the same shape (options.overflow). Borrowed. */
+OC_API size_t oc_encoding_overflow_count(const oc_encoding *encoding);
+OC_API const oc_encoding *oc_encoding_overflow(const oc_encoding *encoding, size_t index);
 /* The vocabulary string of an id (NUL-terminated), NULL outside the vocabulary. */
 OC_API const char *oc_tokenizer_token(const oc_tokenizer *tokenizer, int64_t id);
-OC_API int64_t oc_tokenizer_vocab_size(const oc_tokenizer *tokenizer);     /* added ones too */
+/* The id of a vocabulary string, added ones too; -1 if there is none. */
+OC_API int64_t oc_tokenizer_find(const oc_tokenizer *tokenizer, const char *token);
+/* One more than the largest id, added ones too. */
+OC_API int64_t oc_tokenizer_vocab_size(const oc_tokenizer *tokenizer);
 
 typedef enum oc_clean_up { OC_CLEAN_UP_DEFAULT, OC_CLEAN_UP_NO, OC_CLEAN_UP_YES } oc_clean_up;
 

@@ -2,12 +2,14 @@
 #ifndef OCI_TEXT_TOKENIZER_H
 #define OCI_TEXT_TOKENIZER_H
 
-#include "base/bytes.h"
+#include <stddef.h>
+#include <stdint.h>
+
 #include "ocelli.h"
 
 /* Turns ids into text as they come, and never gives out half a code point: the pieces, put
- * together, are byte for byte what oc_decode gives for all ids at once, for decoders where
- * that is possible (byte-level BPE without clean-up). One stream, one thread. */
+ * together, are byte for byte what oc_decode gives for all ids at once, with clean-up too: a
+ * space that it could still take away waits. One stream, one thread. */
 typedef struct oci_detokenizer oci_detokenizer;
 
 OC_NODISCARD oci_detokenizer *oci_detokenizer_create(oc_context *cx, const oc_tokenizer *t,

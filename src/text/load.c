@@ -1,0 +1,241 @@
+/* tokenizer.json, as tokenizers 0.15.2 reads it; merges may also be pairs, as later versions
+ * write them. */
+#include <string.h>
+
+#include "base/size.h"
+#include "text/bpe.h"
+#include "text/bytelevel.h"
+#include "text/loader.h"
+
+static const oci_pre_kind *const pre_kinds[] = { &oci_bytelevel_pre };
+static const oci_model_kind *const model_kinds[] = { &oci_bpe_model };
+static const oci_decoder_kind *const decoder_kinds[] = { &oci_bytelevel_decoder };
+
+const char *oci_field(oci_loader *in, const char *path, const char *key)
+{
+    snprintf(in->field, sizeof in->field, "%s.%s", path, key);
+    return in->field;
+}
+
+static bool unsupported(oci_loader *in, const char *field, const char *type)
+{
+    oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: %s: %.100s", in->json.name, field, type);
+    return false;
+}
+
+/* The "type" of a part; NULL with an error set. */
+static const char *type_of(oci_loader *in, const json_t *object, const char *field)
+{
+    const char *type = oci_json_text(in->cx, &in->json, object, oci_field(in, field, "type"),
+                                     NULL);
+    if (!type && !oci_failed(in->cx))
+        oci_json_expected(in->cx, &in->json, in->field, "a name", NULL);
+    return oci_failed(in->cx) ? NULL : type;
+}
+
+/* ---- vocabulary ------------------------------------------------------------------------ */
+
+/* Ids may leave holes, but a small file must not ask for a large table. */
+static int64_t largest_bound(const oc_context *cx, size_t count)
+{
+    int64_t bound = oci_min((int64_t)count, INT64_MAX / 8) * 4 + 1024;
+    return oci_min(bound, (int64_t)cx->limits.vocab_size);
+}
+
+static bool bad_token(oci_loader *in, const oci_json *doc, const char *field, const char *token,
+                      const char *what, const json_t *value)
+{
+    char path[OCI_MAX_FIELD];
+    snprintf(path, sizeof path, "%s[\"%.100s\"]", field, token);
+    oci_json_expected(in->cx, doc, path, what, value);
+    return false;
+}
+
+/* Counts bytes and the largest id, and checks every entry, before memory is taken. */
+static bool measure_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
+                          const char *field, int64_t *bound, size_t *bytes)
+{
+    oc_context *cx = in->cx;
+    const char *token;
+    json_t *value;
+    *bound = 0;
+    *bytes = 0;
+    int64_t most = largest_bound(cx, json_object_size(object));
+    json_object_foreach((json_t *)(uintptr_t)object, token, value) {
+        json_int_t id = json_integer_value(value);
+        size_t size = strlen(token);
+        char what[64];
+        snprintf(what, sizeof what, "an id in 0..%lld", (long long)most - 1);
+        if (!json_is_integer(value) || id < 0 || id >= most)
+            return bad_token(in, doc, field, token, what, value);
+        if (size > cx->limits.token_bytes) {
+            oci_fail(cx, OC_E_LIMIT, "%s: %s: expected tokens of at most %llu bytes, found %zu",
+                     doc->name, field, (unsigned long long)cx->limits.token_bytes, size);
+            return false;
+        }
+        *bound = oci_max(*bound, id + 1);
+        *bytes += size;
+    }
+    return true;
+}
+
+bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
+                    const char *field)
+{
+    oc_context *cx = in->cx;
+    size_t count = json_object_size(object), bytes;
+    int64_t bound;
+    if (count > cx->limits.vocab_size) {
+        oci_fail(cx, OC_E_LIMIT, "%s: %s: expected at most %llu tokens, found %zu", doc->name,
+                 field, (unsigned long long)cx->limits.vocab_size, count);
+        return false;
+    }
+    if (!measure_vocab(in, doc, object, field, &bound, &bytes)) return false;
+    oci_vocab *vocab = &in->t->vocab;
+    if (!oci_vocab_init(cx, vocab, (int64_t)count, bound, bytes)) return false;
+    const char *token;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, token, value) {
+        json_int_t id = json_integer_value(value);
+        if (oci_vocab_get(vocab, id, NULL))
+            return bad_token(in, doc, field, token, "an id of its own", value);
+        if (!oci_vocab_add(cx, vocab, token, strlen(token), id)) return false;
+    }
+    oci_added_init(&in->t->added, (int64_t)count);
+    return true;
+}
+
+/* ---- parts ----------------------------------------------------------------------------- */
+
+static bool load_pre_tokenizer(oci_loader *in, const json_t *object, const char *field)
+{
+    oc_tokenizer *t = in->t;
+    const char *type = type_of(in, object, field);
+    if (!type) return false;
+    for (size_t i = 0; i < sizeof pre_kinds / sizeof *pre_kinds; i++) {
+        if (strcmp(pre_kinds[i]->type, type)) continue;
+        void *self = pre_kinds[i]->load(in, object, field);
+        if (self) t->pre[t->pre_count++] = (oci_pre){ pre_kinds[i], self };
+        return self;
+    }
+    return unsupported(in, field, type);
+}
+
+static bool load_model(oci_loader *in, const json_t *object)
+{
+    /* GPT-2's published file is older than the field "type". */
+    const char *fallback = json_object_get(object, "merges") ? "BPE" : NULL;
+    const char *type = oci_json_text(in->cx, &in->json, object, "model.type", fallback);
+    if (!type) type = type_of(in, object, "model");
+    if (oci_failed(in->cx)) return false;
+    for (size_t i = 0; i < sizeof model_kinds / sizeof *model_kinds; i++) {
+        if (strcmp(model_kinds[i]->type, type)) continue;
+        in->t->model_kind = model_kinds[i];
+        in->t->model = model_kinds[i]->load(in, object, "model");
+        return in->t->model;
+    }
+    return unsupported(in, "model", type);
+}
+
+static bool load_decoder(oci_loader *in, const json_t *object)
+{
+    if (!object) return true;
+    const char *type = type_of(in, object, "decoder");
+    if (!type) return false;
+    for (size_t i = 0; i < sizeof decoder_kinds / sizeof *decoder_kinds; i++) {
+        if (strcmp(decoder_kinds[i]->type, type)) continue;
+        in->t->decoder = decoder_kinds[i];
+        return true;
+    }
+    return unsupported(in, "decoder", type);
+}
+
+/* ---- added tokens ---------------------------------------------------------------------- */
+
+bool oci_read_added(oci_loader *in, const oci_json *doc, const json_t *object,
+                    const char *field, bool special, oci_added *token)
+{
+    oc_context *cx = in->cx;
+    *token = (oci_added){ .normalized = -1 };
+    if (!json_is_object(object)) {
+        oci_json_expected(cx, doc, field, "a token", object);
+        return false;
+    }
+    token->content = oci_json_text(cx, doc, object, oci_field(in, field, "content"), NULL);
+    if (!token->content) {
+        oci_json_expected(cx, doc, in->field, "a string", NULL);
+        return false;
+    }
+    token->size = strlen(token->content);
+    token->single_word = oci_json_bool(cx, doc, object, oci_field(in, field, "single_word"),
+                                       false);
+    token->lstrip = oci_json_bool(cx, doc, object, oci_field(in, field, "lstrip"), false);
+    token->rstrip = oci_json_bool(cx, doc, object, oci_field(in, field, "rstrip"), false);
+    token->special = oci_json_bool(cx, doc, object, oci_field(in, field, "special"), special);
+    if (json_object_get(object, "normalized"))
+        token->normalized = oci_json_bool(cx, doc, object, oci_field(in, field, "normalized"),
+                                          !token->special);
+    return !oci_failed(cx);
+}
+
+/* As in the reference the id in the file is only compared: the token's id is the model's, or
+ * the next free one. */
+static bool load_added(oci_loader *in, const json_t *list)
+{
+    oc_context *cx = in->cx;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *object = json_array_get(list, i);
+        char field[64];
+        snprintf(field, sizeof field, "added_tokens[%zu]", i);
+        oci_added token;
+        if (!oci_read_added(in, &in->json, object, field, false, &token)) return false;
+        const json_t *value = json_object_get(object, "id");
+        json_int_t id = json_integer_value(value);
+        if (!json_is_integer(value) || id < 0 || (uint64_t)id >= cx->limits.vocab_size) {
+            oci_json_expected(cx, &in->json, oci_field(in, field, "id"), "an id", value);
+            return false;
+        }
+        int64_t given = oci_added_add(cx, &in->t->added, &in->t->vocab, &token, in->json.name);
+        if (oci_failed(cx)) return false;
+        if (given != id)
+            oci_log(cx, OC_LOG_WARNING, "%s: %s: token \"%s\" has id %lld, not %lld",
+                    in->json.name, field, token.content, (long long)given, (long long)id);
+    }
+    return true;
+}
+
+/* ---- the whole file -------------------------------------------------------------------- */
+
+static bool check_top(oci_loader *in)
+{
+    const json_t *root = in->json.root;
+    if (!json_is_object(root)) {
+        oci_json_expected(in->cx, &in->json, "(top)", "an object", root);
+        return false;
+    }
+    const char *version = oci_json_text(in->cx, &in->json, root, "version", "1.0");
+    if (!oci_failed(in->cx) && strcmp(version, "1.0")) unsupported(in, "version", version);
+    const json_t *normalizer = oci_json_object(in->cx, &in->json, root, "normalizer");
+    if (!oci_failed(in->cx) && normalizer) {
+        const char *type = type_of(in, normalizer, "normalizer");
+        if (type) unsupported(in, "normalizer", type);
+    }
+    return !oci_failed(in->cx);
+}
+
+bool oci_load_tokenizer_json(oci_loader *in, const char *path)
+{
+    oc_context *cx = in->cx;
+    if (!oci_json_open(cx, &in->json, path) || !check_top(in)) return false;
+    const json_t *root = in->json.root;
+    const json_t *pre = oci_json_object(cx, &in->json, root, "pre_tokenizer");
+    const json_t *model = oci_json_object(cx, &in->json, root, "model");
+    const json_t *post = oci_json_object(cx, &in->json, root, "post_processor");
+    const json_t *decoder = oci_json_object(cx, &in->json, root, "decoder");
+    const json_t *added = oci_json_array(cx, &in->json, root, "added_tokens");
+    if (!oci_failed(cx) && !model)
+        oci_json_expected(cx, &in->json, "model", "an object", model);
+    if (oci_failed(cx)) return false;
+    return (!pre || load_pre_tokenizer(in, pre, "pre_tokenizer")) && load_model(in, model) &&
+           load_added(in, added) && load_decoder(in, decoder) && oci_post_load(in, post);
+}

@@ -1,0 +1,71 @@
+/* What the readers of tokenizer files share. */
+#ifndef OCI_TEXT_LOADER_H
+#define OCI_TEXT_LOADER_H
+
+#include "text/pipeline.h"
+
+enum { OCI_ROLES = 7, OCI_MAX_FIELD = 256 };
+
+/* Special tokens by what they are for, in the order in which Transformers adds them. */
+typedef enum oci_role {
+    OCI_BOS, OCI_EOS, OCI_UNK, OCI_SEP, OCI_PAD, OCI_CLS, OCI_MASK
+} oci_role;
+
+/* What Transformers' tokenizer classes know without a file. */
+typedef struct oci_class {
+    const char *name;           /* without "Fast" */
+    const char *model_type;     /* of config.json, where tokenizer_config.json names no class */
+    const char *roles[OCI_ROLES];
+    bool mask_normalized;       /* of the mask token, which eats the space before it */
+    bool roberta;               /* post-processor of RoBERTa, else that of GPT-2 */
+    bool token_types;
+} oci_class;
+
+struct oci_loader {
+    oc_context *cx;
+    oc_tokenizer *t;
+    const char *folder;
+    oci_json json;              /* tokenizer.json, or vocab.json */
+    oci_json config;            /* tokenizer_config.json */
+    oci_json map;               /* special_tokens_map.json */
+    oci_json added;             /* added_tokens.json */
+    const oci_class *class;     /* NULL: PreTrainedTokenizerFast, or one not known here */
+    oci_added roles[OCI_ROLES];     /* content NULL: none */
+    bool role_is_text[OCI_ROLES];   /* a plain string, not an AddedToken */
+    char field[OCI_MAX_FIELD];
+};
+
+/* "path.key" in in->field. */
+const char *oci_field(oci_loader *in, const char *path, const char *key);
+/* A token's content and flags from an AddedToken object; false with an error set. `special`
+ * is the flag's value where the object is silent. */
+bool oci_read_added(oci_loader *in, const oci_json *doc, const json_t *object,
+                    const char *field, bool special, oci_added *token);
+
+/* tokenizer.json: everything in it. */
+bool oci_load_tokenizer_json(oci_loader *in, const char *path);
+/* The strings of a model: an object of token → id. */
+bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
+                    const char *field);
+/* vocab.json and merges.txt, put together as Transformers' converters do. */
+bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path, const char *merges_path);
+/* The post-processor of the class; after all tokens have ids. */
+bool oci_load_class_post(oci_loader *in);
+
+/* tokenizer_config.json and the files beside it: opens them, finds class and special tokens. */
+bool oci_config_open(oci_loader *in);
+/* Adds the tokens that they name and applies their settings. `converted`: the tokenizer comes
+ * from vocab.json. */
+bool oci_config_apply(oci_loader *in, bool converted);
+void oci_config_close(oci_loader *in);
+
+/* A template of `count` items, owned by the post-processor. */
+bool oci_template_set(oc_context *cx, oci_template *out, const oci_template_item *items,
+                      size_t count);
+/* The post-processor of tokenizer.json; NULL or null: none. */
+bool oci_post_load(oci_loader *in, const json_t *object);
+bool oci_post_none(oc_context *cx, oci_post *post);
+bool oci_post_roberta(oc_context *cx, oci_post *post, uint32_t cls, uint32_t sep);
+void oci_post_deinit(oci_post *post);
+
+#endif

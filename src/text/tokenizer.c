@@ -1,0 +1,127 @@
+/* Opening and closing, and what a tokenizer and an encoding tell of themselves. */
+#include "text/tokenizer.h"
+
+#include <string.h>
+
+#include "io/file.h"
+#include "text/encoding.h"
+#include "text/loader.h"
+
+/* ---- opening --------------------------------------------------------------------------- */
+
+/* The path of a file of the folder if it is there, else NULL. */
+static char *find_file(oci_loader *in, const char *name)
+{
+    char *path = oci_path_join(in->cx, in->folder, name);
+    if (path && oci_file_exists(in->cx, path)) return path;
+    oci_free(path);
+    return NULL;
+}
+
+static bool open_converted(oci_loader *in, const char *vocab, const char *merges)
+{
+    if (!in->class) {
+        const char *name = oci_json_text(in->cx, &in->config, in->config.root,
+                                         "tokenizer_class", "no tokenizer_class");
+        oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: vocab.json and merges.txt, but %.100s",
+                 in->folder, name);
+        return false;
+    }
+    return oci_load_vocab_merges(in, vocab, merges) && oci_config_apply(in, true) &&
+           oci_load_class_post(in);
+}
+
+/* What the folder has instead, for the message. */
+static bool nothing_to_open(oci_loader *in)
+{
+    static const char *const others[] = { "tokenizer.model", "sentencepiece.bpe.model",
+                                          "vocab.txt" };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char *path = find_file(in, others[i]);
+        if (path) oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: without tokenizer.json", path);
+        oci_free(path);
+    }
+    oci_fail(in->cx, OC_E_FILE, "%s: expected tokenizer.json, or vocab.json and merges.txt",
+             in->folder);
+    return false;
+}
+
+static bool open_files(oci_loader *in)
+{
+    if (!oci_config_open(in)) return false;
+    char *json = find_file(in, "tokenizer.json"), *vocab = NULL, *merges = NULL;
+    bool ok = false;
+    if (json) {
+        ok = oci_load_tokenizer_json(in, json) && oci_config_apply(in, false);
+    } else if (!oci_failed(in->cx)) {
+        vocab = find_file(in, "vocab.json");
+        merges = find_file(in, "merges.txt");
+        ok = vocab && merges ? open_converted(in, vocab, merges) : nothing_to_open(in);
+    }
+    oci_free(json);
+    oci_free(vocab);
+    oci_free(merges);
+    return ok && oci_added_finish(in->cx, &in->t->added, &in->t->vocab);
+}
+
+oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder)
+{
+    if (!cx || oci_failed(cx) || !folder) return NULL;
+    oc_tokenizer *t = oci_calloc(cx, 1, sizeof *t);
+    if (!t) return NULL;
+    oci_loader in = { .cx = cx, .t = t, .folder = folder };
+    bool ok = open_files(&in);
+    oci_config_close(&in);
+    if (ok && !oci_failed(cx)) return t;
+    oc_tokenizer_close(t);
+    return NULL;
+}
+
+void oc_tokenizer_close(oc_tokenizer *t)
+{
+    if (!t) return;
+    for (int i = 0; i < t->pre_count; i++) oci_free(t->pre[i].self);
+    if (t->model_kind) t->model_kind->free(t->model);
+    oci_post_deinit(&t->post);
+    oci_added_deinit(&t->added);
+    oci_vocab_deinit(&t->vocab);
+    oci_free(t);
+}
+
+/* ---- what they tell -------------------------------------------------------------------- */
+
+const char *oc_tokenizer_token(const oc_tokenizer *t, int64_t id)
+{
+    return t ? oci_vocab_get(&t->vocab, id, NULL) : NULL;
+}
+
+int64_t oc_tokenizer_vocab_size(const oc_tokenizer *t) { return t ? t->vocab.bound : 0; }
+
+int64_t oc_tokenizer_find(const oc_tokenizer *t, const char *token)
+{
+    return t && token ? oci_vocab_find(&t->vocab, token, strlen(token)) : OCI_NO_ID;
+}
+
+size_t oc_encoding_count(const oc_encoding *e) { return e ? e->count : 0; }
+const int64_t *oc_encoding_ids(const oc_encoding *e) { return e ? e->ids : NULL; }
+const int64_t *oc_encoding_attention_mask(const oc_encoding *e) { return e ? e->mask : NULL; }
+const int64_t *oc_encoding_offsets(const oc_encoding *e) { return e ? e->offsets : NULL; }
+const int64_t *oc_encoding_sequence_ids(const oc_encoding *e) { return e ? e->sequences : NULL; }
+size_t oc_encoding_overflow_count(const oc_encoding *e) { return e ? e->overflow_count : 0; }
+
+const int64_t *oc_encoding_token_type_ids(const oc_encoding *e)
+{
+    return e && e->token_types ? e->types : NULL;
+}
+
+const char *oc_encoding_token(const oc_encoding *e, size_t index)
+{
+    if (!e || index >= e->count) return NULL;
+    if (e->surfaces && e->surfaces[index]) return e->surfaces[index];
+    return oc_tokenizer_token(e->tokenizer, e->ids[index]);
+}
+
+const oc_encoding *oc_encoding_overflow(const oc_encoding *e, size_t index)
+{
+    return e && index < e->overflow_count ? e->overflow[index] : NULL;
+}
