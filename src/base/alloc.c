@@ -8,6 +8,10 @@
 
 enum { ALIGN = 64 };
 
+/* No object of C is larger than half the address space; asking for more is always the result
+ * of arithmetic on hostile numbers, and some allocators (sanitizers') end the process. */
+static const size_t MAX_BLOCK = SIZE_MAX / 4;
+
 /* In front of every block, a cache line of its own so that blocks keep their alignment. */
 typedef struct block_head {
     oci_heap *heap;     /* counted reference: the heap outlives its blocks */
@@ -45,9 +49,12 @@ void oci_heap_unref(oci_heap **heap)
 bool oci_heap_charge(oc_context *cx, uint64_t bytes)
 {
     oci_heap *h = cx->heap;
-    uint64_t live = atomic_fetch_add(&h->live_bytes, bytes) + bytes;
-    if (h->budget && live > h->budget) {
-        atomic_fetch_sub(&h->live_bytes, bytes);
+    /* What can never fit is not even added: the sum might wrap around. */
+    bool fits = !h->budget || bytes <= h->budget;
+    uint64_t live = fits ? atomic_fetch_add(&h->live_bytes, bytes) + bytes
+                         : atomic_load(&h->live_bytes) + bytes;
+    if (h->budget && (!fits || live > h->budget)) {
+        if (fits) atomic_fetch_sub(&h->live_bytes, bytes);
         oci_fail(cx, OC_E_MEMORY, "memory budget of %llu bytes: %llu held, %llu more asked for",
                  (unsigned long long)h->budget, (unsigned long long)(live - bytes),
                  (unsigned long long)bytes);
@@ -67,7 +74,7 @@ void *oci_alloc(oc_context *cx, size_t size)
 {
     size_t whole;
     if (oci_failed(cx)) return NULL;
-    if (!oci_add(size, 2 * ALIGN - 1, &whole)) {
+    if (size > MAX_BLOCK || !oci_add(size, 2 * ALIGN - 1, &whole)) {
         oci_fail(cx, OC_E_MEMORY, "a block of %zu bytes", size);
         return NULL;
     }
