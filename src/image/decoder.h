@@ -19,8 +19,10 @@ OC_NODISCARD oc_image *oci_jpeg_decode(oc_context *cx, oci_encoded *file);
 OC_NODISCARD oc_image *oci_png_decode(oc_context *cx, oci_encoded *file);
 OC_NODISCARD oc_image *oci_webp_decode(oc_context *cx, oci_encoded *file);
 
-/* An image of this size with undefined pixels, after a check of the limits image_side and
- * image_pixels; `name` is for the message. */
+/* False, with an error set, unless both sides are at least 1 and within the limits image_side
+ * and image_pixels; `name` is for the message. */
+bool oci_image_check_size(oc_context *cx, const char *name, int64_t width, int64_t height);
+/* An image of this size with undefined pixels, after that check. */
 OC_NODISCARD oc_image *oci_image_new(oc_context *cx, const char *name, int64_t width,
                                      int64_t height);
 /* The image turned as EXIF orientation 2..8 says. */

@@ -7,28 +7,34 @@
 #include "base/size.h"
 #include "image/decoder.h"
 
-oc_image *oci_image_new(oc_context *cx, const char *name, int64_t width, int64_t height)
+bool oci_image_check_size(oc_context *cx, const char *name, int64_t width, int64_t height)
 {
     const oci_limits *limits = &cx->limits;
-    size_t bytes;
+    const char *limit = NULL;
+    uint64_t most = 0;
     if (width < 1 || height < 1) {
         oci_fail(cx, OC_E_IMAGE, "%s: a picture of %lld x %lld pixels", name,
                  (long long)width, (long long)height);
-        return NULL;
+        return false;
     }
     if ((uint64_t)width > limits->image_side || (uint64_t)height > limits->image_side) {
-        oci_fail(cx, OC_E_LIMIT, "%s: %lld x %lld pixels, more than image_side %llu allows",
-                 name, (long long)width, (long long)height,
-                 (unsigned long long)limits->image_side);
-        return NULL;
+        limit = "image_side";
+        most = limits->image_side;
+    } else if ((uint64_t)(width * height) > limits->image_pixels) {
+        /* Sides are at most 65500 here, so the product is far from 2^63. */
+        limit = "image_pixels";
+        most = limits->image_pixels;
     }
-    /* Sides are at most 65500, so the products below cannot wrap in 64 bits. */
-    if ((uint64_t)(width * height) > limits->image_pixels) {
-        oci_fail(cx, OC_E_LIMIT, "%s: %lld x %lld pixels, more than image_pixels %llu allows",
-                 name, (long long)width, (long long)height,
-                 (unsigned long long)limits->image_pixels);
-        return NULL;
-    }
+    if (limit)
+        oci_fail(cx, OC_E_LIMIT, "%s: %lld x %lld pixels, more than %s %llu allows", name,
+                 (long long)width, (long long)height, limit, (unsigned long long)most);
+    return !limit;
+}
+
+oc_image *oci_image_new(oc_context *cx, const char *name, int64_t width, int64_t height)
+{
+    size_t bytes;
+    if (oci_failed(cx) || !oci_image_check_size(cx, name, width, height)) return NULL;
     if (!oci_mul((size_t)(width * height), 3, &bytes)) {
         oci_fail(cx, OC_E_MEMORY, "%s: %lld x %lld pixels", name, (long long)width,
                  (long long)height);

@@ -156,17 +156,19 @@ static void check_header(jpeg_reader *r)
                  r->file->name, channels);
         escape(r);
     }
-    r->image = oci_image_new(r->cx, r->file->name, r->info.image_width, r->info.image_height);
-    if (!r->image) escape(r);
+    int64_t width = r->info.image_width, height = r->info.image_height;
+    if (!oci_image_check_size(r->cx, r->file->name, width, height)) escape(r);
     /* A Huffman code has at least one bit and every block has at least one code (its DC
      * value), so a header of 19 bytes cannot ask for a poster. */
     uint64_t blocks = count_blocks(r);
     if (!r->info.arith_code && blocks / 8 > r->file->size) {
-        oci_fail(r->cx, OC_E_IMAGE, "%s: JPEG: %u x %u pixels cannot be in %zu bytes; the "
-                 "file is cut or its header is wrong", r->file->name, r->info.image_width,
-                 r->info.image_height, r->file->size);
+        oci_fail(r->cx, OC_E_IMAGE, "%s: JPEG: %lld x %lld pixels cannot be in %zu bytes; "
+                 "the file is cut or its header is wrong", r->file->name, (long long)width,
+                 (long long)height, r->file->size);
         escape(r);
     }
+    r->image = oci_image_new(r->cx, r->file->name, width, height);
+    if (!r->image) escape(r);
     uint64_t held = jpeg_has_multiple_scans(&r->info) ? blocks * sizeof(JBLOCK) : 0;
     if (!oci_heap_charge(r->cx, held)) escape(r);
     r->charged = held;

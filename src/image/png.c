@@ -111,8 +111,7 @@ static void check_header(png_reader *r)
     r->depth = png_get_bit_depth(r->png, r->info);
     int64_t width = png_get_image_width(r->png, r->info);
     int64_t height = png_get_image_height(r->png, r->info);
-    r->image = oci_image_new(r->cx, r->file->name, width, height);
-    if (!r->image) escape(r);
+    if (!oci_image_check_size(r->cx, r->file->name, width, height)) escape(r);
     uint64_t packed = (uint64_t)png_get_rowbytes(r->png, r->info) * (uint64_t)height;
     if (packed / DEFLATE_RATIO > r->file->size) {
         oci_fail(r->cx, OC_E_IMAGE, "%s: PNG: %lld x %lld pixels cannot be in %zu bytes; the "
@@ -120,6 +119,8 @@ static void check_header(png_reader *r)
                  (long long)height, r->file->size);
         escape(r);
     }
+    r->image = oci_image_new(r->cx, r->file->name, width, height);
+    if (!r->image) escape(r);
 }
 
 static bool is_palette(const png_reader *r) { return r->type == PNG_COLOR_TYPE_PALETTE; }
