@@ -7,9 +7,10 @@
 #include "text/pipeline.h"
 #include "text/unicode.h"
 
-/* Tokens [begin, end) of a text. */
+/* Tokens [begin, end) of a text; `later`: not the first piece that truncation made. */
 typedef struct range {
     size_t begin, end;
+    bool later;
 } range;
 
 /* How a text is cut into pieces of at most `most` tokens, `stride` of them shared. */
@@ -89,11 +90,11 @@ static bool cut_to(oc_context *cx, cut *c, size_t most)
 
 static range piece(const cut *c, size_t index)
 {
-    if (c->most == 0) return index ? (range){ 0, c->count } : (range){ 0, 0 };
-    size_t from = index * (c->most - c->stride);
-    if (!c->left) return (range){ from, from + c->most < c->count ? from + c->most : c->count };
-    size_t end = c->count - from;
-    return (range){ end > c->most ? end - c->most : 0, end };
+    bool later = index > 0;
+    if (c->most == 0) return (range){ 0, later ? c->count : 0, later };
+    size_t from = index * (c->most - c->stride), end = c->count - from;
+    if (c->left) return (range){ end > c->most ? end - c->most : 0, end, later };
+    return (range){ from, end > c->most ? from + c->most : c->count, later };
 }
 
 /* The larger of two texts gives first; tokenizers' truncate_encodings. */
@@ -214,6 +215,7 @@ static bool set_surface(job *j, oc_encoding *e, size_t at, const char *text, siz
 static bool put_text(job *j, oc_encoding *e, size_t *at, const oci_template_item *item, range r)
 {
     const oci_work *work = &j->works[item->sequence];
+    int64_t type = r.later && j->t->post.first_types_only ? item->sequence : item->type;
     for (size_t i = r.begin; i < r.end; i++, ++*at) {
         const oci_token *token = &work->tokens[i];
         size_t size;
@@ -226,7 +228,7 @@ static bool put_text(job *j, oc_encoding *e, size_t *at, const oci_template_item
         }
         e->ids[*at] = token->id;
         e->mask[*at] = 1;
-        e->types[*at] = item->type;
+        e->types[*at] = type;
         e->sequences[*at] = item->sequence;
         e->offsets[2 * *at] = token->begin;
         e->offsets[2 * *at + 1] = token->end;
@@ -306,7 +308,7 @@ static bool build_overflow(job *j, oc_encoding *e, const cut cuts[2])
      * then the first piece with later ones of the second. */
     for (size_t i = 1; i <= n1; i++) {
         for (size_t k = i == n1; k < n2; k++) {
-            range ranges[2] = { piece(&cuts[0], i % n1), { 0, 0 } };
+            range ranges[2] = { piece(&cuts[0], i % n1) };
             if (j->texts > 1) ranges[1] = piece(&cuts[1], k);
             oc_encoding *part = build(j, ranges);
             if (!part) return false;
@@ -321,7 +323,7 @@ static oc_encoding *finish(job *j)
     cut cuts[2];
     j->template = j->texts > 1 ? &j->t->post.pair : &j->t->post.single;
     if (!truncate_texts(j, cuts)) return NULL;
-    range ranges[2] = { piece(&cuts[0], 0), { 0, 0 } };
+    range ranges[2] = { piece(&cuts[0], 0) };
     if (j->texts > 1) ranges[1] = piece(&cuts[1], 0);
     oc_encoding *e = build(j, ranges);
     if (!e || !j->o.overflow || build_overflow(j, e, cuts)) return e;

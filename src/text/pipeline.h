@@ -77,6 +77,7 @@ typedef struct oci_post {
     oci_template single, pair;
     bool has_offsets;           /* it is of a kind that has the two switches */
     bool trim_offsets, add_prefix_space;
+    bool first_types_only;      /* overflowing pieces of a text get its number as their type */
 } oci_post;
 
 /* ---- the tokenizer --------------------------------------------------------------------- */

@@ -161,8 +161,10 @@ static bool load_template(oci_loader *in, const json_t *object, const char *key,
     return !oci_failed(cx) && oci_template_set(cx, out, items, count);
 }
 
+/* TemplateProcessing sets the types of what was not cut off, and only of that. */
 static bool load_templates(oci_loader *in, const json_t *object)
 {
+    in->t->post.first_types_only = true;
     return load_template(in, object, "single", 1, &in->t->post.single) &&
            load_template(in, object, "pair", 2, &in->t->post.pair);
 }
