@@ -223,7 +223,7 @@ static const unsigned char *find_dc_refinement(const oci_buffer *file, size_t *s
 
 static void expect_scans(const oci_buffer *file, int more, oc_status status)
 {
-    size_t size;
+    size_t size = 0;
     const unsigned char *scan = find_dc_refinement(file, &size);
     bytes b = { 0 };
     put(&b, file->data, file->size - 2);        /* without the end marker */
