@@ -55,8 +55,12 @@ coverage:
 	@JOBS=$(JOBS) tools/run_tests.sh build-coverage
 	@tools/coverage.sh build-coverage
 
-install: all
-	@$(CMAKE) --install $(BUILD) --prefix $(PREFIX)
+# The prefix is built in: where the library looks for bundled models at last.
+install:
+	@tools/setup.sh build
+	@$(CONFIGURE) -DCMAKE_INSTALL_PREFIX=$(abspath $(PREFIX))
+	@$(CMAKE) --build $(BUILD) -j $(JOBS) --target product
+	@$(CMAKE) --install $(BUILD)
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 style:

@@ -26,6 +26,10 @@ foreach(source IN LISTS library_sources)
     endif()
 endforeach()
 
+# Where a program that is not the command looks for bundled models at last.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/io/locate.c PROPERTIES
+    COMPILE_DEFINITIONS OCELLI_MODELS_DIR="${CMAKE_INSTALL_FULL_DATADIR}/ocelli/models")
+
 # Compiled once, position-independent, and linked twice.
 add_library(ocelli_objects OBJECT ${library_sources})
 set_target_properties(ocelli_objects PROPERTIES

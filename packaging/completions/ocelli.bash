@@ -2,10 +2,11 @@
 _ocelli()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local command=${COMP_WORDS[1]} options="--threads --isa --device --json --quiet --help"
+    local command=${COMP_WORDS[1]} options
+    options="--threads --isa --device --limit --json --quiet --help"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "read inspect preprocess tokenize detokenize
-            forward generate --help --version" -- "$current")
+            forward generate bench help --help --version" -- "$current")
         return
     fi
     case $previous in
@@ -17,7 +18,9 @@ _ocelli()
         --clean-up) options="true false" ;;
         *)
             case $command in
-                read) options+=" --model" ;;
+                read) options+=" --model --with-filename --batch" ;;
+                help) options="limits read inspect preprocess tokenize detokenize forward
+                    generate bench" ;;
                 inspect) options+=" --tensors printed-line-ocr" ;;
                 preprocess) options+=" --out" ;;
                 tokenize) options+=" --tokens --offsets --pair --no-special-tokens
@@ -25,8 +28,9 @@ _ocelli()
                 detokenize) options+=" --skip-special-tokens --clean-up" ;;
                 forward) options+=" --in --out --class --output-hidden-states
                     --output-attentions --use-cache --gradients" ;;
-                generate) options+=" --in --out --max-new-tokens --max-length --num-beams
-                    --output-scores" ;;
+                generate) options+=" --in --out --output-scores --output-logprobs
+                    --max-new-tokens --max-length --repetition-penalty" ;;
+                bench) options+=" printed-line-ocr" ;;
             esac ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current"; compgen -f -- "$current")

@@ -6,6 +6,9 @@ complete -c ocelli -n __fish_use_subcommand -f -a tokenize -d 'Texts to ids'
 complete -c ocelli -n __fish_use_subcommand -f -a detokenize -d 'Ids to texts'
 complete -c ocelli -n __fish_use_subcommand -f -a forward -d 'One forward pass'
 complete -c ocelli -n __fish_use_subcommand -f -a generate -d 'Ids from named tensors'
+complete -c ocelli -n __fish_use_subcommand -f -a bench -d 'How fast a model reads'
+complete -c ocelli -n __fish_use_subcommand -f -a help -d 'Of a command, or the limits'
+complete -c ocelli -l limit -x -d 'NAME=N lowers a bound'
 complete -c ocelli -l threads -x -d 'Threads to use'
 complete -c ocelli -l isa -x -a 'auto generic avx2 avx512' -d 'Kernels to use'
 complete -c ocelli -l device -x -a cpu -d 'Where to compute'
@@ -13,6 +16,8 @@ complete -c ocelli -l json -d 'One JSON object a line'
 complete -c ocelli -l quiet -d 'No progress and no warnings'
 complete -c ocelli -l help -d 'What the command does'
 complete -c ocelli -n '__fish_seen_subcommand_from read' -l model -r -d 'The reader'
+complete -c ocelli -n '__fish_seen_subcommand_from read' -l with-filename
+complete -c ocelli -n '__fish_seen_subcommand_from read' -l batch -x
 complete -c ocelli -n '__fish_seen_subcommand_from inspect' -l tensors -d 'Tensor table'
 complete -c ocelli -n '__fish_seen_subcommand_from preprocess forward generate' -l out -r
 complete -c ocelli -n '__fish_seen_subcommand_from forward generate' -l in -r
