@@ -25,6 +25,8 @@
 typedef enum oci_act {      /* names as in Transformers' ACT2FN */
     OCI_ACT_NONE, OCI_ACT_GELU /* exact, erf */, OCI_ACT_GELU_NEW /* tanh */,
     OCI_ACT_QUICK_GELU, OCI_ACT_RELU, OCI_ACT_SILU, OCI_ACT_TANH, OCI_ACT_SIGMOID,
+    OCI_ACT_GELU_10, OCI_ACT_LAPLACE, OCI_ACT_LEAKY_RELU, OCI_ACT_MISH, OCI_ACT_RELU2,
+    OCI_ACT_RELU6,
     OCI_ACT_COUNT
 } oci_act;
 

@@ -13,10 +13,13 @@ typedef struct oci_row {            /* what processors know of a row */
 } oci_row;
 
 /* Changes scores [vocab] in place. Ids outside the vocabulary were refused by
- * oci_processors_check. */
+ * oci_processors_check. Not here, since they need more than a row: guidance, diversity, and
+ * the two processors of the encoder's ids. */
 void oci_process_logits(const oci_generation_config *g, const oci_row *row, float *scores,
                         int64_t vocab);
-/* Every id that the config names lies in 0..vocab-1; else OC_E_ARGUMENT naming the field. */
+/* Every id that a processor would touch lies in 0..vocab-1; else OC_E_ARGUMENT naming the
+ * field. eos_token_id may lie outside while nothing but the comparison with it is asked for:
+ * a small model often has its class's default there. */
 oc_status oci_processors_check(oc_context *cx, const oci_generation_config *g, int64_t vocab);
 
 #endif

@@ -393,3 +393,17 @@ oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit)
     oci_free(save);
     return cx->status;
 }
+
+oc_status oci_folder_make(oc_context *cx, const char *path)
+{
+    if (oci_failed(cx)) return cx->status;
+    if (mkdir(path, 0777) != 0 && !(errno == EEXIST && oci_folder_exists(cx, path)))
+        system_error(cx, OC_E_WRITE, path, "make the folder", errno);
+    return cx->status;
+}
+
+bool oci_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}

@@ -24,6 +24,11 @@ bool oci_folder_exists(oc_context *cx, const char *path);
 /* "folder/name" in a new string (oci_free). */
 OC_NODISCARD char *oci_path_join(oc_context *cx, const char *folder, const char *name);
 
+/* Makes a folder (its parent must be there); one that exists is fine. */
+oc_status oci_folder_make(oc_context *cx, const char *path);
+/* True if both names lead to the same file or folder. */
+bool oci_same_file(const char *a, const char *b);
+
 /* A save writes to a temporary file beside `path`, and commit makes it appear there: flush,
  * fsync, rename, fsync of the folder. Until then, and after any failure or kill, `path` is as
  * it was (but see below). oci_save_end with commit false, or with an error in the context,

@@ -26,12 +26,15 @@ typedef struct oci_decode_call {        /* arguments of a text decoder */
     oci_tensor *head_mask, *cross_attn_head_mask;       /* [layers, H] */
     oci_cache *cache;                   /* NULL: none */
     bool last_only;                     /* logits of the last position alone */
+    const int64_t *counted;             /* [B] ids before these that were no pads, where
+                                           positions count those; NULL: the cache's length */
 } oci_decode_call;
 
 typedef struct oci_decoder_shape {      /* what a composite must know of its decoder */
     int64_t layers, heads, head_dim, width, vocab_size;
     int64_t max_positions;              /* most positions it can count; 0: no bound */
     int64_t cross_width;                /* cross_attention_hidden_size; 0: null */
+    int64_t pad_token_id;               /* its own, which positions may leave out; -1: null */
 } oci_decoder_shape;
 
 /* A Transformers class over an architecture: what `ocelli forward --class` names. */

@@ -22,6 +22,7 @@ bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder)
                  path, type);
     else if ((model->root = oci_calloc(cx, 1, model->arch->size)))
         model->arch->open(cx, &from, model->root);
+    model->has_slots = !oci_failed(cx);
     if (oci_failed(cx)) oci_model_unload(model);
     return !oci_failed(cx);
 }
@@ -54,8 +55,8 @@ static void visit_free(oci_walker *walker, const oci_param *param)
 /* Walks with a context of its own: freeing must work when the caller's holds an error. */
 void oci_model_unload(oci_model *model)
 {
-    oc_context *cx = model->root ? oc_context_create(&OC_OPTIONS(oc_context_options,
-                                                                 .threads = 1)) : NULL;
+    oc_context_options alone = OC_OPTIONS(oc_context_options, .threads = 1);
+    oc_context *cx = model->has_slots ? oc_context_create(&alone) : NULL;
     if (cx) oci_model_walk(cx, model, visit_free, NULL);
     oc_context_free(cx);
     if (model->root) model->arch->close(model->root);

@@ -10,6 +10,7 @@ typedef struct oci_model {
     void *root;                 /* the architecture's struct */
     oci_json config;            /* config.json as it was read */
     bool trainable;
+    bool has_slots;             /* the arrays of layers are made: it can be walked */
 } oci_model;
 
 /* Reads FOLDER/config.json and the weights. False: error set, *model empty. */

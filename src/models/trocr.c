@@ -152,14 +152,15 @@ static void sinusoid(int64_t row, int64_t D, float *out)
 /* TrOCRSinusoidalPositionalEmbedding: pads stay at row pad_token_id, which is zero, and do
  * not count. */
 static oci_tensor *sinusoidal_positions(oc_context *cx, const trocr *m, const oci_tensor *ids,
-                                        int64_t past)
+                                        int64_t past, const int64_t *counted)
 {
     if (!ids) {
         oci_fail(cx, OC_E_ARGUMENT, "inputs_embeds: sinusoidal positions are counted from ids");
         return NULL;
     }
     int64_t B = ids->shape[0], T = ids->shape[1], D = m->cfg.d_model, pad = m->cfg.pad_token_id;
-    int64_t rows = oci_max(m->cfg.max_position_embeddings, T) + pad + 1;
+    /* 4.37.2's table grows with the ids of one call, not with those in a cache. */
+    int64_t rows = oci_max(m->cfg.max_position_embeddings, counted ? past + T : T) + pad + 1;
     oci_tensor *x = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, T, D));
     if (!x) return NULL;
     for (int64_t b = 0; b < B; b++)
@@ -167,7 +168,7 @@ static oci_tensor *sinusoidal_positions(oc_context *cx, const trocr *m, const oc
             float *out = oci_f32(x) + (b * T + t) * D;
             bool counts = oci_i64(ids)[b * T + t] != pad;
             seen += counts;
-            int64_t row = counts ? seen + past + pad : pad;
+            int64_t row = counts ? seen + (counted ? counted[b] : past) + pad : pad;
             if (row >= rows)
                 oci_fail(cx, OC_E_MALFORMED, "decoder positions: expected less than %lld, "
                          "found %lld", (long long)rows, (long long)row);
@@ -189,7 +190,7 @@ static oci_tensor *embed(oc_context *cx, const trocr *m, const oci_decode_call *
         x = oci_op_scale(cx, x, sqrtf((float)c->d_model));
     oci_tensor *p = c->use_learned_position_embeddings
                         ? learned_positions(cx, m, past, T)
-                        : sinusoidal_positions(cx, m, call->input_ids, past);
+                        : sinusoidal_positions(cx, m, call->input_ids, past, call->counted);
     x = oci_op_add(cx, x, p);
     return c->layernorm_embedding ? oci_layer_norm(cx, &m->layernorm_embedding, x) : x;
 }
@@ -261,7 +262,7 @@ static oci_decoder_shape trocr_shape(const void *model)
         .layers = c->decoder_layers, .heads = c->decoder_attention_heads,
         .head_dim = c->d_model / c->decoder_attention_heads, .width = c->d_model,
         .vocab_size = c->vocab_size, .cross_width = c->cross_attention_hidden_size,
-        .max_positions = c->max_position_embeddings };
+        .max_positions = c->max_position_embeddings, .pad_token_id = c->pad_token_id };
 }
 
 /* ---- TrOCRForCausalLM ---- */

@@ -1,0 +1,159 @@
+#include "generate/folder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "io/locate.h"
+
+/* Moves the context's error into a part's place and clears it. Memory and interrupts are the
+ * whole call's business. */
+static void keep_error(oc_context *cx, oc_status *status, char **message)
+{
+    if (!oci_failed(cx) || cx->status == OC_E_MEMORY || cx->status == OC_E_CANCELLED) return;
+    char text[OCI_MAX_MESSAGE];
+    snprintf(text, sizeof text, "%s", cx->message);
+    *status = cx->status;
+    oc_context_clear(cx);
+    *message = oci_strdup(cx, text);
+}
+
+static void open_surroundings(oc_context *cx, oc_model *model)
+{
+    char path[OCI_MAX_PATH];
+    snprintf(path, sizeof path, "%s/generation_config.json", model->folder);
+    if (oci_file_exists(cx, path)) oci_json_open(cx, &model->generation, path);
+    if (oci_failed(cx)) return;
+    model->tokenizer = oc_tokenizer_open(cx, model->folder);
+    keep_error(cx, &model->tokenizer_status, &model->tokenizer_message);
+    model->processor = oci_processor_open(cx, model->folder);
+    keep_error(cx, &model->processor_status, &model->processor_message);
+}
+
+oc_model *oc_model_open(oc_context *cx, const char *name, const oc_model_options *options)
+{
+    if (!cx || oci_failed(cx)) return NULL;
+    oc_model_options o = { .size = sizeof o };
+    if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    oc_model *model = oci_calloc(cx, 1, sizeof *model);
+    if (!model) return NULL;
+    model->folder = oci_model_locate(cx, name);
+    if (model->folder && oci_model_load(cx, &model->core, model->folder, o.trainable, o.map) &&
+        !o.weights_only)
+        open_surroundings(cx, model);
+    if (!oci_failed(cx)) return model;
+    oc_model_close(model);
+    return NULL;
+}
+
+void oc_model_close(oc_model *model)
+{
+    if (!model) return;
+    oci_model_unload(&model->core);
+    oc_tokenizer_close(model->tokenizer);
+    oci_processor_close(model->processor);
+    oci_json_close(&model->generation);
+    oci_free(model->tokenizer_message);
+    oci_free(model->processor_message);
+    oci_free(model->folder);
+    oci_free(model);
+}
+
+char *oc_model_folder(oc_context *cx, const char *name)
+{
+    return cx ? oci_model_locate(cx, name) : NULL;
+}
+
+const oc_tokenizer *oc_model_tokenizer(oc_context *cx, const oc_model *model)
+{
+    if (!cx || oci_failed(cx) || !model) return NULL;
+    if (model->tokenizer_message)
+        oci_fail(cx, model->tokenizer_status, "%s", model->tokenizer_message);
+    else if (!model->tokenizer)
+        oci_fail(cx, OC_E_ARGUMENT, "%s: was opened without its tokenizer", model->folder);
+    return model->tokenizer;
+}
+
+const oci_processor *oci_model_processor(oc_context *cx, const oc_model *model)
+{
+    if (model->processor_message)
+        oci_fail(cx, model->processor_status, "%s", model->processor_message);
+    else if (!model->processor)
+        oci_fail(cx, OC_E_ARGUMENT, "%s: was opened without its image processor",
+                 model->folder);
+    return model->processor;
+}
+
+oc_tensors *oc_forward(oc_context *cx, const oc_model *model, const oc_tensors *in,
+                       const oc_forward_options *options)
+{
+    if (!cx || oci_failed(cx) || !model || !in) return NULL;
+    oc_forward_options o = { .size = sizeof o };
+    if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    return oci_model_forward(cx, &model->core, in, &o);
+}
+
+/* ---- pixel values ---- */
+
+oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model, oc_image *const *images,
+                          size_t count)
+{
+    if (!cx || oci_failed(cx) || !model) return NULL;
+    const oci_processor *p = oci_model_processor(cx, model);
+    oc_tensors *set = p ? oc_tensors_create(cx) : NULL;
+    if (!set) return NULL;
+    int64_t height = 0, width = 0, h, w;
+    for (size_t i = 0; i < count && !oci_failed(cx); i++) {
+        oci_processor_size(p, images[i], &h, &w);
+        if (i > 0 && (h != height || w != width))
+            oci_fail(cx, OC_E_ARGUMENT, "image %zu: expected %lld x %lld like the first, found "
+                     "%lld x %lld", i, (long long)height, (long long)width, (long long)h,
+                     (long long)w);
+        height = h;
+        width = w;
+    }
+    const int64_t shape[] = { (int64_t)count, 3, height, width };
+    oc_tensors_add(cx, set, "pixel_values", OC_F32, 4, shape, NULL);
+    oc_tensor_view view;
+    if (!oci_failed(cx) && oc_tensors_find(set, "pixel_values", &view)) {
+        float *pixels = (float *)(uintptr_t)view.data;      /* our own set, just made */
+        for (size_t i = 0; i < count && !oci_failed(cx); i++)
+            oci_processor_run(cx, p, images[i], pixels + (int64_t)i * 3 * height * width);
+    }
+    if (!oci_failed(cx)) return set;
+    oc_tensors_free(set);
+    return NULL;
+}
+
+/* ---- saving ---- */
+
+/* What is copied as it is. The tokenizer's and processor's files say nothing of weights. */
+static const char *const companions[] = {
+    "generation_config.json", "preprocessor_config.json", "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt", "vocab.txt", "sentencepiece.bpe.model", "tokenizer.model", "spiece.model",
+};
+
+static void copy_file(oc_context *cx, const char *from, const char *to)
+{
+    oci_buffer *bytes = oci_file_read(cx, from, cx->limits.file_bytes);
+    oci_save *save = oci_save_begin(cx, to);
+    if (bytes) oci_save_write(cx, save, bytes->data, bytes->size);
+    oci_save_end(cx, save, true);
+    oci_buffer_unref(&bytes);
+}
+
+oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder)
+{
+    char from[OCI_MAX_PATH], to[OCI_MAX_PATH];
+    if (!cx || oci_failed(cx) || !model) return oc_context_status(cx);
+    oci_folder_make(cx, folder);
+    bool same = oci_same_file(model->folder, folder);
+    for (size_t i = 0; !same && i < sizeof companions / sizeof *companions; i++) {
+        snprintf(from, sizeof from, "%s/%s", model->folder, companions[i]);
+        snprintf(to, sizeof to, "%s/%s", folder, companions[i]);
+        if (!oci_failed(cx) && oci_file_exists(cx, from)) copy_file(cx, from, to);
+    }
+    /* The weights come last but for the config: a folder with a config is whole. */
+    return oci_failed(cx) ? cx->status : oci_model_write(cx, &model->core, folder);
+}

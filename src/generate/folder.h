@@ -1,0 +1,25 @@
+/* A checkpoint folder, opened: the model and what surrounds it on the way from picture to
+ * text. */
+#ifndef OCI_GENERATE_FOLDER_H
+#define OCI_GENERATE_FOLDER_H
+
+#include "image/processor.h"
+#include "models/model.h"
+#include "text/tokenizer.h"
+
+struct oc_model {
+    oci_model core;
+    char *folder;
+    oci_json generation;            /* generation_config.json; root NULL: none */
+    /* What a folder may lack, or have broken, without harm to those who do not need it: the
+     * error is kept and given to whoever does. */
+    oc_tokenizer *tokenizer;
+    oci_processor *processor;
+    oc_status tokenizer_status, processor_status;
+    char *tokenizer_message, *processor_message;
+};
+
+/* The part, or NULL with its error set. */
+const oci_processor *oci_model_processor(oc_context *cx, const oc_model *model);
+
+#endif
