@@ -38,19 +38,22 @@ static _Noreturn void on_error(png_structp png, png_const_charp text)
     escape(r);
 }
 
-/* A warning is nothing to us, except that it tells of chunks over MAX_TEXT: libpng says it in
- * words only, when the last thing that it read was the chunk's length and name. */
+/* A warning is nothing to us, except that it tells of chunks over MAX_TEXT before memory is
+ * taken for them. libpng says it in words only; the last thing that it read then is the
+ * chunk's length and name. Picture data is inflated row by row: any size will do. */
 static void on_warning(png_structp png, png_const_charp text)
 {
     png_reader *r = png_get_error_ptr(png);
     if (!strstr(text, "chunk data is too large") || r->at < 8) return;
     const unsigned char *head = r->file->data + r->at - 8;
-    uint32_t length = png_get_uint_32(head);
-    if (length <= r->cx->limits.image_chunk_bytes || r->past_picture) return;
-    if (!memcmp(head + 4, "IDAT", 4)) return;       /* inflated row by row: any size will do */
-    oci_fail(r->cx, OC_E_LIMIT, "%s: PNG: a chunk of %u bytes, more than image_chunk_bytes %llu "
-             "allows", r->file->name, length,
-             (unsigned long long)r->cx->limits.image_chunk_bytes);
+    if (!memcmp(head + 4, "IDAT", 4)) return;
+    uint64_t length = png_get_uint_32(head), limit = r->cx->limits.image_chunk_bytes;
+    if (length > r->file->size - r->at) png_error(png, "a chunk is longer than the file");
+    if (length <= limit) return;
+    if (!r->past_picture)
+        oci_fail(r->cx, OC_E_LIMIT, "%s: PNG: a chunk of %llu bytes, more than "
+                 "image_chunk_bytes %llu allows", r->file->name, (unsigned long long)length,
+                 (unsigned long long)limit);
     escape(r);
 }
 

@@ -268,6 +268,19 @@ static void test_png_bombs(void **state)
     put_be32(&b, 0x7fffffff);
     put_text(&b, "IDATx");
     expect_free(&b, OC_E_IMAGE, "PNG", 256 * KIB);
+    /* EXIF of 2 GB, before and after a good picture. */
+    oc_context *cx = one_thread();
+    oci_buffer *file = read_data(cx, "rgb8.png");
+    put_png_start(&b, 5, 5);
+    put_be32(&b, 0x7ffffff0);
+    put_text(&b, "eXIfII*");
+    expect_free(&b, OC_E_IMAGE, "longer than the file", 256 * KIB);
+    put(&b, file->data, file->size - 12);
+    put_be32(&b, 0x7ffffff0);
+    put_text(&b, "eXIfII*");
+    expect_free(&b, OC_OK, NULL, 256 * KIB);
+    oci_buffer_unref(&file);
+    free_context(cx);
 }
 
 static void test_png_chunks(void **state)
