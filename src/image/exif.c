@@ -25,16 +25,28 @@ static uint32_t read_number(const tiff *t, size_t at, int n)
     return value;
 }
 
-/* The orientation in the 12-byte entry at `at`; 0 when it says nothing useful. Values outside
- * 1..8 turn nothing, as in Pillow. */
+/* Bytes of a value of each TIFF type; 0: no such type. */
+static const unsigned char type_sizes[17] = { 0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8 };
+
+/* False when the value of the 12-byte entry at `at` lies elsewhere and not inside the data;
+ * there Pillow stops reading. */
+static bool value_is_inside(const tiff *t, size_t at)
+{
+    uint32_t type = read_number(t, at + 2, 2);
+    uint64_t unit = type < sizeof type_sizes ? type_sizes[type] : 0;
+    uint64_t size = unit * read_number(t, at + 4, 4);
+    return size <= 4 || read_number(t, at + 8, 4) + size <= t->size;
+}
+
+/* The orientation in the 12-byte entry at `at`. What Pillow finds no turn for is 1. */
 static int entry_orientation(const tiff *t, size_t at)
 {
     uint32_t type = read_number(t, at + 2, 2), count = read_number(t, at + 4, 4);
     bool is_short = type == TYPE_SHORT || type == TYPE_SIGNED_SHORT;
     bool is_long = type == TYPE_LONG || type == TYPE_SIGNED_LONG;
-    if (count != 1 || (!is_short && !is_long)) return 0;
+    if (count != 1 || (!is_short && !is_long)) return 1;
     uint32_t value = read_number(t, at + 8, is_short ? 2 : 4);
-    return value >= 1 && value <= 8 ? (int)value : 0;
+    return value >= 1 && value <= 8 ? (int)value : 1;
 }
 
 int oci_exif_orientation(const unsigned char *data, size_t size)
@@ -52,8 +64,10 @@ int oci_exif_orientation(const unsigned char *data, size_t size)
     uint32_t entries = read_number(&t, at, 2);
     int orientation = 0;
     /* The last entry of a tag wins; entries that are cut off end the search. */
-    for (at += 2; entries > 0 && size - at >= 12; entries--, at += 12)
+    for (at += 2; entries > 0 && size - at >= 12; entries--, at += 12) {
+        if (!value_is_inside(&t, at)) break;
         if (read_number(&t, at, 2) == TAG_ORIENTATION) orientation = entry_orientation(&t, at);
+    }
     return orientation;
 }
 

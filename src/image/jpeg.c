@@ -77,6 +77,7 @@ static void on_message(j_common_ptr info, int level)
     case JWRN_BOGUS_PROGRESSION:
     case JWRN_EXTRANEOUS_DATA:
     case JWRN_JFIF_MAJOR:
+    case JWRN_NOT_SEQUENTIAL:
     case JWRN_BOGUS_ICC:
         return;
     default:

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/context.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "image/decoder.h"
 
 enum {
@@ -212,7 +213,7 @@ static void find_orientation(png_reader *r)
     }
     for (int i = 0; i < count && *found == 0; i++) {
         size_t length = texts[i].text_length ? texts[i].text_length : texts[i].itxt_length;
-        if (!strcmp(texts[i].key, "XML:com.adobe.xmp"))
+        if (!strcmp(texts[i].key, "XML:com.adobe.xmp") && oci_utf8_valid(texts[i].text, length))
             *found = oci_xmp_orientation(texts[i].text, length);
     }
 }
