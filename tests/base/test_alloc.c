@@ -93,8 +93,10 @@ static void overflow_is_memory(void **state)
 {
     (void)state;
     oc_context *cx = new_context(1, 0);
-    static const size_t counts[][2] = { { SIZE_MAX, 2 }, { SIZE_MAX / 2, 3 }, { SIZE_MAX, 1 },
-                                        { SIZE_MAX - 63, 1 }, { SIZE_MAX / 4 + 1, 1 }, { SIZE_MAX / 5, 2 } };
+    static const size_t counts[][2] = {
+        { SIZE_MAX, 2 }, { SIZE_MAX / 2, 3 }, { SIZE_MAX, 1 }, { SIZE_MAX - 63, 1 },
+        { SIZE_MAX / 4 + 1, 1 }, { SIZE_MAX / 5, 2 }
+    };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         assert_null(oci_calloc(cx, counts[i][0], counts[i][1]));
         assert_int_equal(oc_context_status(cx), OC_E_MEMORY);

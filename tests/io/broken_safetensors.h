@@ -9,7 +9,7 @@
 
 #include "ocelli.h"
 
-#define T(name, dtype, shape, begin, end) \
+#define T(name, dtype, shape, begin, end)                                                     \
     "\"" name "\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
 #define A_F32 T("a", "\"F32\"", "[2]", 0, 8)
 #define NINE_DEEP "[[[[[[[[["
@@ -21,7 +21,7 @@ enum { TRUE_LENGTH = -1, WHOLE = -1 };
 
 /* name, header, data bytes, length field (-1: true), file cut to (-1: whole), status,
  * part of the message */
-#define BROKEN_MAP(X)                                                                          \
+#define BROKEN_MAP(X)                                                                         \
     X(EMPTY_FILE, "", 0, TRUE_LENGTH, 0, E_MALFORMED, "expected 8 bytes, found a file of 0")  \
     X(PREFIX_CUT, "{}", 0, TRUE_LENGTH, 7, E_MALFORMED, "header length: expected 8 bytes")    \
     X(LENGTH_OVER_FILE, "{" A_F32 "}", 8, 1000, WHOLE, E_MALFORMED, "header length")          \
@@ -34,7 +34,7 @@ enum { TRUE_LENGTH = -1, WHOLE = -1 };
     X(NOT_JSON, "weights!", 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "line 1, column")             \
     X(NOT_CLOSED, "{" A_F32, 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "line 1")                    \
     X(NOT_UTF8, "{" T("\xff", "\"F32\"", "[2]", 0, 8) "}", 8, TRUE_LENGTH, WHOLE,             \
-      E_MALFORMED, "unable to decode byte 0xff")                                                                \
+      E_MALFORMED, "unable to decode byte 0xff")                                              \
     X(TRAILING_TEXT, "{" A_F32 "} {}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "end of file")     \
     X(TRAILING_COMMA, "{" A_F32 ",}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "line 1")           \
     X(HEADER_ARRAY, "[]", 0, TRUE_LENGTH, WHOLE, E_MALFORMED,                                 \
@@ -136,7 +136,7 @@ enum { TRUE_LENGTH = -1, WHOLE = -1 };
       E_MALFORMED, "__metadata__.k: expected a text without U+0000")
 
 /* name, header, data bytes, tensors, pairs of metadata */
-#define ODD_MAP(X)                                                                             \
+#define ODD_MAP(X)                                                                            \
     X(NOTHING, "{}", 0, 0, 0)                                                                 \
     X(SPACE_BEFORE, " \n\t {" A_F32 "}", 8, 1, 0)                                             \
     X(SPACE_AFTER, "{" A_F32 "}      ", 8, 1, 0)                                              \
@@ -177,15 +177,15 @@ typedef enum broken_kind {
 } broken_kind;
 
 static const broken_file broken_files[] = {
-#define BROKEN_ROW(name, header, data, length, cut, status, message)                           \
-    [BROKEN_##name] = { #name, header, sizeof header - 1, data, length, cut, OC_##status,      \
+#define BROKEN_ROW(name, header, data, length, cut, status, message)                          \
+    [BROKEN_##name] = { #name, header, sizeof header - 1, data, length, cut, OC_##status,     \
                         message, 0, 0 },
     BROKEN_MAP(BROKEN_ROW)
 #undef BROKEN_ROW
 };
 
 static const broken_file odd_files[] = {
-#define ODD_ROW(name, header, data, tensors, pairs)                                            \
+#define ODD_ROW(name, header, data, tensors, pairs)                                           \
     { #name, header, sizeof header - 1, data, TRUE_LENGTH, WHOLE, OC_OK, "", tensors, pairs },
     ODD_MAP(ODD_ROW)
 #undef ODD_ROW

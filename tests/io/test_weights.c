@@ -121,8 +121,10 @@ static void shards(void **state)
     put_tensors("model-00002-of-00002.safetensors", "b d", 2, NULL);
     put_text("model.safetensors.index.json",
              "{\"metadata\":{\"total_size\":16},\"weight_map\":{"
-             "\"b\":\"model-00002-of-00002.safetensors\",\"a\":\"model-00001-of-00002.safetensors\","
-             "\"c\":\"model-00001-of-00002.safetensors\",\"d\":\"model-00002-of-00002.safetensors\"}}");
+             "\"b\":\"model-00002-of-00002.safetensors\","
+             "\"a\":\"model-00001-of-00002.safetensors\","
+             "\"c\":\"model-00001-of-00002.safetensors\","
+             "\"d\":\"model-00002-of-00002.safetensors\"}}");
     oci_weights w = open_folder(false);
     assert_int_equal(w.count, 4);
     assert_int_equal(w.file_count, 2);
