@@ -1,3 +1,9 @@
+/* Three parts: reading, mapping, saving. Every system call of the library that touches a file
+ * stands here, each behind a question to the fault hook, so that tests can refuse it.
+ *
+ * Paths come from users and from index files; what they name is not trusted either. A file is
+ * therefore opened first and looked at through its descriptor (fstat), never by its name, which
+ * may mean something else a moment later. */
 #include "io/file.h"
 
 #include <errno.h>
@@ -48,6 +54,8 @@ static const char *reason(int error)
     }
 }
 
+/* "PATH: STEP: reason". `error` is passed rather than read from errno here, because a caller
+ * may have had to close or free something in between. */
 static oc_status system_error(oc_context *cx, oc_status status, const char *path,
                               const char *step, int error)
 {
@@ -58,6 +66,7 @@ static oc_status system_error(oc_context *cx, oc_status status, const char *path
 
 /* ---- reading --------------------------------------------------------------------------- */
 
+/* The usual sign of Unix commands; a file of that name is "./-". */
 static bool is_stdin(const char *path) { return path[0] == '-' && path[1] == '\0'; }
 
 /* A descriptor of a regular file, or -1 with the error set. O_NONBLOCK: opening a FIFO must
@@ -87,7 +96,8 @@ static int open_regular(oc_context *cx, const char *path, uint64_t *size)
     return fd;
 }
 
-/* Up to `size` bytes into `data`; fewer only at the end of the file. */
+/* Up to `size` bytes into `data`; fewer only at the end of the file. A short read is no error
+ * here: a file may have shrunk since its size was taken, and every parser checks its length. */
 static bool read_fully(oc_context *cx, int fd, const char *path, unsigned char *data,
                        size_t size, size_t *got)
 {
@@ -104,6 +114,7 @@ static bool read_fully(oc_context *cx, int fd, const char *path, unsigned char *
     return true;
 }
 
+/* The release hook of buffers whose data is a block of ours. */
 static void free_block(oci_buffer *buffer) { oci_free(buffer->data); }
 
 /* A block as a buffer of `size` bytes and a NUL; the block is freed if that fails. */
@@ -185,6 +196,8 @@ oci_buffer *oci_file_read(oc_context *cx, const char *path, uint64_t max)
 
 /* ---- mapping --------------------------------------------------------------------------- */
 
+/* The release hook of mappings. The heap that was charged is kept alive by the buffer, which
+ * may outlive the context that opened the file. */
 static void unmap(oci_buffer *buffer)
 {
     oci_heap *heap = buffer->owner;
@@ -193,6 +206,7 @@ static void unmap(oci_buffer *buffer)
     oci_heap_unref(&heap);
 }
 
+/* MAP_PRIVATE and PROT_READ: a stray write faults at once instead of changing a checkpoint. */
 static void *map_fd(oc_context *cx, int fd, const char *path, size_t size)
 {
     void *data = fault(cx, OCI_FAULT_MAP)
@@ -251,7 +265,7 @@ char *oci_path_join(oc_context *cx, const char *folder, const char *name)
         oci_fail(cx, OC_E_MEMORY, "a path of %zu and %zu bytes", a, b);
         return NULL;
     }
-    char *path = oci_alloc(cx, whole);
+    char *path = oci_alloc(cx, whole);      /* both, a slash and a NUL */
     if (!path) return NULL;
     memcpy(path, folder, a);
     if (slash) path[a++] = '/';
@@ -262,8 +276,9 @@ char *oci_path_join(oc_context *cx, const char *folder, const char *name)
 /* ---- saving ---------------------------------------------------------------------------- */
 
 struct oci_save {
-    char *path, *temp;
-    int fd;                     /* of temp; -1 before it is open */
+    char *path;
+    char *temp;                 /* NULL once there is nothing to remove */
+    int fd;                     /* of temp; -1 before it is open and after it is closed */
     int folder;                 /* of the folder, to flush the rename; -1: not readable */
 };
 
@@ -279,7 +294,7 @@ static char *folder_of(oc_context *cx, const char *path)
  * already be as long as the system allows. O_EXCL: never through a link laid by others. */
 static void open_temp(oc_context *cx, oci_save *save, const char *folder)
 {
-    static atomic_uint serial;
+    static atomic_uint serial;      /* two threads may save into one folder */
     char name[64];
     for (int i = 0; i < TEMP_TRIES && !oci_failed(cx); i++) {
         snprintf(name, sizeof name, ".ocelli-%ld-%u.tmp", (long)getpid(),
@@ -322,7 +337,8 @@ oci_save *oci_save_begin(oc_context *cx, const char *path)
     save->path = oci_strdup(cx, path);
     char *folder = folder_of(cx, path);
     if (folder && save->path) {
-        /* Before anything is written: after the rename there is no way back. */
+        /* Before anything is written: after the rename there is no way back. A folder that
+         * may be written but not read is left unflushed rather than refused. */
         save->folder = fault(cx, OCI_FAULT_OPEN)
                            ? -1
                            : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -337,6 +353,8 @@ oci_save *oci_save_begin(oc_context *cx, const char *path)
     return NULL;
 }
 
+/* An interrupted or partial write goes on where it stopped; any other failure is final, and
+ * what was written so far is removed by oci_save_end. */
 oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_t size)
 {
     const char *p = data;

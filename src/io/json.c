@@ -1,3 +1,11 @@
+/* jansson checks the grammar, UTF-8 and duplicate keys. What it does not bound is bounded here
+ * before it is called: the text's size, the depth of its recursion (its own limit is 2048),
+ * the length of numbers, and the memory that it will take. All of that is one pass over the
+ * text without recursion.
+ *
+ * jansson's allocator can be replaced for the whole process only, which is not a library's to
+ * do; so its memory is charged to the heap by an estimate from above instead of being counted
+ * block by block. */
 #include "io/json.h"
 
 #include <inttypes.h>
@@ -41,6 +49,7 @@ static size_t skip_string(const char *text, size_t size, size_t at)
     return at < size ? at + 1 : size;
 }
 
+/* Not isdigit: that one depends on the locale and is undefined for negative chars. */
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /* Past whatever looks like a number. *large: an integer whose size is over `largest`. */
@@ -139,6 +148,7 @@ static oc_status fail_at(oc_context *cx, oc_status status, const char *name, con
     return oci_fail(cx, status, "%s: line %zu, column %zu: %s", name, line, column, what);
 }
 
+/* All limits of a text; `s` gets what the parser needs to know about it. */
 static bool check_bounds(oc_context *cx, const char *name, const char *text, size_t size,
                          scan *s)
 {
@@ -158,6 +168,7 @@ static bool check_bounds(oc_context *cx, const char *name, const char *text, siz
     return false;
 }
 
+/* jansson's message goes out with its place; it may quote the text, hence oci_quote. */
 static json_t *load(oc_context *cx, const char *name, const char *text, size_t size)
 {
     json_error_t error;
@@ -175,7 +186,7 @@ static json_t *load(oc_context *cx, const char *name, const char *text, size_t s
 /* Charges what jansson will take, so that a budget and the fault hook cover it too. */
 static bool charge(oc_context *cx, oci_json *doc, uint64_t bytes)
 {
-    void *probe = oci_alloc(cx, 1);
+    void *probe = oci_alloc(cx, 1);         /* the fault hook's question */
     oci_free(probe);
     if (!probe || !oci_heap_charge(cx, bytes)) return false;
     doc->heap = oci_heap_ref(cx->heap);
@@ -200,6 +211,8 @@ bool oci_json_parse(oc_context *cx, oci_json *doc, const char *name, const char 
     return doc->root != NULL;
 }
 
+/* By name, because this layer knows no configs: config.json, generation_config.json,
+ * preprocessor_config.json and tokenizer_config.json are all small. */
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), k = strlen(end);
@@ -229,6 +242,8 @@ void oci_json_close(oci_json *doc)
 
 /* ---- getters --------------------------------------------------------------------------- */
 
+/* Numbers are shown as they are, texts cut short, and containers by their kind alone: they may
+ * be as large as the document. */
 oc_status oci_json_expected(oc_context *cx, const oci_json *doc, const char *field,
                             const char *what, const json_t *found)
 {
@@ -265,6 +280,9 @@ static json_t *member(const oc_context *cx, const json_t *object, const char *fi
     return json_is_null(value) ? NULL : value;
 }
 
+/* The getters share one form: absent gives the fallback, even one outside the range, since it
+ * is the caller's own; present must have the type and lie in the range. Booleans are no
+ * numbers here, as they are in Python. */
 int64_t oci_json_int(oc_context *cx, const oci_json *doc, const json_t *object,
                      const char *field, int64_t fallback, int64_t low, int64_t high)
 {
@@ -332,17 +350,32 @@ json_t *oci_json_array(oc_context *cx, const oci_json *doc, const json_t *object
     return NULL;
 }
 
+/* jansson's text, copied to our heap and given back to its own. */
+static char *dump(oc_context *cx, const json_t *value, size_t flags)
+{
+    if (oci_failed(cx)) return NULL;
+    char *text = json_dumps(value, flags | JSON_ENCODE_ANY), *copy = NULL;
+    if (text) copy = oci_strdup(cx, text);
+    else oci_fail(cx, OC_E_MEMORY, "out of memory for the text of a JSON value");
+    json_free_t release;
+    json_get_alloc_funcs(NULL, &release);
+    if (text) release(text);
+    return copy;
+}
+
 oc_status oci_json_save(oc_context *cx, const json_t *value, const char *path)
 {
-    if (oci_failed(cx)) return cx->status;
-    char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-    if (!text) return oci_fail(cx, OC_E_MEMORY, "%s: no memory for its text", path);
+    char *text = dump(cx, value, JSON_INDENT(2) | JSON_SORT_KEYS);
+    if (!text) return cx->status;
     oci_save *save = oci_save_begin(cx, path);
     oci_save_write(cx, save, text, strlen(text));
     oci_save_write(cx, save, "\n", 1);
     oci_save_end(cx, save, true);
-    json_free_t release;        /* jansson's own: the text is not of our heap */
-    json_get_alloc_funcs(NULL, &release);
-    release(text);
+    oci_free(text);
     return cx->status;
+}
+
+char *oci_json_text_of(oc_context *cx, const json_t *value)
+{
+    return dump(cx, value, JSON_COMPACT);
 }

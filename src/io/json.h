@@ -53,4 +53,7 @@ oc_status oci_json_expected(oc_context *cx, const oci_json *doc, const char *fie
  * end), whole or not at all. */
 oc_status oci_json_save(oc_context *cx, const json_t *value, const char *path);
 
+/* The value on one line, in a new string (oci_free). */
+OC_NODISCARD char *oci_json_text_of(oc_context *cx, const json_t *value);
+
 #endif

@@ -1,3 +1,10 @@
+/* The reader, after safetensors 0.4.1 (safetensors/src/tensor.rs, `read_metadata` and
+ * `validate`), and stricter where that one is silent: names, rank and metadata are bounded.
+ *
+ *     u64 length | JSON of `length` bytes | data
+ *
+ * Order of work: frame, JSON, each tensor by itself, then all of them together. Nothing of
+ * *file is usable before the last step; a failure at any of them closes it whole. */
 #include "io/safetensors.h"
 
 #include <inttypes.h>
@@ -61,6 +68,7 @@ static bool is_later_dtype(const char *name)
     return false;
 }
 
+/* The length is compared too, so that "F32\0" is not F32. */
 static bool read_dtype(oc_context *cx, const header *h, oci_entry *e, const json_t *info)
 {
     oci_quoted quoted;
@@ -76,6 +84,8 @@ static bool read_dtype(oc_context *cx, const header *h, oci_entry *e, const json
     return false;
 }
 
+/* Fills rank, shape, and the bytes that they ask for. Negative numbers are refused one by one:
+ * two of them would make an innocent product. */
 static bool read_shape(oc_context *cx, const header *h, oci_entry *e, const json_t *info)
 {
     oci_quoted quoted;
@@ -101,6 +111,8 @@ static bool read_shape(oc_context *cx, const header *h, oci_entry *e, const json
     return false;
 }
 
+/* Relative to the data's start; made absolute by parse_header. Each end is checked against the
+ * data here, so that later sums cannot overflow. */
 static bool read_offsets(oc_context *cx, const header *h, oci_entry *e, const json_t *info)
 {
     oci_quoted quoted;
@@ -130,6 +142,7 @@ static bool read_offsets(oc_context *cx, const header *h, oci_entry *e, const js
     return !oci_failed(cx);
 }
 
+/* Fields that we do not know are ignored, as the reference does. */
 static bool read_entry(oc_context *cx, const header *h, oci_entry *e, const json_t *info)
 {
     oci_quoted quoted;
@@ -155,6 +168,7 @@ static int by_offset(const void *a, const void *b)
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);   /* empty ones first */
 }
 
+/* Byte order, which for UTF-8 is that of code points. */
 static int by_name(const void *a, const void *b)
 {
     const oci_entry *x = a, *y = b;
@@ -238,6 +252,7 @@ static bool make_metadata(oc_context *cx, oci_safetensors *file, const header *h
     return true;
 }
 
+/* The whole header: metadata, entries sorted by offset, and their tiling. */
 static bool read_header(oc_context *cx, oci_safetensors *file, header *h)
 {
     if (!json_is_object(h->doc.root)) {
@@ -297,6 +312,9 @@ static bool parse_header(oc_context *cx, oci_safetensors *file, const char *path
 
 /* ---- opening --------------------------------------------------------------------------- */
 
+/* Kernels read tensors as arrays of their type, so each must begin at a multiple of its
+ * element. The reference writer pads the header to 8 bytes and sorts by element size; older files
+ * and hand-made ones may not. The buffer itself is aligned to 64 bytes or to a page. */
 static bool is_aligned(const oci_safetensors *file)
 {
     for (size_t i = 0; i < file->count; i++)
@@ -360,6 +378,7 @@ bool oci_safetensors_open(oc_context *cx, oci_safetensors *file, const char *pat
     return oci_safetensors_parse(cx, file, path, bytes);
 }
 
+/* Reads a file of many gigabytes in a few pages: first the length, then the header. */
 bool oci_safetensors_open_header(oc_context *cx, oci_safetensors *file, const char *path)
 {
     uint64_t size = 0, length = 0;

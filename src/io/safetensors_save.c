@@ -29,6 +29,8 @@ static int by_dtype(const void *a, const void *b)
     return by_name(a, b);
 }
 
+/* The reader's rules, asked before the first byte is written: a save that succeeds can be
+ * opened again. */
 static bool check_tensor(oc_context *cx, const char *path, const oci_save_tensor *t)
 {
     oci_quoted quoted;
@@ -91,6 +93,7 @@ static void append_json_text(oc_context *cx, oci_bytes *out, const char *text)
     oci_bytes_append(cx, out, "\"", 1);
 }
 
+/* In the caller's order; the reference's own order of several pairs is that of a hash map. */
 static void append_metadata(oc_context *cx, oci_bytes *out, const char *path,
                             const char *const *metadata, size_t pairs)
 {
@@ -105,6 +108,7 @@ static void append_metadata(oc_context *cx, oci_bytes *out, const char *path,
     oci_bytes_append(cx, out, "}", 1);
 }
 
+/* One entry, in the field order of the reference's struct. */
 static void append_tensor(oc_context *cx, oci_bytes *out, const oci_save_tensor *t, size_t at)
 {
     append_json_text(cx, out, t->name);
@@ -131,6 +135,8 @@ static void build_header(oc_context *cx, oci_bytes *out, const char *path,
     while (out->size % ALIGN && !oci_failed(cx)) oci_bytes_append(cx, out, " ", 1);
 }
 
+/* Header and tensors go out as they lie in memory; nothing is gathered into one block, which
+ * would double the memory of a save. */
 static oc_status write_file(oc_context *cx, const char *path, const oci_bytes *json,
                             const tensor_ref *refs, size_t count)
 {

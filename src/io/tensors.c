@@ -38,6 +38,8 @@ static size_t place_of(const oc_tensors *set, const char *name, bool *found)
     return low;
 }
 
+/* Room for `count` tensors in both arrays. `room` changes last: when only the first array
+ * could grow, the set is as it was. */
 static bool reserve(oc_context *cx, oc_tensors *set, size_t count)
 {
     if (count <= set->room) return true;
@@ -62,6 +64,7 @@ oc_tensors *oc_tensors_create(oc_context *cx)
     return cx ? oci_calloc(cx, 1, sizeof(oc_tensors)) : NULL;
 }
 
+/* Views point into the file's bytes: opening copies no data. */
 oc_tensors *oc_tensors_open(oc_context *cx, const char *path)
 {
     oc_tensors *set = oc_tensors_create(cx);
@@ -83,6 +86,8 @@ oc_tensors *oc_tensors_open(oc_context *cx, const char *path)
     return set;
 }
 
+/* A set that was opened keeps its metadata; any other is marked as PyTorch's, which is what
+ * Transformers asks for. */
 oc_status oc_tensors_save(oc_context *cx, const oc_tensors *set, const char *path)
 {
     if (!cx) return OC_E_MEMORY;
@@ -117,6 +122,7 @@ void oc_tensors_free(oc_tensors *set)
     oci_free(set);
 }
 
+/* The rules of the format, so that what was added can be saved. */
 static oc_status check_new(oc_context *cx, const char *name, oc_dtype dtype, int rank,
                            const int64_t *shape, size_t *bytes)
 {
@@ -175,6 +181,7 @@ oc_status oc_tensors_add(oc_context *cx, oc_tensors *set, const char *name, oc_d
                         oci_quote(&quoted, name));
     if (!reserve(cx, set, set->count + 1) || !make_view(cx, &view, name, rank, shape, data))
         return cx->status;
+    /* Linear, but one move of 8 bytes a tensor, and none when names come in order. */
     memmove(set->sorted + place + 1, set->sorted + place,
             (set->count - place) * sizeof *set->sorted);
     set->sorted[place] = set->count;

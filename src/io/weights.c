@@ -1,3 +1,9 @@
+/* What from_pretrained does before a model sees its weights (Transformers 4.37.2,
+ * modeling_utils.py): which file counts, which shards belong together, what old names mean.
+ *
+ * Stricter than there: a shard is a file beside its index, no tensor may come twice, and every
+ * key of the index must be where it says. Tensors of a shard that the index does not mention
+ * are kept; the model's walk decides what it needs. */
 #include "io/weights.h"
 
 #include <stdio.h>
@@ -22,6 +28,7 @@ static const char *old_word(const char *key)
     return strstr(key, "gamma") ? "gamma" : NULL;
 }
 
+/* By the first letter: there are only these two. */
 static const char *new_word(const char *old) { return old[0] == 'b' ? "bias" : "weight"; }
 
 /* Bytes of the normalised key with its NUL; 0 when it stays as it is. */
@@ -206,6 +213,8 @@ static bool check_map(oc_context *cx, const oci_weights *w, const oci_json *doc,
     return true;
 }
 
+/* Shards are opened in the order of their names, each once, and stay open together: entries
+ * point into them. */
 static bool open_shards(oc_context *cx, oci_weights *w, const oci_json *doc, bool map,
                         bool headers_only)
 {
@@ -233,6 +242,7 @@ static bool open_shards(oc_context *cx, oci_weights *w, const oci_json *doc, boo
 
 /* ---- the folder ------------------------------------------------------------------------ */
 
+/* False also for a file that may not be read. */
 static bool has_file(oc_context *cx, const char *folder, const char *name)
 {
     char *path = oci_path_join(cx, folder, name);
@@ -258,6 +268,7 @@ static void fail_without(oc_context *cx, const char *folder)
              "model.safetensors.index.json, found neither", folder);
 }
 
+/* model.safetensors wins over an index beside it. */
 static bool open_folder(oc_context *cx, oci_weights *w, bool map, bool headers_only)
 {
     static const char single[] = "model.safetensors";
