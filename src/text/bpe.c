@@ -7,6 +7,8 @@
 #include "text/bytelevel.h"
 #include "text/loader.h"
 
+enum { MAX_TOKEN = 1024 };
+
 /* A token in the making: a stretch of the word, linked to its neighbours. */
 typedef struct symbol {
     uint32_t id;
@@ -65,13 +67,16 @@ bool oci_bpe_add_merge(oc_context *cx, oci_bpe *bpe, const oci_vocab *vocab, con
     int64_t a_id = find_part(cx, vocab, a, a_size, rank, where);
     int64_t b_id = find_part(cx, vocab, b, b_size, rank, where);
     if (oci_failed(cx)) return false;
-    /* Both are tokens, whose size is bounded. */
-    char *both = oci_alloc(cx, a_size + b_size);
-    if (!both) return false;
+    /* Tokens of the vocabulary are no longer than limits.token_bytes, which is 1024. */
+    char both[2 * MAX_TOKEN];
+    if (a_size > MAX_TOKEN || b_size > MAX_TOKEN) {
+        oci_fail(cx, OC_E_LIMIT, "%s: merge %lu: a token of over %d bytes", where,
+                 (unsigned long)rank, MAX_TOKEN);
+        return false;
+    }
     memcpy(both, a, a_size);
     memcpy(both + a_size, b, b_size);
     int64_t id = find_part(cx, vocab, both, a_size + b_size, rank, where);
-    oci_free(both);
     if (oci_failed(cx)) return false;
     oci_pairs_set(&bpe->merges, (uint64_t)a_id << 32 | (uint64_t)b_id, rank, (uint32_t)id);
     return true;

@@ -223,10 +223,10 @@ static bool check_top(oci_loader *in)
     return !oci_failed(in->cx);
 }
 
-bool oci_load_tokenizer_json(oci_loader *in, const char *path)
+bool oci_load_tokenizer_json(oci_loader *in)
 {
     oc_context *cx = in->cx;
-    if (!oci_json_open(cx, &in->json, path) || !check_top(in)) return false;
+    if (!check_top(in)) return false;
     const json_t *root = in->json.root;
     const json_t *pre = oci_json_object(cx, &in->json, root, "pre_tokenizer");
     const json_t *model = oci_json_object(cx, &in->json, root, "model");

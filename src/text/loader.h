@@ -42,8 +42,8 @@ const char *oci_field(oci_loader *in, const char *path, const char *key);
 bool oci_read_added(oci_loader *in, const oci_json *doc, const json_t *object,
                     const char *field, bool special, oci_added *token);
 
-/* tokenizer.json: everything in it. */
-bool oci_load_tokenizer_json(oci_loader *in, const char *path);
+/* tokenizer.json, which is open as in->json: everything in it. */
+bool oci_load_tokenizer_json(oci_loader *in);
 /* The strings of a model: an object of token → id. */
 bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
                     const char *field);
@@ -58,6 +58,8 @@ bool oci_config_open(oci_loader *in);
  * from vocab.json. */
 bool oci_config_apply(oci_loader *in, bool converted);
 void oci_config_close(oci_loader *in);
+/* The tokens alone, a step of oci_config_apply. */
+bool oci_special_add(oci_loader *in, bool converted);
 
 /* A template of `count` items, owned by the post-processor. */
 bool oci_template_set(oc_context *cx, oci_template *out, const oci_template_item *items,

@@ -11,7 +11,6 @@
 #ifndef OCI_TEXT_PIPELINE_H
 #define OCI_TEXT_PIPELINE_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/bytes.h"

@@ -52,7 +52,8 @@ static bool open_files(oci_loader *in)
     char *json = find_file(in, "tokenizer.json"), *vocab = NULL, *merges = NULL;
     bool ok = false;
     if (json) {
-        ok = oci_load_tokenizer_json(in, json) && oci_config_apply(in, false);
+        ok = oci_json_open(in->cx, &in->json, json) && oci_load_tokenizer_json(in) &&
+             oci_config_apply(in, false);
     } else if (!oci_failed(in->cx)) {
         vocab = find_file(in, "vocab.json");
         merges = find_file(in, "merges.txt");

@@ -1,0 +1,331 @@
+/* Folders that are wrong in one place each: the status, and words that the message must have.
+ * Built from good files, so that nothing else is wrong with them. */
+#include "text_support.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/context.h"
+
+static char folder[256];
+
+static void put(const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (text)
+        write_text(path, text, strlen(text));
+    else
+        unlink(path);
+}
+
+static void clear_folder(void)
+{
+    static const char *const names[] = { "tokenizer.json", "tokenizer_config.json", "vocab.json",
+                                         "merges.txt", "special_tokens_map.json",
+                                         "added_tokens.json", "config.json", "vocab.txt" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) put(names[i], NULL);
+}
+
+/* `template` with every "@key@" replaced by the case's value or the good one. */
+static const struct {
+    const char *key, *value;
+} good[] = {
+    { "version", "\"1.0\"" },
+    { "added", "{\"id\":4,\"content\":\"<s>\",\"special\":true}" },
+    { "normalizer", "null" },
+    { "pre", "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true}" },
+    { "post", "null" },
+    { "decoder", "{\"type\":\"ByteLevel\"}" },
+    { "type", "\"BPE\"" },
+    { "extra", "\"dropout\":null" },
+    { "vocab", "{\"a\":0,\"b\":1,\"ab\":2,\"abb\":3}" },
+    { "merges", "[\"a b\",[\"ab\",\"b\"]]" },
+};
+
+static const char template[] =
+    "{\"version\":@version@,\"truncation\":null,\"padding\":null,\"added_tokens\":[@added@],"
+    "\"normalizer\":@normalizer@,\"pre_tokenizer\":@pre@,\"post_processor\":@post@,"
+    "\"decoder\":@decoder@,\"model\":{\"type\":@type@,@extra@,\"vocab\":@vocab@,"
+    "\"merges\":@merges@}}";
+
+static void put_tokenizer(const char *key, const char *value)
+{
+    static char text[1 << 16];
+    size_t n = 0;
+    for (const char *p = template; *p;) {
+        if (*p != '@') {
+            text[n++] = *p++;
+            continue;
+        }
+        const char *end = strchr(p + 1, '@'), *with = NULL;
+        for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+            if (!strncmp(good[i].key, p + 1, (size_t)(end - p - 1)) &&
+                !good[i].key[end - p - 1])
+                with = key && !strcmp(key, good[i].key) ? value : good[i].value;
+        assert_non_null(with);
+        memcpy(text + n, with, strlen(with));
+        n += strlen(with);
+        p = end + 1;
+    }
+    text[n] = '\0';
+    put("tokenizer.json", text);
+}
+
+/* Opens the folder; the status must be `want`, and the message hold every word of `words`. */
+static void expect(oc_status want, const char *words, const char *what)
+{
+    oc_context *cx = quiet_context();
+    oc_tokenizer *t = oc_tokenizer_open(cx, folder);
+    oc_status have = oc_context_status(cx);
+    const char *message = oc_context_message(cx);
+    if (have != want || (want != OC_OK && t))
+        fail_msg("%s: %s, not %s: %s", what, oc_status_name(have), oc_status_name(want), message);
+    if (words && !strstr(message, words))
+        fail_msg("%s: no \"%s\" in \"%s\"", what, words, message);
+    oc_tokenizer_close(t);
+    assert_int_equal(oc_context_memory(cx).live_count, 0);
+    oc_context_free(cx);
+}
+
+/* ---- tokenizer.json -------------------------------------------------------------------- */
+
+static const struct {
+    const char *key, *value;
+    oc_status status;
+    const char *words;
+} cases[] = {
+    { NULL, NULL, OC_OK, NULL },
+    { "version", "\"2.0\"", OC_E_UNSUPPORTED, "version: 2.0" },
+    { "version", "1", OC_E_MALFORMED, "version" },
+    { "added", "{\"content\":\"<s>\"}", OC_E_MALFORMED, "added_tokens[0].id" },
+    { "added", "{\"id\":-1,\"content\":\"<s>\"}", OC_E_MALFORMED, "added_tokens[0].id" },
+    { "added", "{\"id\":1.5,\"content\":\"<s>\"}", OC_E_MALFORMED, "added_tokens[0].id" },
+    { "added", "{\"id\":99999999,\"content\":\"<s>\"}", OC_E_MALFORMED, "added_tokens[0].id" },
+    { "added", "{\"id\":4}", OC_E_MALFORMED, "added_tokens[0].content" },
+    { "added", "{\"id\":4,\"content\":7}", OC_E_MALFORMED, "added_tokens[0].content" },
+    { "added", "{\"id\":4,\"content\":\"x\",\"lstrip\":1}", OC_E_MALFORMED, "lstrip" },
+    { "added", "[4]", OC_E_MALFORMED, "added_tokens[0]" },
+    { "added", "{\"id\":4,\"content\":\"\"}", OC_OK, NULL },
+    { "normalizer", "{\"type\":\"NFKC\"}", OC_E_UNSUPPORTED, "normalizer: NFKC" },
+    { "normalizer", "[]", OC_E_MALFORMED, "normalizer" },
+    { "pre", "{\"type\":\"Metaspace\"}", OC_E_UNSUPPORTED, "pre_tokenizer: Metaspace" },
+    { "pre", "{\"add_prefix_space\":true}", OC_E_MALFORMED, "pre_tokenizer.type" },
+    { "pre", "{\"type\":\"ByteLevel\",\"use_regex\":\"x\"}", OC_E_MALFORMED, "use_regex" },
+    { "pre", "null", OC_E_UNSUPPORTED, "without ByteLevel" },
+    { "decoder", "{\"type\":\"CTC\"}", OC_E_UNSUPPORTED, "decoder: CTC" },
+    { "post", "{\"type\":\"Sequence\"}", OC_E_UNSUPPORTED, "post_processor: Sequence" },
+    { "post", "{\"type\":\"BertProcessing\",\"sep\":[\"a\",0]}", OC_E_MALFORMED, "cls" },
+    { "post", "{\"type\":\"BertProcessing\",\"sep\":[\"a\",9],\"cls\":[\"a\",0]}",
+      OC_E_MALFORMED, "post_processor.sep" },
+    { "post", "{\"type\":\"RobertaProcessing\",\"sep\":[\"a\",0],\"cls\":[\"a\",-1]}",
+      OC_E_MALFORMED, "post_processor.cls" },
+    { "post", "{\"type\":\"TemplateProcessing\",\"single\":[],\"special_tokens\":{}}",
+      OC_E_MALFORMED, "post_processor.pair" },
+    { "post", "{\"type\":\"TemplateProcessing\",\"pair\":[],\"single\":[{\"Sequence\":"
+      "{\"id\":\"B\",\"type_id\":0}}],\"special_tokens\":{}}", OC_E_MALFORMED, "sequence A" },
+    { "post", "{\"type\":\"TemplateProcessing\",\"pair\":[],\"single\":[{\"SpecialToken\":"
+      "{\"id\":\"X\",\"type_id\":0}}],\"special_tokens\":{}}", OC_E_MALFORMED, "single" },
+    { "type", "\"WordPiece\"", OC_E_UNSUPPORTED, "model: WordPiece" },
+    { "type", "3", OC_E_MALFORMED, "model.type" },
+    { "extra", "\"dropout\":0.5", OC_E_UNSUPPORTED, "dropout" },
+    { "extra", "\"dropout\":2", OC_E_MALFORMED, "dropout" },
+    { "extra", "\"byte_fallback\":true", OC_E_UNSUPPORTED, "byte_fallback" },
+    { "extra", "\"end_of_word_suffix\":\"</w>\"", OC_E_UNSUPPORTED, "end_of_word_suffix" },
+    { "extra", "\"unk_token\":\"<none>\"", OC_E_MALFORMED, "unk_token" },
+    { "vocab", "null", OC_E_MALFORMED, "model.vocab" },
+    { "vocab", "[\"a\"]", OC_E_MALFORMED, "model.vocab" },
+    { "vocab", "{\"a\":0,\"b\":0}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
+    { "vocab", "{\"a\":0,\"b\":-1}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
+    { "vocab", "{\"a\":0,\"b\":4194303}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
+    { "vocab", "{\"a\":0,\"b\":9223372036854775807}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
+    { "vocab", "{\"a\":0,\"b\":\"1\"}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
+    { "vocab", "{\"a\":0,\"b\":1.0}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
+    { "vocab", "{\"a\":0,\"a\":1}", OC_E_MALFORMED, NULL },
+    { "vocab", "{\"a\":0,\"\xff\":1}", OC_E_MALFORMED, NULL },
+    { "merges", "{}", OC_E_MALFORMED, "model.merges" },
+    { "merges", "null", OC_E_MALFORMED, "model.merges" },
+    { "merges", "[\"a b\",\"ab x\"]", OC_E_MALFORMED, "token `x` out of vocabulary" },
+    { "merges", "[\"b a\"]", OC_E_MALFORMED, "token `ba` out of vocabulary" },
+    { "merges", "[\"ab\"]", OC_E_MALFORMED, "model.merges[0]" },
+    { "merges", "[\"a b b\"]", OC_E_MALFORMED, "model.merges[0]" },
+    { "merges", "[\" a\"]", OC_E_MALFORMED, "out of vocabulary" },
+    { "merges", "[[\"a\"]]", OC_E_MALFORMED, "model.merges[0]" },
+    { "merges", "[[\"a\",1]]", OC_E_MALFORMED, "model.merges[0]" },
+    { "merges", "[7]", OC_E_MALFORMED, "model.merges[0]" },
+};
+
+static void broken_tokenizer_json(void **state)
+{
+    (void)state;
+    clear_folder();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put_tokenizer(cases[i].key, cases[i].value);
+        expect(cases[i].status, cases[i].words, cases[i].key ? cases[i].value : "good");
+    }
+    static const char *const texts[] = { "", "{", "[]", "{}", "null", "{\"model\":7}",
+                                         "{\"model\":{}}", "\xef\xbb\xbf{}" };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        put("tokenizer.json", texts[i]);
+        expect(OC_E_MALFORMED, NULL, texts[i]);
+    }
+}
+
+/* ---- the files beside it --------------------------------------------------------------- */
+
+static const struct {
+    const char *name, *text;
+    oc_status status;
+    const char *words;
+} companions[] = {
+    { "tokenizer_config.json", "{\"model_max_length\":1000000000000000019884624838656}", OC_OK,
+      NULL },
+    { "tokenizer_config.json", "{\"model_max_length\":\"x\"}", OC_E_MALFORMED,
+      "model_max_length" },
+    { "tokenizer_config.json", "[]", OC_E_MALFORMED, "(top)" },
+    { "tokenizer_config.json", "{\"padding_side\":\"up\"}", OC_E_MALFORMED, "padding_side" },
+    { "tokenizer_config.json", "{\"bos_token\":7}", OC_E_MALFORMED, "bos_token" },
+    { "tokenizer_config.json", "{\"bos_token\":{\"lstrip\":true}}", OC_E_MALFORMED, "content" },
+    { "tokenizer_config.json", "{\"tokenizer_class\":7}", OC_E_MALFORMED, "tokenizer_class" },
+    { "tokenizer_config.json", "{\"clean_up_tokenization_spaces\":1}", OC_E_MALFORMED,
+      "clean_up_tokenization_spaces" },
+    { "tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}",
+      OC_E_MALFORMED, "added_tokens_decoder" },
+    { "tokenizer_config.json", "{\"added_tokens_decoder\":{\"1\":\"y\"}}", OC_E_MALFORMED,
+      "added_tokens_decoder" },
+    { "tokenizer_config.json", "{\"added_tokens_decoder\":[]}", OC_E_MALFORMED,
+      "added_tokens_decoder" },
+    { "tokenizer_config.json", "{\"additional_special_tokens\":\"x\"}", OC_E_MALFORMED,
+      "additional_special_tokens" },
+    { "tokenizer_config.json", "{\"additional_special_tokens\":[7]}", OC_E_MALFORMED,
+      "additional_special_tokens" },
+    { "special_tokens_map.json", "{\"pad_token\":[]}", OC_E_MALFORMED, "pad_token" },
+    { "special_tokens_map.json", "\"x\"", OC_E_MALFORMED, NULL },
+    { "added_tokens.json", "{\"x\":-1}", OC_E_MALFORMED, "an id" },
+    { "added_tokens.json", "{\"x\":\"1\"}", OC_E_MALFORMED, "an id" },
+};
+
+static void broken_companions(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof companions / sizeof *companions; i++) {
+        clear_folder();
+        put_tokenizer(NULL, NULL);
+        put(companions[i].name, companions[i].text);
+        expect(companions[i].status, companions[i].words, companions[i].text);
+    }
+}
+
+/* ---- vocab.json and merges.txt --------------------------------------------------------- */
+
+static void broken_slow_files(void **state)
+{
+    (void)state;
+    static const char vocab[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|endoftext|>\":3}";
+    static const char merges[] = "#version: 0.2\na b\n";
+    static const char config[] = "{\"tokenizer_class\":\"GPT2Tokenizer\"}";
+    static const struct {
+        const char *vocab, *merges, *config;
+        oc_status status;
+        const char *words;
+    } files[] = {
+        { vocab, merges, config, OC_OK, NULL },
+        { vocab, "", config, OC_OK, NULL },
+        { vocab, "#\r\na b\r\n", config, OC_OK, NULL },
+        { vocab, "#\na b\nand what has no line end is dropped", config, OC_OK, NULL },
+        { vocab, "#\na\n", config, OC_E_MALFORMED, "line 2" },
+        { vocab, "#\na b\n\n", config, OC_E_MALFORMED, "line 3" },
+        { vocab, "#\na b c\n", config, OC_E_MALFORMED, "line 2" },
+        { vocab, "#\na x\n", config, OC_E_MALFORMED, "`x` out of vocabulary" },
+        { vocab, "#\nb a\n", config, OC_E_MALFORMED, "`ba` out of vocabulary" },
+        { vocab, "#\n\xff b\n", config, OC_E_MALFORMED, "UTF-8" },
+        { "[]", merges, config, OC_E_MALFORMED, "vocab.json" },
+        { "{\"a\":0,\"b\":0}", merges, config, OC_E_MALFORMED, "vocab.json" },
+        { "{\"a\":null}", merges, config, OC_E_MALFORMED, "vocab.json" },
+        { vocab, merges, NULL, OC_E_UNSUPPORTED, "no tokenizer_class" },
+        { vocab, merges, "{\"tokenizer_class\":\"CLIPTokenizer\"}", OC_E_UNSUPPORTED,
+          "CLIPTokenizer" },
+        { vocab, merges, "{\"tokenizer_class\":\"RobertaTokenizer\",\"sep_token\":null}",
+          OC_E_MALFORMED, "sep" },
+        { vocab, NULL, config, OC_E_FILE, "merges.txt" },
+        { NULL, merges, config, OC_E_FILE, "vocab.json" },
+        { NULL, NULL, NULL, OC_E_FILE, "tokenizer.json" },
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        clear_folder();
+        put("vocab.json", files[i].vocab);
+        put("merges.txt", files[i].merges);
+        put("tokenizer_config.json", files[i].config);
+        expect(files[i].status, files[i].words, files[i].words ? files[i].words : "good");
+    }
+    put("vocab.txt", "x\n");
+    expect(OC_E_UNSUPPORTED, "vocab.txt", "vocab.txt");
+}
+
+/* ---- limits and arguments -------------------------------------------------------------- */
+
+static void limits(void **state)
+{
+    (void)state;
+    clear_folder();
+    put_tokenizer(NULL, NULL);
+    static const struct {
+        const char *name;
+        uint64_t value;
+    } lowered[] = { { "vocab_size", 3 }, { "token_bytes", 2 }, { "json_bytes", 100 } };
+    for (size_t i = 0; i < sizeof lowered / sizeof *lowered; i++) {
+        oc_context *cx = quiet_context();
+        oc_context_limit(cx, lowered[i].name, lowered[i].value);
+        assert_null(oc_tokenizer_open(cx, folder));
+        assert_int_equal(oc_context_status(cx), OC_E_LIMIT);
+        oc_context_free(cx);
+    }
+    oc_context *cx = quiet_context();
+    oc_tokenizer *t = open_or_fail(cx, folder);
+    oc_context_limit(cx, "text_bytes", 8);
+    assert_null(oc_encode(cx, t, "abababababab", 12, NULL, 0, NULL));
+    assert_int_equal(oc_context_status(cx), OC_E_LIMIT);
+    oc_context_clear(cx);
+    assert_null(oc_encode(cx, t, "a\xff", 2, NULL, 0, NULL));
+    assert_int_equal(oc_context_status(cx), OC_E_MALFORMED);
+    oc_context_clear(cx);
+    oc_encode_options o = OC_OPTIONS(oc_encode_options, .pad_to = 4);
+    assert_null(oc_encode(cx, t, "a", 1, NULL, 0, &o));      /* there is no pad token */
+    assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
+    oc_context_clear(cx);
+    o = OC_OPTIONS(oc_encode_options, .max_length = -1);
+    assert_null(oc_encode(cx, t, "a", 1, NULL, 0, &o));
+    assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
+    oc_context_clear(cx);
+    assert_int_equal(oc_tokenizer_find(t, "abb"), 3);
+    assert_int_equal(oc_tokenizer_find(t, "none"), -1);
+    assert_null(oc_tokenizer_token(t, 77));
+    oc_tokenizer_close(t);
+    oc_context_free(cx);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    const char *temporary = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/ocelli-text-XXXXXX", temporary ? temporary : "/tmp");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    clear_folder();
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(broken_tokenizer_json),
+        cmocka_unit_test(broken_companions),
+        cmocka_unit_test(broken_slow_files),
+        cmocka_unit_test(limits),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,46 @@
+/* Opening, encoding, decoding and streaming while the n-th request for memory or a file
+ * fails, for every n. */
+#include "text_support.h"
+
+#include "faults/faults.h"
+#include "text/tokenizer.h"
+
+static void job(oc_context *cx, void *user)
+{
+    static const char text[] = " <mask> naïve 😀 bridge [LEFT] x";
+    oc_tokenizer *t = oc_tokenizer_open(cx, user);
+    oc_encode_options o = OC_OPTIONS(oc_encode_options, .max_length = 12, .overflow = true,
+                                     .truncation = OC_TRUNCATE_LONGEST_FIRST, .stride = 1);
+    oc_encoding *e = oc_encode(cx, t, text, sizeof text - 1, text, sizeof text - 1, &o);
+    const int64_t *ids = oc_encoding_ids(e);
+    size_t count = oc_encoding_count(e);
+    oc_string_free(oc_decode(cx, t, ids, count, false, OC_CLEAN_UP_YES, NULL));
+    oci_detokenizer *s = oci_detokenizer_create(cx, t, true, OC_CLEAN_UP_YES);
+    for (size_t i = 0; i < count; i++) oci_detokenizer_push(cx, s, ids[i], NULL);
+    oci_detokenizer_finish(cx, s, NULL);
+    oci_detokenizer_free(s);
+    oc_encoding_free(e);
+    oc_tokenizer_close(t);
+}
+
+static void every_fault(void **state)
+{
+    (void)state;
+    /* A companion file that cannot be looked at counts as absent, which is no error. */
+    static const char *const folders[] = { "tests/data/text/flags", "tests/data/text/template",
+                                           "tests/data/text/roberta-slow",
+                                           "models/printed-line-ocr" };
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        fault_plan plan = { .job = job, .user = (void *)(uintptr_t)folders[i],
+                            .may_recover = true };
+        long asked = fault_loop(&plan);
+        print_message("%s: %ld requests\n", folders[i], asked);
+        assert_true(asked > 20);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_fault) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

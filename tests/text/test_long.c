@@ -1,0 +1,67 @@
+/* Long texts of the kinds that made other tokenizers quadratic: a megabyte of each must take
+ * about as long as a megabyte of prose. The bound is loose, for sanitizers and slow machines;
+ * quadratic time would be hours. Prints what it measured. */
+#include "text_support.h"
+
+#include "base/cpu.h"
+
+enum { SIZE = 1 << 20 };
+
+static const double most_seconds = 20;
+
+static void fill(char *text, const char *unit)
+{
+    size_t n = strlen(unit);
+    for (size_t i = 0; i < SIZE; i++) text[i] = unit[i % n];
+    for (size_t i = SIZE - SIZE % n; i < SIZE; i++) text[i] = ' ';  /* no half code point */
+}
+
+static void encode_all(const char *folder)
+{
+    static const char *const units[] = {
+        "a", " ", "\n", "\t ", "ab", "'", "'s", "!", "0", "😀", "\u00e9", "é ", "\u0301", "ĠaĠ",
+        "<mask>", "<mask", "<mask> ", " <mask>", "<|endoftext|>", "[LEFT]", " [LEFT]", "[BOTH]  ",
+        "[A][AB][ABC", "The committee met on the third of May, and it wasn't late. "
+    };
+    char *text = malloc(SIZE);
+    assert_non_null(text);
+    oc_context *cx = quiet_context();
+    double start = oci_now();
+    oc_tokenizer *t = open_or_fail(cx, folder);
+    print_message("%s: opened in %.1f ms\n", folder, (oci_now() - start) * 1e3);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        fill(text, units[i]);
+        start = oci_now();
+        oc_encoding *e = oc_encode(cx, t, text, SIZE, NULL, 0, NULL);
+        assert_fine(cx);
+        double encoded = oci_now();
+        size_t size, count = oc_encoding_count(e);
+        char *back = oc_decode(cx, t, oc_encoding_ids(e), count, false, OC_CLEAN_UP_YES, &size);
+        assert_fine(cx);
+        double decoded = oci_now();
+        print_message("  %-20.20s %8zu ids, %6.0f ms, decoded in %4.0f ms\n",
+                      (unsigned char)*units[i] < ' ' ? "(white)" : units[i], count, (encoded - start) * 1e3,
+                      (decoded - encoded) * 1e3);
+        assert_true(decoded - start < most_seconds);
+        oc_string_free(back);
+        oc_encoding_free(e);
+    }
+    oc_tokenizer_close(t);
+    oc_context_free(cx);
+    free(text);
+}
+
+static void megabytes(void **state)
+{
+    (void)state;
+    encode_all("tests/data/text/flags");
+    encode_all("models/printed-line-ocr");
+    const char *folder = shared_vocab("roberta-base");
+    if (folder) encode_all(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(megabytes) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
