@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/size.h"
+#include "io/quote.h"
 
 typedef enum field_type {
     INT, REAL, BOOL, EARLY, IDS /* a number or a list */, WORDS, BIAS, DECAY, PAIRS,
@@ -139,14 +139,16 @@ typedef struct source {
 static bool expected(oc_context *cx, const source *from, oc_status status, const field *f,
                      const char *what, const json_t *found)
 {
-    char text[64];
+    oci_quoted text;
+    char dump[64];
     const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII;
-    size_t n = json_dumpb(found, text, sizeof text, flags);
-    bool cut = n > sizeof text - 4;
-    n = cut ? sizeof text - 4 : n;
-    snprintf(text + n, 4, "%s", cut ? "..." : "");
+    size_t n = json_dumpb(found, dump, sizeof dump - 1, flags);
+    const char *value = dump;
+    if (n < sizeof dump) dump[n] = '\0';
+    else if (json_is_string(found)) value = json_string_value(found);
+    else value = json_is_array(found) ? "a long array" : "a large object";
     oci_fail(cx, status, "%s: %s%s: expected %s, found %s", from->name, from->path, f->name,
-             what, text);
+             what, oci_quote(&text, value));
     return false;
 }
 
@@ -617,7 +619,6 @@ bool oci_generation_config_read(oc_context *cx, oci_generation_config *g,
     if (overrides && (!read_overrides(cx, g, overrides) || !check_combinations(cx, g)))
         return false;
     warn_idle(cx, g);
-    if (g->pad_token_id < 0 && g->eos_token_id.count) g->pad_token_id = g->eos_token_id.at[0];
     return true;
 }
 

@@ -54,8 +54,7 @@ typedef struct oci_generation_config {
  * and, where that left a default, in `decoder`, `generator`, `text_config` (spec: VED §4).
  * generation_config.json also gives way when it says _from_model_config and config.json's top
  * level sets something: 4.37.2 then takes it as edited by hand. Last come `overrides` (text
- * of a JSON object, or NULL; unknown names are OC_E_ARGUMENT naming the nearest known one),
- * and a missing pad_token_id becomes the first eos_token_id.
+ * of a JSON object, or NULL; unknown names are OC_E_ARGUMENT naming the nearest known one).
  *
  * Wrong types and ranges are OC_E_MALFORMED in a file and OC_E_ARGUMENT in the overrides; what
  * 4.37.2 answers with ValueError is OC_E_ARGUMENT. `generation` and `config` may be NULL or
