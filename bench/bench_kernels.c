@@ -54,8 +54,8 @@ static volatile float sink;
 #define S256(i) c##i = _mm256_fmadd_ps(c##i, a, b); __asm__ volatile("" : "+x"(c##i));
 #define C512(i) __m512 c##i = _mm512_set1_ps((float)i);
 #define S512(i) c##i = _mm512_fmadd_ps(c##i, a, b); __asm__ volatile("" : "+v"(c##i));
-FMA_LOOP(fma_avx2, "avx2,fma", __m256, _mm256_, C256, CHAINS(S256))
-FMA_LOOP(fma_avx512, "avx512f", __m512, _mm512_, C512, CHAINS(S512))
+FMA_LOOP(fma_avx2, "avx2,fma", __m256, _mm256_, C256, CHAINS(S256) CHAINS(S256))
+FMA_LOOP(fma_avx512, "avx512f", __m512, _mm512_, C512, CHAINS(S512) CHAINS(S512))
 
 __attribute__((target("avx2"))) static float read_avx2(const float *p, size_t n)
 {
@@ -214,7 +214,7 @@ static void run_read(void *user)
 static side fma_side(limit *l, oc_context *cx, oc_isa isa, int threads)
 {
     *l = (limit){ cx, { .isa = isa, .steps = 10000 } };
-    double flop = 2.0 * 12 * (isa == OC_ISA_AVX512 ? 16 : 8) * 1e4 * 8 * threads;
+    double flop = 2.0 * 24 * (isa == OC_ISA_AVX512 ? 16 : 8) * 1e4 * 8 * threads;
     return (side){ .name = "peak", .run = run_fma, .user = l, .work = flop / 1e9 };
 }
 

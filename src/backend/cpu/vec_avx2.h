@@ -38,11 +38,16 @@ INLINE vf vbits_float(vi a) { return _mm256_castsi256_ps(a); }
 INLINE vi vand(vi a, vi b) { return _mm256_and_si256(a, b); }
 INLINE vi vor(vi a, vi b) { return _mm256_or_si256(a, b); }
 INLINE vi viset1(int32_t x) { return _mm256_set1_epi32(x); }
-INLINE vi viadd(vi a, vi b) { return _mm256_add_epi32(a, b); }
-INLINE vi visub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
-INLINE vi vhalf(vi a) { return _mm256_srai_epi32(a, 1); }
 INLINE vi vexponent(vi a) { return _mm256_slli_epi32(a, 23); }
-INLINE vi vto_int(vf a) { return _mm256_cvtps_epi32(a); }
+
+INLINE vf vldexp(vf a, vf n)
+{
+    /* In two steps of about half of n, each a normal number. */
+    vi whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+    vi rest = _mm256_sub_epi32(whole, half), bias = _mm256_set1_epi32(127);
+    a = vmul(a, vbits_float(vexponent(_mm256_add_epi32(half, bias))));
+    return vmul(a, vbits_float(vexponent(_mm256_add_epi32(rest, bias))));
+}
 
 INLINE vi vfirst_lanes(int64_t n)
 {

@@ -41,11 +41,9 @@ INLINE vf vbits_float(vi a) { return _mm512_castsi512_ps(a); }
 INLINE vi vand(vi a, vi b) { return _mm512_and_si512(a, b); }
 INLINE vi vor(vi a, vi b) { return _mm512_or_si512(a, b); }
 INLINE vi viset1(int32_t x) { return _mm512_set1_epi32(x); }
-INLINE vi viadd(vi a, vi b) { return _mm512_add_epi32(a, b); }
-INLINE vi visub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
-INLINE vi vhalf(vi a) { return _mm512_srai_epi32(a, 1); }
 INLINE vi vexponent(vi a) { return _mm512_slli_epi32(a, 23); }      /* to the exponent's place */
-INLINE vi vto_int(vf a) { return _mm512_cvtps_epi32(a); }           /* to nearest even */
+/* a * 2^n for integral n of -150..128, rounded once. */
+INLINE vf vldexp(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 
 /* n of 1..VL floats; the other lanes read as zero and are not written. */
 INLINE vm vfirst(int64_t n) { return (__mmask16)(n >= VL ? 0xffff : (1u << n) - 1); }

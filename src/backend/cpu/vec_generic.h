@@ -47,9 +47,6 @@ INLINE vf vbits_float(vi a) { return (vf)a; }
 INLINE vi vand(vi a, vi b) { return a & b; }
 INLINE vi vor(vi a, vi b) { return a | b; }
 INLINE vi viset1(int32_t x) { return (vi){ x, x, x, x }; }
-INLINE vi viadd(vi a, vi b) { return a + b; }
-INLINE vi visub(vi a, vi b) { return a - b; }
-INLINE vi vhalf(vi a) { return a >> 1; }
 INLINE vi vexponent(vi a)
 {
     typedef uint32_t vu __attribute__((vector_size(16)));       /* no overflow of signs */
@@ -68,11 +65,14 @@ INLINE unsigned vmask_bits(vm m)
     return (unsigned)((m[0] & 1) | (m[1] & 2) | (m[2] & 4) | (m[3] & 8));
 }
 
-/* Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum; |a| < 2^22. */
-INLINE vi vto_int(vf a)
+INLINE vf vldexp(vf a, vf n)
 {
+    /* In two steps of about half of n, each a normal number. Adding 1.5 * 2^23 leaves an
+     * integer in the low bits of the sum. */
     const vf magic = vset1(0x1.8p23f);
-    return (vi)(a + magic) - (vi)magic;
+    vi whole = (vi)(n + magic) - (vi)magic, half = whole >> 1;
+    a *= vbits_float(vexponent(half + 127));
+    return a * vbits_float(vexponent(whole - half + 127));
 }
 
 INLINE vm vfirst(int64_t n) { return (vm){ -(n > 0), -(n > 1), -(n > 2), -(n > 3) }; }
