@@ -313,8 +313,8 @@ static bool parse_header(oc_context *cx, oci_safetensors *file, const char *path
 /* ---- opening --------------------------------------------------------------------------- */
 
 /* Kernels read tensors as arrays of their type, so each must begin at a multiple of its
- * element. The reference writer pads the header to 8 bytes and sorts by element size; older files
- * and hand-made ones may not. The buffer itself is aligned to 64 bytes or to a page. */
+ * element. The reference writer sees to it (padded header, largest elements first); older
+ * and hand-made files may not. The buffer itself is aligned to 64 bytes or to a page. */
 static bool is_aligned(const oci_safetensors *file)
 {
     for (size_t i = 0; i < file->count; i++)
