@@ -38,6 +38,7 @@ static const char *reason(int error)
     switch (error) {
     case ENOENT: return "no such file or folder";
     case ENOTDIR: return "a part of the path is not a folder";
+    case EEXIST: return "there is something else of that name";
     case EACCES: case EPERM: return "permission denied";
     case EISDIR: return "it is a folder";
     case ELOOP: return "too many symbolic links";
@@ -415,13 +416,15 @@ oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit)
 oc_status oci_folder_make(oc_context *cx, const char *path)
 {
     if (oci_failed(cx)) return cx->status;
-    if (mkdir(path, 0777) != 0 && !(errno == EEXIST && oci_folder_exists(cx, path)))
-        system_error(cx, OC_E_WRITE, path, "make the folder", errno);
+    int error = mkdir(path, 0777) == 0 ? 0 : errno;
+    if (error && !(error == EEXIST && oci_folder_exists(cx, path)))
+        system_error(cx, OC_E_WRITE, path, "make the folder", error);
     return cx->status;
 }
 
 bool oci_same_file(const char *a, const char *b)
 {
     struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
 }

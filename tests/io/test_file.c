@@ -235,6 +235,26 @@ static void paths(void **state)
     assert_false(oci_file_exists(cx, folder));
 }
 
+static void folders(void **state)
+{
+    (void)state;
+    assert_int_equal(oci_folder_make(cx, in_folder("new")), OC_OK);
+    assert_int_equal(oci_folder_make(cx, in_folder("new")), OC_OK);
+    assert_true(oci_folder_exists(cx, in_folder("new")));
+    oci_folder_make(cx, in_folder("absent/new"));
+    expect_error(OC_E_WRITE, "absent/new: make the folder: no such file or folder");
+    write_text(in_folder("file"), "");
+    oci_folder_make(cx, in_folder("file"));
+    expect_error(OC_E_WRITE, "file: make the folder: there is something else of that name");
+    assert_int_equal(symlink("new", in_folder("link")), 0);
+    assert_true(oci_same_file(in_folder("new"), in_folder("link")));
+    assert_false(oci_same_file(in_folder("new"), in_folder("file")));
+    assert_false(oci_same_file(in_folder("absent"), in_folder("absent")));
+    unlink(in_folder("link"));
+    unlink(in_folder("file"));
+    assert_int_equal(rmdir(in_folder("new")), 0);
+}
+
 /* ---- saving ---------------------------------------------------------------------------- */
 
 static void expect_text(const char *path, const char *text)
@@ -471,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup(refuses_what_is_no_file, clear),
         cmocka_unit_test_setup(reads_standard_input, clear),
         cmocka_unit_test_setup(paths, clear),
+        cmocka_unit_test_setup(folders, clear),
         cmocka_unit_test_setup(saves, clear),
         cmocka_unit_test_setup(saves_here, clear),
         cmocka_unit_test_setup(replaces_links, clear),
