@@ -9,6 +9,7 @@ endif()
 set(test_environment
     "OCELLI=${PROJECT_BINARY_DIR}/ocelli"       # the command
     "OCELLI_BUILD=${PROJECT_BINARY_DIR}"
+    "OCELLI_MODELS=${PROJECT_SOURCE_DIR}/models"    # a build folder may be anywhere
     "CC=${CMAKE_C_COMPILER}")
 
 function(register_test name area)

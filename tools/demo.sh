@@ -4,6 +4,7 @@ set -euo pipefail
 build=${BUILD:-build}
 ocelli=$build/ocelli
 [ -x "$ocelli" ] || { echo "demo: $ocelli is not there: run make" >&2; exit 1; }
+export OCELLI_MODELS=${OCELLI_MODELS:-$PWD/models}      # a build folder may be anywhere
 
 pictures=(examples/lines/*.png examples/lines/*.jpg)
 echo "Reading ${#pictures[@]} pictures with the bundled model printed-line-ocr:"
@@ -24,8 +25,8 @@ echo "The same pictures in one run: $(((end - start) / 1000000)) ms."
 cat <<EOT
 
 Try next:
-  $ocelli read YOUR-PICTURE.png          one line of printed text, PNG, JPEG or WebP
-  $ocelli read --json examples/lines/*   one JSON object a line
-  $ocelli inspect printed-line-ocr       what is in the model
+  $ocelli read YOUR-PICTURE.png              a line of print: PNG, JPEG or WebP
+  $ocelli read --json examples/lines/*.png   one JSON object a line
+  $ocelli inspect printed-line-ocr           what is in the model
   $ocelli --help
 EOT

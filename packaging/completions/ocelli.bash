@@ -30,7 +30,7 @@ _ocelli()
                     --output-attentions --use-cache --gradients" ;;
                 generate) options+=" --in --out --output-scores --output-logprobs
                     --max-new-tokens --max-length --repetition-penalty" ;;
-                bench) options+=" printed-line-ocr" ;;
+                bench) options+=" --runs printed-line-ocr" ;;
             esac ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current"; compgen -f -- "$current")
