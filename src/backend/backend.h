@@ -149,6 +149,11 @@ typedef struct oci_backend {
     /* One step on n parameters w with gradient g and moments m, v. */
     void (*adamw)(oc_context *cx, const oci_adamw_args *args, int64_t n, const float *g,
                   float *m, float *v, float *w);
+
+    /* The machine's limits: `rounds` of multiply-adds in registers (returns the operations
+     * done), and a read of n floats, n a multiple of 256. On the calling thread. */
+    double (*fma_loop)(int64_t rounds);
+    void (*read_loop)(const float *p, int64_t n);
 } oci_backend;
 
 /* The kernels of an ISA that the CPU has (base/cpu.h); never NULL. */
