@@ -35,7 +35,7 @@ static void job_generate(oc_context *cx, void *user)
 
 static void job_train_and_save(oc_context *cx, void *user)
 {
-    oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true);
+    oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true, .weights_only = true);
     oc_model *model = oc_model_open(cx, TINY, &mo);
     oc_tensors *in = oc_tensors_open(cx, "tests/data/models/ved_base/labels.in.safetensors");
     oc_trainer_options to = OC_OPTIONS(oc_trainer_options, .optimizer = OC_ADAMW);
@@ -65,8 +65,8 @@ static void check_saved(oc_status status, void *user)
         assert_int_not_equal(status, OC_OK);
     }
     oc_context_free(cx);
-    snprintf(stray, sizeof stray, "ls -A %s 2>/dev/null | grep -qvxE '(generation_)?config[.]json|model[.]safetensors'",
-             (const char *)user);
+    snprintf(stray, sizeof stray, "ls -A %s 2>/dev/null | grep -qvxE "
+             "'(generation_)?config[.]json|model[.]safetensors'", (const char *)user);
     assert_int_not_equal(system(stray), 0);
     snprintf(stray, sizeof stray, "rm -rf %s", (const char *)user);
     assert_int_equal(system(stray), 0);
