@@ -1,0 +1,157 @@
+/* What the commands share: options, output, errors, progress. A command is one function
+ * that reads top to bottom:
+ *
+ *     if (!cli_begin(c, options, 1, 1)) return c->status;      parses, makes the context
+ *     ... calls of ocelli.h with c->cx, results by cli_print_… ...
+ *     return cli_end(c);                                       the exit status
+ *
+ * Results go to stdout by output.c alone; everything else goes to stderr. */
+#ifndef OCELLI_CLI_H
+#define OCELLI_CLI_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "ocelli.h"
+
+/* Exit statuses as in ocelli.h's table, for what the command itself finds. */
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_UNSUPPORTED = 5, CLI_LIMIT = 6,
+       CLI_INTERRUPTED = 130 };
+
+typedef struct cli cli;
+
+typedef struct cli_command {
+    const char *name;
+    int (*run)(cli *c);
+    const char *synopsis;       /* what follows the name */
+    const char *summary;        /* one line of `ocelli --help` */
+    const char *help;           /* of `ocelli NAME --help`: details, … */
+    const char *examples;       /* … and lines that work in the top folder */
+} cli_command;
+
+/* ---- options.c ---- */
+
+typedef enum cli_kind {
+    CLI_FLAG,                   /* bool: no value */
+    CLI_TEXT,                   /* const char *: borrowed from argv */
+    CLI_NUMBER,                 /* int64_t between low and high */
+    CLI_CHOICE                  /* int: which of value's words, "a|b|c" */
+} cli_kind;
+
+typedef struct cli_option {     /* a table of these ends with one whose name is NULL */
+    const char *name;           /* without the dashes */
+    cli_kind kind;
+    void *to;                   /* holds the default, takes the value */
+    const char *value;          /* names the value in the help; NULL for a flag */
+    const char *help;
+    int64_t low, high;
+    bool required;
+} cli_option;
+
+struct cli {
+    const cli_command *command;
+    char **args;                /* what follows the command's name */
+    int arg_count;
+    const char **operands;      /* those of args that are no options; owned */
+    int operand_count;
+    json_t *config;             /* GenerationConfig's options; NULL: takes none */
+    int64_t threads;
+    int isa;                    /* an oc_isa */
+    const char *device;
+    json_t *limits;             /* name → number, as --limit gave them */
+    bool quiet, json;
+    oc_context *cx;
+    int status;                 /* the exit status so far */
+    int inputs, bad_inputs;
+    bool stdout_failed;
+};
+
+/* Parses args into `options` and the common ones, checks the number of operands (`most`
+ * < 0: no bound), makes the context. False: the command is over, with c->status. */
+bool cli_begin(cli *c, const cli_option *options, int least, int most);
+/* Prints the usage, help, options and examples of c->command on stdout. */
+void cli_print_help(cli *c, const cli_option *options);
+/* "ocelli COMMAND: message" and where to look; sets and returns CLI_USAGE. */
+int cli_usage(cli *c, const char *format, ...) OC_PRINTF(2, 3);
+
+/* ---- spelling.c ---- */
+
+/* Letters to add, take away or change to make one word of the other. */
+size_t cli_distance(const char *a, const char *b);
+/* The one of `words` (ended by NULL) near enough to be what was meant, or NULL. */
+const char *cli_nearest(const char *word, const char *const *words);
+
+/* ---- config.c ---- */
+
+/* Takes the argument at *i, and its value if it has one, as an option of GenerationConfig
+ * into c->config: false when it cannot be one. Names are the library's to check. */
+bool cli_config_option(cli *c, const char *name, const char *value, int *i);
+/* c->config as JSON for oc_generate_options and oc_read_options; NULL: empty. free(). */
+char *cli_config_text(const cli *c);
+
+/* ---- session.c ---- */
+
+bool cli_open_context(cli *c);
+void cli_close(cli *c);
+/* From now on SIGINT, SIGTERM and SIGHUP end the running call with OC_E_CANCELLED; a
+ * second one ends the process. */
+void cli_catch_signals(cli *c);
+bool cli_interrupted(void);
+/* "ocelli COMMAND: message", over the progress bar. */
+void cli_error(cli *c, const char *format, ...) OC_PRINTF(2, 3);
+/* True when the context holds an error: it was reported, and the command should end. */
+bool cli_failed(cli *c);
+/* The same for one of several inputs: counts it as bad and clears the context, so that
+ * the next one can be done. `what` (may be NULL) goes before a message that does not
+ * name the input by itself. */
+bool cli_input_failed(cli *c, const char *what);
+/* Counts an input as bad for which the command itself gave the message. */
+void cli_input_bad(cli *c, int status);
+/* False when nothing more can be done: interrupted, or stdout is gone. */
+bool cli_go_on(const cli *c);
+/* Reports what is pending, flushes stdout, gives the exit status. */
+int cli_end(cli *c);
+double cli_seconds(void);
+
+/* ---- output.c ---- */
+
+/* A line on stdout. After a failed write (reported once; a closed pipe silently) does
+ * nothing. */
+void cli_print(cli *c, const char *format, ...) OC_PRINTF(2, 3);
+void cli_print_line(cli *c, const char *text, size_t size);
+/* One compact line; takes the reference. NULL is out of memory. */
+void cli_print_json(cli *c, json_t *value);
+void cli_flush(cli *c);
+/* A JSON string of bytes that need not be UTF-8: file names are any bytes. */
+json_t *cli_json_text(const char *text, size_t size);
+/* With --json, what is now in `path`: {"file", "tensors": [{name, dtype, shape}]}. */
+void cli_print_tensors(cli *c, const char *path, const oc_tensors *set);
+
+typedef struct cli_line {       /* of stdin, without its break; may hold U+0000 */
+    char *text;                 /* owned; NUL-terminated */
+    size_t size, room;
+    int64_t number;             /* from 1 */
+    bool too_long;              /* longer than a text may be: cut */
+} cli_line;
+/* The next line of stdin; false at the end, or when reading failed (reported). */
+bool cli_read_line(cli *c, cli_line *line);
+
+/* ---- progress.c ---- */
+
+/* A bar on stderr, if that is a terminal and --quiet was not given. */
+void cli_progress(cli *c, int64_t done, int64_t all, const char *unit);
+/* Takes the bar away; every other line on the terminal asks for that first. */
+void cli_progress_clear(void);
+
+/* ---- the commands ---- */
+
+int command_read(cli *c);
+int command_inspect(cli *c);
+int command_forward(cli *c);
+int command_generate(cli *c);
+int command_preprocess(cli *c);
+int command_tokenize(cli *c);
+int command_detokenize(cli *c);
+int command_bench(cli *c);
+
+#endif

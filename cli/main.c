@@ -1,0 +1,189 @@
+/* ocelli, the command: picks the function that does the work. Start with the table. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* tests/cli/test_help.sh runs the examples as they stand, in order, in the top folder. */
+static const cli_command commands[] = {
+    { "read", command_read, "IMAGE... [options]",
+      "Prints the text of pictures of printed lines",
+      "PNG, JPEG and WebP; - is standard input. Pictures are turned as EXIF says.\n"
+      "With several, there is a line of text for each, in their order. --json adds\n"
+      "the confidence (geometric mean of its tokens' probabilities), the number of\n"
+      "tokens, and ms: decoding it, and its share of the time of its batch.\n"
+      "Options of `generate` (--max-new-tokens 20 ...) are taken, too.\n",
+      "  ocelli read examples/lines/fox.png\n"
+      "  ocelli read --json examples/lines/code.png examples/lines/receipt.jpg\n"
+      "  ocelli read --max-new-tokens 20 - < examples/lines/fox.png" },
+    { "inspect", command_inspect, "MODEL [options]", "Shows what is in a model folder",
+      "Architecture, parameters, types, sizes, and what the folder lacks. Reads the\n"
+      "headers of weight files alone.\n",
+      "  ocelli inspect printed-line-ocr\n"
+      "  ocelli inspect printed-line-ocr --tensors" },
+    { "preprocess", command_preprocess, "MODEL IMAGE... --out OUT [options]",
+      "Turns pictures into pixel values",
+      "Writes pixel_values F32 [pictures, 3, height, width] as the folder's\n"
+      "preprocessor_config.json asks. EXIF tags are not looked at, as in Transformers.\n"
+      "A bad picture is reported and has no row in OUT.\n",
+      "  ocelli preprocess printed-line-ocr examples/lines/fox.png "
+      "--out pixels.safetensors" },
+    { "tokenize", command_tokenize, "MODEL [TEXT...] [options]", "Turns texts into ids",
+      "Prints one JSON object a text. Without TEXT, standard input has one a line.\n",
+      "  ocelli tokenize printed-line-ocr 'Total: $42.50' --tokens\n"
+      "  echo 'one text a line' | ocelli tokenize printed-line-ocr --offsets" },
+    { "detokenize", command_detokenize, "MODEL [options]", "Turns ids into texts",
+      "Standard input has one JSON array of ids a line; prints one JSON string a line.\n",
+      "  echo '[2,47,76,81,72,2]' | ocelli detokenize printed-line-ocr "
+      "--skip-special-tokens" },
+    { "forward", command_forward, "MODEL --in IN --out OUT [options]",
+      "Runs one forward pass over named tensors",
+      "IN and OUT are safetensors files: the arguments and the outputs of the model's\n"
+      "forward under their Transformers names.\n",
+      "  ocelli forward printed-line-ocr --in tests/data/lines/forward.in.safetensors "
+      "--out forward.safetensors" },
+    { "generate", command_generate, "MODEL --in IN --out OUT [options]",
+      "Generates ids from named tensors",
+      "IN holds pixel_values and, if wanted, decoder_input_ids; OUT gets sequences.\n"
+      "Other options are the names of Transformers' GenerationConfig with dashes, laid\n"
+      "over generation_config.json: --max-new-tokens 20 --repetition-penalty 1.2\n"
+      "--use-cache false --bad-words-ids '[[5],[6,7]]' ...\n",
+      "  ocelli preprocess printed-line-ocr examples/lines/fox.png "
+      "--out pixels.safetensors\n"
+      "  ocelli generate printed-line-ocr --in pixels.safetensors --out ids.safetensors "
+      "--max-new-tokens 20" },
+    { "bench", command_bench, "MODEL [IMAGE] [options]",
+      "Measures how fast a model reads",
+      "Medians of warm runs, one picture at a time and eight, beside what memory and\n"
+      "arithmetic units of this machine reach at best. Without IMAGE a picture is\n"
+      "made up, and 32 tokens are generated for it.\n",
+      "  ocelli bench printed-line-ocr examples/lines/fox.png" },
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+/* Names of Transformers' pipelines. */
+static const char *const aliases[][2] = { { "image-to-text", "read" } };
+
+/* Part of the plan, so that a script learns "not yet" and not "never heard of". */
+static const char *const planned[] = {
+    "caption", "parse", "ask", "chat", "classify", "embed", "search", "train", "serve",
+    "convert", "pull", "doctor", "visual-question-answering",
+    "document-question-answering", "zero-shot-image-classification",
+    "feature-extraction", "image-text-to-text", NULL
+};
+
+/* The largest values are OCI_LIMITS_MAP's; tests/cli/test_limits.sh compares. */
+static const char limits_help[] =
+    "Bounds that guard against hostile input. --limit NAME=N lowers one:\n"
+    "    ocelli read --limit image_pixels=4000000 picture.png\n"
+    "What is over a limit ends with exit status 6.\n\n"
+    "  file_bytes         a file that is read or mapped whole\n"
+    "  json_bytes         a JSON text\n"
+    "  json_depth         nesting in a JSON text\n"
+    "  header_bytes       a safetensors header\n"
+    "  tensors            tensors in a file\n"
+    "  config_bytes       a config.json\n"
+    "  image_bytes        an encoded image\n"
+    "  image_pixels       width times height of an image\n"
+    "  image_side         width or height of an image\n"
+    "  image_scans        scans of a progressive JPEG\n"
+    "  image_chunk_bytes  an ancillary chunk of a PNG or WebP\n"
+    "  vocab_size         tokens in a vocabulary\n"
+    "  token_bytes        bytes of one token\n"
+    "  text_bytes         a text to be tokenized\n"
+    "  batch              rows in a batch\n"
+    "  sequence           positions in a sequence";
+
+static const cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
+        if (strcmp(aliases[i][0], name) == 0) name = aliases[i][1];
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0) return &commands[i];
+    return NULL;
+}
+
+static int print_overview(cli *c)
+{
+    cli_print(c, "Usage: ocelli COMMAND [MODEL] [INPUT...] [options]\n\n"
+                 "Runs vision-language models from Hugging Face folders. MODEL is a\n"
+                 "folder, or the name of a bundled model: printed-line-ocr.\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        cli_print(c, "  %-12s%s", commands[i].name, commands[i].summary);
+    cli_print(c, "\n  ocelli COMMAND --help    options, and an example\n"
+                 "  ocelli help limits       bounds on input, and how to lower them\n"
+                 "  ocelli --version\n\n"
+                 "Results go to standard output, everything else to standard error.\n"
+                 "Exit status: 0 done; 1 the work failed; 2 wrong usage; 3 a file is\n"
+                 "missing or unreadable; 4 malformed; 5 unsupported; 6 out of memory or\n"
+                 "over a limit; 130 interrupted.\n\n"
+                 "Example:\n  ocelli read examples/lines/fox.png");
+    return cli_end(c);
+}
+
+static int unknown_command(cli *c, const char *name)
+{
+    for (size_t i = 0; planned[i]; i++) {
+        if (strcmp(planned[i], name) != 0) continue;
+        cli_error(c, "%s is not in this version (%s)", name, oc_version());
+        return CLI_UNSUPPORTED;
+    }
+    const char *names[COMMANDS + 2] = { "help" };
+    for (size_t i = 0; i < COMMANDS; i++) names[i + 1] = commands[i].name;
+    const char *nearest = cli_nearest(name, names);
+    if (name[0] == '-') return cli_usage(c, "expected a command before %s", name);
+    if (nearest)
+        return cli_usage(c, "unknown command %s: did you mean %s?", name, nearest);
+    return cli_usage(c, "unknown command %s", name);
+}
+
+static int run(cli *c, char *name)
+{
+    static char help[] = "--help";
+    static char *help_args[] = { help };
+    if (strcmp(name, "--version") == 0) {
+        cli_print(c, "ocelli %s", oc_version());
+        return cli_end(c);
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
+        strcmp(name, "-h") == 0) {
+        if (c->arg_count == 0) return print_overview(c);
+        name = c->args[0];
+        c->args = help_args;
+        c->arg_count = 1;
+        if (strcmp(name, "limits") == 0) {
+            cli_print(c, "%s", limits_help);
+            return cli_end(c);
+        }
+    }
+    const cli_command *command = find_command(name);
+    if (!command) return unknown_command(c, name);
+    c->command = command;
+    return command->run(c);
+}
+
+/* A program may be started with 0, 1 or 2 closed. The next file opened, say that of
+ * --out, would get the number, and with it what is meant for the terminal. */
+static void fill_standard_files(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1)
+            (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
+int main(int argc, char **argv)
+{
+    cli c = { .args = argv + 2, .arg_count = argc > 2 ? argc - 2 : 0 };
+    fill_standard_files();
+    signal(SIGPIPE, SIG_IGN);           /* seen by output.c as an error of the write */
+    if (argc < 2) {
+        cli_usage(&c, "expected a command");
+        return c.status;
+    }
+    int status = run(&c, argv[1]);
+    cli_close(&c);
+    return status;
+}
