@@ -128,7 +128,7 @@ sub check_c {
                                  || ($all[$_] =~ m{/[*/]}) } 0 .. $#all;
     }
     check_functions($file, $code);
-    check_words($file, $code) unless $file =~ m{^(?:tests|fuzz)/};
+    check_words($file, $code) unless $file =~ m{^(?:tests|fuzz|bench)/};
 }
 
 for my $file (tracked_files()) {
