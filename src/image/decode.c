@@ -13,6 +13,8 @@
 
 typedef oc_image *(*decode_function)(oc_context *cx, oci_encoded *file);
 
+/* What Pillow or a browser may open is named, so that the message says more than "not an
+ * image"; the names are for people only. */
 typedef struct image_kind {
     size_t offset;              /* of the magic bytes in the file */
     const char *magic;
@@ -52,6 +54,7 @@ static const image_kind kinds[] = {
     { MAGIC(0, "\0\0\1\0"), "ICO", NULL },
 };
 
+/* By content alone: the name of a file and what a server called it are no evidence. */
 static const image_kind *find_kind(const oci_encoded *file)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -63,6 +66,8 @@ static const image_kind *find_kind(const oci_encoded *file)
     return NULL;
 }
 
+/* The order of checks is the order of cost: size of the bytes, kind, and the rest in the
+ * reader of the kind, which looks at the header before it takes memory. */
 static oc_image *decode(oc_context *cx, oci_encoded *file)
 {
     if (file->size == 0) {
@@ -87,6 +92,7 @@ static oc_image *decode(oc_context *cx, oci_encoded *file)
     }
     oc_image *image = kind->decode(cx, file);
     if (!image || file->orientation < 2) return image;
+    /* The turn is a second picture for a moment; image_pixels bounds it like the first. */
     oc_image *turned = oci_image_turn(cx, image, file->orientation);
     oc_image_free(image);
     return turned;

@@ -10,6 +10,7 @@
 enum { TAG_ORIENTATION = 0x0112 };
 enum { TYPE_SHORT = 3, TYPE_LONG = 4, TYPE_SIGNED_SHORT = 8, TYPE_SIGNED_LONG = 9 };
 
+/* Borrowed bytes; offsets in them count from the byte-order mark. */
 typedef struct tiff {
     const unsigned char *data;
     size_t size;
@@ -71,6 +72,7 @@ int oci_exif_orientation(const unsigned char *data, size_t size)
     return orientation;
 }
 
+/* ASCII only, whatever the locale says; -1 for anything that is no digit. */
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9') return c - '0';
@@ -87,12 +89,13 @@ int oci_exif_profile_orientation(oc_context *cx, const char *text, size_t size)
         if (!newline) return 0;
         text = newline + 1;
     }
+    /* Two digits a byte, and one more for an odd one at the end. */
     unsigned char *bytes = oci_alloc(cx, (size_t)(end - text) / 2 + 1);
     if (!bytes) return 0;
     size_t digits = 0;
     for (; text < end; text++) {
         int digit = hex_digit(*text);
-        if (digit < 0) continue;
+        if (digit < 0) continue;            /* line breaks, as written every 72 digits */
         unsigned char high = digits % 2 ? bytes[digits / 2] : 0;
         bytes[digits / 2] = (unsigned char)(high << 4 | digit);
         digits++;
@@ -108,6 +111,7 @@ int oci_xmp_orientation(const char *text, size_t size)
     const size_t length = sizeof key - 1;
     const char *end = text + size;
     /* Pillow's pattern: tiff:Orientation(="|>)([0-9]) */
+    /* A match needs the key, the mark and a digit, so no look runs past the end. */
     while ((size_t)(end - text) > length + 2) {
         text = memchr(text, 't', (size_t)(end - text) - length - 2);
         if (!text) return 0;

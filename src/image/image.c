@@ -31,6 +31,7 @@ bool oci_image_check_size(oc_context *cx, const char *name, int64_t width, int64
     return !limit;
 }
 
+/* Pixels are not cleared: every reader fills all of them or fails. */
 oc_image *oci_image_new(oc_context *cx, const char *name, int64_t width, int64_t height)
 {
     size_t bytes;
@@ -90,6 +91,7 @@ static const struct turn {
     [7] = { true,  true,  true  }, [8] = { true,  false, true  },
 };
 
+/* Walks the result in order and the source by two strides. */
 oc_image *oci_image_turn(oc_context *cx, const oc_image *image, int orientation)
 {
     const struct turn *turn = &turns[orientation];

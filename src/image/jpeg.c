@@ -38,6 +38,8 @@ static _Noreturn void fail_cut(jpeg_reader *r)
     escape(r);
 }
 
+/* Which of libjpeg's errors are no fault of the file: out of memory, over its own size bound,
+ * or a kind of JPEG (12-bit, lossless, hierarchical) that neither it nor Pillow reads. */
 static oc_status status_of(int code)
 {
     switch (code) {
@@ -85,6 +87,7 @@ static void on_message(j_common_ptr info, int level)
     }
 }
 
+/* Nothing to open or close: all bytes are there from the start. */
 static void do_nothing(j_decompress_ptr info) { (void)info; }
 
 static boolean suspend(j_decompress_ptr info)
@@ -93,6 +96,7 @@ static boolean suspend(j_decompress_ptr info)
     return FALSE;
 }
 
+/* Skipping past the end leaves nothing, and the next read finds the file cut. */
 static void skip_bytes(j_decompress_ptr info, long count)
 {
     struct jpeg_source_mgr *source = info->src;
@@ -116,6 +120,7 @@ static void on_progress(j_common_ptr common)
     if (oci_cancelled(r->cx)) escape(r);
 }
 
+/* The handlers come first: creating the decompressor can fail already. */
 static void start(jpeg_reader *r)
 {
     r->info.err = jpeg_std_error(&r->errors);
@@ -177,6 +182,8 @@ static void check_header(jpeg_reader *r)
     r->info.mem->max_memory_to_use = (long)(held + (UINT64_C(32) << 20));
 }
 
+/* The first APP1 segment that is EXIF; XMP and others share the marker. libjpeg keeps these
+ * segments for us, at most 64 KiB each and together less than the file. */
 static void find_orientation(jpeg_reader *r)
 {
     for (jpeg_saved_marker_ptr m = r->info.marker_list; m; m = m->next) {
@@ -186,6 +193,7 @@ static void find_orientation(jpeg_reader *r)
     }
 }
 
+/* a * b / 255, rounded, as Pillow's MULDIV255. */
 static unsigned char muldiv255(int a, int b)
 {
     int t = a * b + 128;
@@ -203,6 +211,7 @@ static void cmyk_row_to_rgb(const unsigned char *cmyk, unsigned char *rgb, int64
     }
 }
 
+/* RGB rows are written in place, several a call; CMYK goes through one row of our own. */
 static void read_rows(jpeg_reader *r)
 {
     enum { BATCH = 16 };        /* the most that the library makes at once */
@@ -220,12 +229,16 @@ static void read_rows(jpeg_reader *r)
     }
 }
 
+/* Runs between setjmp and longjmp: it may not return early, it escapes. All that it takes
+ * hangs on the reader, so that oci_jpeg_decode can release it. */
 static void read_picture(jpeg_reader *r)
 {
     start(r);
     if (jpeg_read_header(&r->info, TRUE) != JPEG_HEADER_OK) fail_cut(r);
     check_header(r);
     if (r->file->want_orientation) find_orientation(r);
+    /* Grey is widened and YCbCr converted by the library, YCCK to CMYK as well. Which of
+     * them it is, the library guesses from markers and channel names, for Pillow too. */
     r->info.out_color_space = JCS_RGB;
     if (r->info.num_components == 4) {
         r->info.out_color_space = JCS_CMYK;

@@ -32,6 +32,7 @@ typedef struct png_reader {
 
 static _Noreturn void escape(png_reader *r) { longjmp(r->escape, 1); }
 
+/* Must not return. Damage after the picture ends reading, but is no error. */
 static _Noreturn void on_error(png_structp png, png_const_charp text)
 {
     png_reader *r = png_get_error_ptr(png);
@@ -58,6 +59,8 @@ static void on_warning(png_structp png, png_const_charp text)
     escape(r);
 }
 
+/* All of libpng's and zlib's memory is ours: counted, bounded by the budget, and made to fail
+ * by tests. A NULL sets OC_E_MEMORY, which stays even if libpng could go on without. */
 static png_voidp allocate(png_structp png, png_alloc_size_t size)
 {
     png_reader *r = png_get_mem_ptr(png);
@@ -70,6 +73,7 @@ static void release(png_structp png, png_voidp block)
     oci_free(block);
 }
 
+/* The end of the file is an error here, never fewer bytes than asked for. */
 static void read_bytes(png_structp png, png_bytep to, size_t count)
 {
     png_reader *r = png_get_io_ptr(png);
@@ -109,6 +113,7 @@ static void start(png_reader *r)
     choose_chunks(r);
 }
 
+/* All that IHDR claims, before rows are allocated. */
 static void check_header(png_reader *r)
 {
     r->type = png_get_color_type(r->png, r->info);
@@ -127,6 +132,7 @@ static void check_header(png_reader *r)
     if (!r->image) escape(r);
 }
 
+/* The two kinds of rows that libpng hands over as they are. */
 static bool is_palette(const png_reader *r) { return r->type == PNG_COLOR_TYPE_PALETTE; }
 
 static bool is_grey16(const png_reader *r)
@@ -176,6 +182,7 @@ static void fill_palette(png_reader *r, png_color palette[256])
         for (int i = 0; i < count && i < 256; i++) palette[i] = stored[i];
 }
 
+/* Interlaced files come in seven passes over the same rows, each filling in its pixels. */
 static void read_rows(png_reader *r)
 {
     size_t stride = (size_t)r->image->width * 3;
@@ -218,6 +225,7 @@ static void find_orientation(png_reader *r)
     }
 }
 
+/* Runs between setjmp and longjmp; what it takes hangs on the reader. */
 static void read_picture(png_reader *r)
 {
     start(r);
@@ -236,6 +244,8 @@ oc_image *oci_png_decode(oc_context *cx, oci_encoded *file)
     r->cx = cx;
     r->file = file;
     if (setjmp(r->escape) == 0) read_picture(r);
+    /* Texts and EXIF may stand on either side of the picture, and count even if what follows
+     * them is damaged. */
     if (file->want_orientation && r->past_picture) find_orientation(r);
     png_destroy_read_struct(&r->png, &r->info, NULL);
     oc_image *image = r->image;

@@ -38,6 +38,7 @@ typedef struct step {
     oc_image *(*apply)(oc_context *cx, const oci_processor *p, const oc_image *image);
 } step;
 
+/* ViT: to exactly height x width; the picture's own proportions do not matter. */
 static void resize_size(const oci_processor *p, int64_t *height, int64_t *width)
 {
     *height = p->height;
@@ -63,6 +64,7 @@ static const processor_class classes[] = {
     { "ViT", { RESIZE_EXACT }, 224, 224, OCI_BILINEAR, { 0.5, 0.5, 0.5 }, { 0.5, 0.5, 0.5 } },
 };
 
+/* A step is switched by the do_* field that it names, so a class needs no code for it. */
 static bool is_enabled(const oci_processor *p, const step *s)
 {
     return *(const bool *)(const void *)((const char *)p + s->enabled);
@@ -83,6 +85,8 @@ static const processor_class *find_class(const char *name)
     return NULL;
 }
 
+/* New files name the class in image_processor_type, old ones in feature_extractor_type; a
+ * TrOCRProcessor folder names its inner class in the same places. */
 static const processor_class *read_class(oc_context *cx, const oci_json *doc)
 {
     const char *field = "image_processor_type";
@@ -148,6 +152,8 @@ static void read_channels(oc_context *cx, const oci_json *doc, const char *field
     }
 }
 
+/* Absent fields and nulls mean the defaults of the class. Unknown fields are left alone, as
+ * Transformers leaves them: hub files carry many. */
 static void read_config(oc_context *cx, oci_processor *p, const oci_json *doc)
 {
     const processor_class *class = p->class = read_class(cx, doc);
@@ -166,6 +172,7 @@ static void read_config(oc_context *cx, oci_processor *p, const oci_json *doc)
     read_size(cx, p, doc);
     read_channels(cx, doc, "image_mean", p->mean);
     read_channels(cx, doc, "image_std", p->std);
+    /* What counts is the f32 that will divide: 1e-60 is 0 there. */
     for (int c = 0; c < CHANNELS; c++) {
         if ((float)p->std[c] == 0.0f)
             oci_json_expected(cx, doc, "image_std", "numbers other than 0",
@@ -192,6 +199,7 @@ static void fill_values(oci_processor *p)
 
 /* ---- the processor ------------------------------------------------------------------------ */
 
+/* The path outlives the document, which keeps a copy for its messages. */
 oci_processor *oci_processor_open(oc_context *cx, const char *folder)
 {
     oci_json doc = { 0 };

@@ -82,6 +82,7 @@ typedef struct axis {
     int32_t *weights;           /* [out, room] fixed point */
 } axis;
 
+/* Accepts what axis_init left, done or not. */
 static void axis_deinit(axis *a)
 {
     oci_free(a->first);
@@ -140,6 +141,7 @@ typedef struct pass {
     int64_t top;                        /* vertical: the source row that `from` begins with */
 } pass;
 
+/* Sums carry HALF from the start, so the shift rounds; lobes can leave 0..255. */
 static uint8_t clip8(int32_t sum)
 {
     int32_t value = sum >> PRECISION;   /* arithmetic, as every compiler that we support */
@@ -160,6 +162,7 @@ static void sum_pixels(const uint8_t *p, const int32_t *weights, int64_t count, 
     to[2] = clip8(b);
 }
 
+/* Rows [first, last): for each output column its span of the source row. */
 static void run_horizontal(void *user, int64_t first, int64_t last, int worker)
 {
     const pass *p = user;
@@ -191,6 +194,7 @@ static void sum_rows(const uint8_t *from, int64_t stride, const int32_t *weights
     for (int64_t x = 0; x < width; x++) to[x] = clip8(sums[x]);
 }
 
+/* Output rows [first, last), a block of columns at a time. */
 static void run_vertical(void *user, int64_t first, int64_t last, int worker)
 {
     const pass *p = user;
@@ -238,6 +242,8 @@ static oc_image *resize_vertical(oc_context *cx, const oc_image *image, const ax
     return out;
 }
 
+/* The picture between the passes is as wide as the result and as high as the source, and is
+ * held to the same limits. */
 static oc_image *resize_filtered(oc_context *cx, const oc_image *image, int64_t width,
                                  int64_t height, const struct filter *filter)
 {

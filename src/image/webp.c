@@ -11,6 +11,7 @@
 #include "base/size.h"
 #include "image/decoder.h"
 
+/* libwebp says no more than one of seven codes. */
 static void fail_decode(oc_context *cx, const oci_encoded *file, VP8StatusCode code)
 {
     switch (code) {
@@ -40,6 +41,7 @@ static void draw_frame(oc_context *cx, const oci_encoded *file, const WebPIterat
         oci_fail(cx, OC_E_FAILED, "%s: libwebp is of another version", file->name);
         return;
     }
+    /* The demuxer checks frames against the canvas; we write by these numbers, so again. */
     int64_t x = frame->x_offset, y = frame->y_offset, w = frame->width, h = frame->height;
     if (x < 0 || y < 0 || w < 1 || h < 1 || x + w > image->width || y + h > image->height) {
         oci_fail(cx, OC_E_IMAGE, "%s: WebP: a frame lies outside of the picture", file->name);
@@ -49,6 +51,8 @@ static void draw_frame(oc_context *cx, const oci_encoded *file, const WebPIterat
         memset(image->buffer->data, 0, image->buffer->size);
     size_t stride = (size_t)image->width * 3;
     size_t start = (size_t)y * stride + (size_t)x * 3;
+    /* MODE_RGB gives the colours of MODE_RGBA, not multiplied by alpha; alpha is decoded and
+     * checked all the same. */
     config.output.colorspace = MODE_RGB;
     config.output.is_external_memory = 1;
     config.output.u.RGBA.rgba = image->buffer->data + start;
@@ -61,6 +65,7 @@ static void draw_frame(oc_context *cx, const oci_encoded *file, const WebPIterat
     if (code != VP8_STATUS_OK) fail_decode(cx, file, code);
 }
 
+/* The size is the canvas's, which the container states; a bare bitstream is its own canvas. */
 static oc_image *read_first_frame(oc_context *cx, const oci_encoded *file,
                                   const WebPDemuxer *demuxer)
 {
@@ -80,6 +85,7 @@ static oc_image *read_first_frame(oc_context *cx, const oci_encoded *file,
     return NULL;
 }
 
+/* The chunk lies in the file already; the limit is on the work that it may cause. */
 static void find_orientation(oc_context *cx, oci_encoded *file, const WebPDemuxer *demuxer)
 {
     WebPChunkIterator chunk;
@@ -97,6 +103,7 @@ oc_image *oci_webp_decode(oc_context *cx, oci_encoded *file)
 {
     WebPDemuxState state;
     const WebPData data = { file->data, file->size };
+    /* The partial form tells a cut file from a broken one; only a complete one is read. */
     WebPDemuxer *demuxer = WebPDemuxPartial(&data, &state);
     oc_image *image = NULL;
     if (demuxer && state == WEBP_DEMUX_DONE) {
