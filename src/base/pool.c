@@ -1,6 +1,7 @@
 #include "base/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "base/context.h"
@@ -12,8 +13,9 @@
 #define PAUSE() ((void)0)
 #endif
 
-/* About 30 us of pauses: longer than the serial code between two products of one layer,
- * shorter than anyone notices on an idle core. */
+/* Workers spin for about 30 us: longer than the serial code between two products of one layer,
+ * shorter than anyone notices on an idle core. A caller that waits for the others gives its
+ * core away after as long, for they may be waiting for one. */
 enum { SPINS = 4000, LINE = 64 };
 
 struct oci_pool {
@@ -26,13 +28,14 @@ struct oci_pool {
     pthread_cond_t wake;
     atomic_int sleepers;
     atomic_bool stop;
-    /* The job. Written before `ticket` is raised, read after it was seen raised. */
+    /* The job. Written while the pool is closed and nobody is inside. */
     oci_task task;
     void *user;
     int64_t count, grain;
     _Alignas(LINE) atomic_uint ticket;      /* number of the newest job */
+    atomic_bool open;                       /* workers may join it */
     _Alignas(LINE) atomic_int_fast64_t next;
-    _Alignas(LINE) atomic_int pending;      /* workers that have not finished it */
+    _Alignas(LINE) atomic_int inside;       /* workers that have joined and not left */
 };
 
 typedef struct worker_start {
@@ -50,19 +53,23 @@ static void run_job(oci_pool *pool, int worker)
     }
 }
 
-/* Until a job newer than `seen` is there; false when the pool stops. */
-static bool wait_for_job(oci_pool *pool, unsigned seen)
+/* Until there is a job newer than *seen, which then is its number; false when the pool stops. */
+static bool wait_for_job(oci_pool *pool, unsigned *seen)
 {
-    for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&pool->ticket, memory_order_acquire) != seen)
-            return !atomic_load(&pool->stop);
+    unsigned now = *seen;
+    for (int i = 0; i < SPINS && now == *seen; i++) {
         PAUSE();
+        now = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     }
-    pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->ticket) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
-    atomic_fetch_sub(&pool->sleepers, 1);
-    pthread_mutex_unlock(&pool->lock);
+    if (now == *seen) {
+        pthread_mutex_lock(&pool->lock);
+        atomic_fetch_add(&pool->sleepers, 1);
+        while ((now = atomic_load(&pool->ticket)) == *seen)
+            pthread_cond_wait(&pool->wake, &pool->lock);
+        atomic_fetch_sub(&pool->sleepers, 1);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    *seen = now;
     return !atomic_load(&pool->stop);
 }
 
@@ -70,11 +77,15 @@ static void *worker_main(void *argument)
 {
     worker_start start = *(worker_start *)argument;
     free(argument);
+    oci_pool *pool = start.pool;
     unsigned seen = 0;
-    while (wait_for_job(start.pool, seen)) {
-        seen++;
-        run_job(start.pool, start.worker);
-        atomic_fetch_sub_explicit(&start.pool->pending, 1, memory_order_release);
+    while (wait_for_job(pool, &seen)) {
+        /* Whoever comes late finds the pool closed and goes back: the caller does not wait for
+         * a worker that had no core. Entering before looking, against closing before counting
+         * who is inside, leaves no gap (both in sequentially consistent order). */
+        atomic_fetch_add(&pool->inside, 1);
+        if (atomic_load(&pool->open)) run_job(pool, start.worker);
+        atomic_fetch_sub_explicit(&pool->inside, 1, memory_order_release);
     }
     return NULL;
 }
@@ -159,10 +170,13 @@ void oci_parallel(oc_context *cx, int64_t count, int64_t grain, oci_task task, v
     pool->count = count;
     pool->grain = grain;
     atomic_store(&pool->next, 0);
-    atomic_store(&pool->pending, pool->threads - 1);
+    atomic_store(&pool->open, true);
     announce(pool);
     run_job(pool, 0);
-    /* A worker that has not woken yet must still see this job before the next is posted. */
-    while (atomic_load_explicit(&pool->pending, memory_order_acquire) > 0) PAUSE();
+    atomic_store(&pool->open, false);
+    for (int i = 0; atomic_load(&pool->inside) > 0; i++) {
+        if (i < SPINS) PAUSE();
+        else sched_yield();
+    }
     atomic_flag_clear_explicit(&pool->busy, memory_order_release);
 }
