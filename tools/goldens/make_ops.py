@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Make tests/data/tensor: each row of the op table, forward and backward, by PyTorch.
+
+    python make_ops.py [--out tests/data/tensor]
+
+ops.json lists the cases: op, arguments (names as in src/tensor/op.h) and which inputs have
+a gradient.  ops.safetensors holds CASE.inN, CASE.out, CASE.dout (what is fed into the
+backward pass; its first element is 1) and CASE.gradN.
+"""
+import argparse
+import json
+import math
+import os
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from transformers.activations import ACT2FN
+
+tensors, cases = {}, []
+generator = torch.Generator().manual_seed(20240122)
+
+
+def rand(*shape):
+    return torch.randn(shape, generator=generator)
+
+
+def ints(high, *shape):
+    return torch.randint(0, high, shape, generator=generator)
+
+
+def add(name, op, fn, inputs, wanted, **args):
+    """inputs: tensors or None; wanted: indices of those with a gradient."""
+    leaves = [t.clone().requires_grad_() if t is not None and i in wanted else t
+              for i, t in enumerate(inputs)]
+    out = fn(*leaves)
+    dout = rand(*out.shape)
+    dout.view(-1)[0] = 1
+    out.backward(dout)
+    for i, t in enumerate(inputs):
+        if t is not None:
+            tensors[f"{name}.in{i}"] = t.contiguous()
+        if i in wanted:
+            tensors[f"{name}.grad{i}"] = leaves[i].grad.contiguous()
+    tensors[f"{name}.out"] = out.detach().contiguous()
+    tensors[f"{name}.dout"] = dout
+    cases.append({"name": name, "op": op, "wanted": wanted, "args": args})
+
+
+def attention(heads, scale, causal=False):
+    def run(q, k, v, mask, head_mask):
+        B, Tq, D = q.shape
+        Tk = k.shape[1]
+        split = lambda t: t.view(B, -1, heads, D // heads).transpose(1, 2)
+        s = split(q) @ split(k).transpose(-1, -2) * scale
+        if mask is not None:
+            s = s + mask
+        if causal:
+            seen = torch.ones(Tq, Tk).tril(Tk - Tq).bool()
+            s = s.masked_fill(~seen, -math.inf)
+        w = s.softmax(-1)
+        if head_mask is not None:
+            w = w * head_mask.view(1, -1, 1, 1)
+        return (w @ split(v)).transpose(1, 2).reshape(B, Tq, D)
+    return run
+
+
+def make():
+    lin = lambda x, w, b, r: F.linear(x, w, b)
+    add("linear", "linear", lin, [rand(2, 3, 7), rand(5, 7), rand(5), None], [0, 1, 2])
+    add("linear.plain", "linear", lin, [rand(4, 19), rand(33, 19), None, None], [0, 1])
+    low = torch.finfo(torch.float32).min
+    mask = torch.zeros(2, 1, 1, 6)
+    mask[0, :, :, 4:] = low
+    add("attention", "attention", attention(2, 0.5),
+        [rand(2, 3, 10), rand(2, 5, 10), rand(2, 5, 10), None, None], [0, 1, 2], heads=2,
+        scale=0.5)
+    add("attention.causal", "attention", attention(3, 0.7, True),
+        [rand(1, 4, 12), rand(1, 6, 12), rand(1, 6, 12), None, None], [0, 1, 2], heads=3,
+        scale=0.7, causal=True)
+    add("attention.masks", "attention", attention(4, 0.3),
+        [rand(2, 5, 8), rand(2, 6, 8), rand(2, 6, 8), mask, torch.tensor([1, 0, 0.5, 2])],
+        [0, 1, 2], heads=4, scale=0.3)
+    add("layer_norm", "layer_norm", lambda x, g, b: F.layer_norm(x, x.shape[-1:], g, b, 1e-5),
+        [rand(3, 2, 11), rand(11), rand(11)], [0, 1, 2], eps=1e-5)
+    for act in ("gelu", "gelu_new", "quick_gelu", "relu", "silu", "tanh", "sigmoid", "gelu_10",
+                "laplace", "leaky_relu", "mish", "relu2", "relu6"):
+        add(f"act.{act}", "act", ACT2FN[act], [3 * rand(5, 9)], [0], act=act)
+    add("add", "add", torch.add, [rand(2, 3, 5), rand(2, 3, 5)], [0, 1])
+    add("add.rows", "add", torch.add, [rand(3, 4, 5), rand(4, 5)], [0, 1])
+    add("add.one", "add", torch.add, [rand(3, 4, 5), rand(1, 4, 5)], [0, 1])
+    add("scale", "scale", lambda x: x * 2.5, [rand(3, 7)], [0], scale=2.5)
+    add("replace", "replace",
+        lambda x, t, w: x * (1 - w.unsqueeze(-1)) + t.expand_as(x) * w.unsqueeze(-1),
+        [rand(2, 5, 3), rand(1, 1, 3), ints(2, 2, 5).float(), ], [0, 1])
+    add("reshape", "reshape", lambda x: x.reshape(5, 6), [rand(2, 3, 5)], [0], like=[5, 6])
+    cat = lambda a, b: torch.cat((a.expand(b.shape[0], -1, -1), b), 1)
+    add("concat", "concat", cat, [rand(1, 2, 4), rand(3, 5, 4)], [0, 1])
+    add("concat.batch", "concat", cat, [rand(3, 2, 4), rand(3, 1, 4)], [0, 1])
+    add("slice", "slice", lambda x: x[:, 2:5], [rand(2, 6, 3)], [0], size=[2, 3])
+    add("patches", "patches", lambda x: F.unfold(x[:, :, :6, :9], (2, 3), stride=(2, 3))
+        .transpose(1, 2), [rand(2, 3, 7, 10)], [0], size=[2, 3])
+    for name, (h, w, H, W), (fh, fw) in (("up", (3, 4, 5, 7), (5.1 / 3, 7.1 / 4)),
+                                         ("down", (6, 5, 4, 2), (4.1 / 6, 2.1 / 5))):
+        def resize(x, h=h, w=w, fh=fh, fw=fw):
+            y = x.reshape(1, h, w, -1).permute(0, 3, 1, 2)
+            y = F.interpolate(y, scale_factor=(fh, fw), mode="bicubic", align_corners=False)
+            return y.permute(0, 2, 3, 1).reshape(1, -1, x.shape[-1])
+        add(f"interpolate.{name}", "interpolate", resize, [rand(1, h * w, 3)], [0],
+            size=[h, w, H, W], factor=[fh, fw])
+    ids = torch.tensor([[1, 4, 4], [0, 2, 1]])
+    add("embedding", "embedding", lambda t, i: F.embedding(i, t), [rand(6, 5), ids], [0],
+        size=[-1])
+    add("embedding.padding", "embedding", lambda t, i: F.embedding(i, t, padding_idx=1),
+        [rand(6, 5), ids], [0], size=[1])
+    labels = torch.tensor([[3, -100, 0], [6, 2, -100]])
+    loss = lambda x, y: F.cross_entropy(x.reshape(-1, x.shape[-1]), y.reshape(-1))
+    add("cross_entropy", "cross_entropy", loss, [3 * rand(2, 3, 7), labels], [0])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", default="tests/data/tensor")
+    out = parser.parse_args().out
+    os.makedirs(out, exist_ok=True)
+    torch.set_num_threads(1)
+    make()
+    save_file({k: t.clone() for k, t in tensors.items()}, os.path.join(out, "ops.safetensors"))
+    with open(os.path.join(out, "ops.json"), "w") as f:
+        f.write("[\n" + ",\n".join(json.dumps(c, sort_keys=True) for c in cases) + "\n]\n")
+
+
+if __name__ == "__main__":
+    main()
