@@ -62,7 +62,7 @@ sub check_layout {
         $number++;
         my $columns = $line;
         utf8::decode($columns);
-        my $width = length $columns;
+        my $width = $file =~ /\.(?:c|h|inc|cu)$/ ? length $columns : 0;
         if ($width > COLUMNS_MAX) {
             failure($file, $number, "$width columns, at most " . COLUMNS_MAX);
         } elsif ($width > COLUMNS) {
