@@ -118,10 +118,14 @@ static void override_offsets(oci_loader *in)
         oci_bytelevel *pre = t->pre[0].self;
         pre->add_prefix_space = prefix;
     }
-    if (in->class->roberta && t->post.has_offsets) {
-        t->post.add_prefix_space = prefix;
-        t->post.trim_offsets = trim;
-    }
+    oci_post *post = &t->post;
+    if (!in->class->roberta || !post->has_offsets) return;
+    /* The constructor of processors.ByteLevel does not hear of add_prefix_space: made anew, it
+     * has the default. */
+    if (post->bytelevel)
+        prefix = post->add_prefix_space == prefix && post->trim_offsets == trim ? prefix : true;
+    post->add_prefix_space = prefix;
+    post->trim_offsets = trim;
 }
 
 static bool read_settings(oci_loader *in)

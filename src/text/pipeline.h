@@ -74,7 +74,8 @@ typedef struct oci_template {
 
 typedef struct oci_post {
     oci_template single, pair;
-    bool has_offsets;           /* it is of a kind that has the two switches */
+    bool has_offsets;           /* it is of a kind that has the next two switches, … */
+    bool bytelevel;             /* … which is ByteLevel */
     bool trim_offsets, add_prefix_space;
     bool first_types_only;      /* overflowing pieces of a text get its number as their type */
 } oci_post;

@@ -96,6 +96,7 @@ static bool load_bert(oci_loader *in, const json_t *object)
 static bool load_bytelevel(oci_loader *in, const json_t *object)
 {
     load_offsets(in, object);
+    in->t->post.bytelevel = true;
     return !oci_failed(in->cx) && oci_post_none(in->cx, &in->t->post);
 }
 

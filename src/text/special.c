@@ -71,21 +71,61 @@ static bool collect_decoder(oci_loader *in, const json_t *decoder, pendings *lis
     return true;
 }
 
+static bool put_in(oci_loader *in, oci_vocab *set, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    size_t size = json_string_length(value);
+    return !text || oci_vocab_find(set, text, size) != OCI_NO_ID ||
+           oci_vocab_add(in->cx, set, text, size, set->bound);
+}
+
+/* The texts that make an entry of added_tokens.json special: those of special_tokens_map.json
+ * in any form, of tokenizer_config.json only as strings (Transformers looks at its AddedTokens
+ * before they are made of their objects). */
+static bool collect_named(oci_loader *in, oci_vocab *set)
+{
+    if (!oci_vocab_init(in->cx, set, 0, 0, 0)) return false;
+    const oci_json *const docs[] = { &in->map, &in->config };
+    bool ok = true;
+    for (int d = 0; d < 2; d++) {
+        for (int r = 0; ok && r < OCI_ROLES; r++) {
+            const json_t *value = json_object_get(docs[d]->root, role_keys[r]);
+            if (d == 1 && json_object_get(in->map.root, role_keys[r])) continue;
+            if (d == 0 && json_is_object(value)) value = json_object_get(value, "content");
+            ok = put_in(in, set, value);
+        }
+        const json_t *list = json_object_get(docs[d]->root, more_key);
+        for (size_t i = 0; ok && i < json_array_size(list); i++) {
+            const json_t *value = json_array_get(list, i);
+            if (d == 0 && json_is_object(value)) value = json_object_get(value, "content");
+            ok = put_in(in, set, value);
+        }
+    }
+    return ok;
+}
+
 /* added_tokens.json: text → id. */
 static bool collect_legacy(oci_loader *in, pendings *list)
 {
     const char *key;
     json_t *value;
+    oci_vocab named = { 0 };
+    bool ok = collect_named(in, &named);
     json_object_foreach(in->added.root, key, value) {
         json_int_t id = json_integer_value(value);
+        if (!ok) break;
         if (!json_is_integer(value) || id < 0 || (uint64_t)id >= in->cx->limits.vocab_size) {
             oci_json_expected(in->cx, &in->added, key, "an id", value);
-            return false;
+            ok = false;
+            break;
         }
-        oci_added token = { .content = key, .size = strlen(key), .normalized = -1 };
-        if (!push(in, list, id, &token, false)) return false;
+        oci_added token = { .content = key, .size = strlen(key) };
+        token.special = oci_vocab_find(&named, key, token.size) != OCI_NO_ID;
+        token.normalized = !token.special;
+        ok = push(in, list, id, &token, false);
     }
-    return true;
+    oci_vocab_deinit(&named);
+    return ok;
 }
 
 /* tokenizer.json's own tokens again: a role may turn one into a special token. */
@@ -203,6 +243,35 @@ static bool add(oci_loader *in, const oci_added *token)
     return !oci_failed(in->cx);
 }
 
+static bool is_normalized(const oci_added *token)
+{
+    return token->normalized < 0 ? !token->special : token->normalized;
+}
+
+/* A file adds the same token, flag by flag: then the role does not add it once more, which
+ * matters when yet another entry has changed its flags in between. */
+static bool is_listed(const pendings *list, const oci_added *token)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const oci_added *p = &list->items[i].token;
+        if (p->size == token->size && !memcmp(p->content, token->content, p->size) &&
+            p->single_word == token->single_word && p->lstrip == token->lstrip &&
+            p->rstrip == token->rstrip && p->special == token->special &&
+            is_normalized(p) == is_normalized(token))
+            return true;
+    }
+    return false;
+}
+
+/* Of roles with one text the first one counts. */
+static bool is_earlier(const oci_loader *in, oci_role role)
+{
+    for (int r = 0; r < (int)role; r++)
+        if (in->roles[r].content && !strcmp(in->roles[r].content, in->roles[role].content))
+            return true;
+    return false;
+}
+
 static bool add_special(oci_loader *in, const oci_added *given, bool is_text)
 {
     oci_added token = *given;
@@ -244,29 +313,38 @@ static bool collect_specials(oci_loader *in, const oci_json *const docs[2], oci_
         for (size_t i = 0; i < json_array_size(list); i++) {
             const json_t *value = json_array_get(list, i);
             if (json_is_object(value)) value = json_object_get(value, "content");
-            const char *text = json_string_value(value);
-            size_t size = json_string_length(value);
-            if (text && oci_vocab_find(set, text, size) == OCI_NO_ID &&
-                !oci_vocab_add(in->cx, set, text, size, set->bound))
-                return false;
+            if (!put_in(in, set, value)) return false;
         }
     }
     return true;
+}
+
+/* Of entries with one id the last one counts. */
+static void drop_replaced(pendings *list)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (i + 1 == list->count || list->items[i + 1].id != list->items[i].id)
+            list->items[kept++] = list->items[i];
+    list->count = kept;
 }
 
 static bool add_all(oci_loader *in, pendings *list, bool modern)
 {
     const oci_json *const docs[2] = { &in->config, modern ? NULL : &in->map };
     oci_vocab specials = { 0 };
-    bool ok = collect_specials(in, docs, &specials);
+    bool listed[OCI_ROLES], ok = collect_specials(in, docs, &specials);
+    drop_replaced(list);
+    for (int r = 0; r < OCI_ROLES; r++)
+        listed[r] = !in->roles[r].content || is_earlier(in, (oci_role)r) ||
+                    (!in->role_is_text[r] && is_listed(list, &in->roles[r]));
     for (size_t i = 0; ok && i < list->count; i++) {
         oci_added *token = &list->items[i].token;
-        if (i + 1 < list->count && list->items[i + 1].id == list->items[i].id) continue;
         token->special |= oci_vocab_find(&specials, token->content, token->size) != OCI_NO_ID;
         ok = add(in, token);
     }
     for (int r = 0; ok && r < OCI_ROLES; r++)
-        if (in->roles[r].content) ok = add_special(in, &in->roles[r], in->role_is_text[r]);
+        if (!listed[r]) ok = add_special(in, &in->roles[r], in->role_is_text[r]);
     for (int d = 0; ok && d < 2; d++)
         if (docs[d]) ok = add_more(in, docs[d]);
     oci_vocab_deinit(&specials);

@@ -257,7 +257,7 @@ static void trained_set(void **state)
     (void)state;
     static const char *const names[] = { "gpt2", "gpt2-slow", "roberta", "roberta-slow",
                                          "template", "flags", "unknown", "plain", "legacy",
-                                         "bundled" };
+                                         "companions", "bundled" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char folder[256], goldens[512];
         snprintf(folder, sizeof folder, "tests/data/text/%s", names[i]);

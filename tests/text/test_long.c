@@ -19,9 +19,10 @@ static void fill(char *text, const char *unit)
 static void encode_all(const char *folder)
 {
     static const char *const units[] = {
-        "a", " ", "\n", "\t ", "ab", "'", "'s", "!", "0", "😀", "\u00e9", "é ", "\u0301", "ĠaĠ",
-        "<mask>", "<mask", "<mask> ", " <mask>", "<|endoftext|>", "[LEFT]", " [LEFT]", "[BOTH]  ",
-        "[A][AB][ABC", "The committee met on the third of May, and it wasn't late. "
+        "a", " ", "\n", "\t ", "ab", "'", "'s", "!", "0", "😀", "\u00e9", "é ", "\u0301",
+        "ĠaĠ",
+        "<mask>", "<mask", "<mask> ", " <mask>", "<|endoftext|>", "[LEFT]", " [LEFT]",
+        "[BOTH]  ", "[A][AB][ABC", "The committee met on the third of May, and it wasn't late. "
     };
     char *text = malloc(SIZE);
     assert_non_null(text);

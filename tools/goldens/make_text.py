@@ -217,6 +217,21 @@ def make_vocabularies(out):
     write_json(f"{path}/special_tokens_map.json",
                {"cls_token": "[PLAIN]", "sep_token": {"content": "[SEP]", "lstrip": True,
                 "rstrip": False, "single_word": False, "normalized": False}})
+    # Files that contradict each other: who wins, and which flags the matching goes by.
+    path = folder("companions", {
+        "tokenizer_class": "BartTokenizer", "add_prefix_space": False,
+        "bos_token": {"__type": "AddedToken", "content": "the", "single_word": False,
+                      "lstrip": True, "rstrip": False, "normalized": False},
+        "unk_token": "x ", "sep_token": "[SEP]",
+        "pad_token": {"__type": "AddedToken", "content": "[SEP]", "single_word": True,
+                      "lstrip": True, "rstrip": True, "normalized": True},
+        "mask_token": "[LEFT]"})
+    write_json(f"{path}/tokenizer.json", tokenizer_json(
+        gpt2, merges, [eot, added("x ", next_id, rstrip=True), added("[LEFT]", next_id + 1),
+                       added("[PLAIN]", next_id + 2, single_word=True)],
+        byte_level(False, False)))
+    write_json(f"{path}/added_tokens.json", {"x ": next_id + 7, "the": next_id + 8,
+                                             "[PLAIN]": next_id + 9})
     return names
 
 
