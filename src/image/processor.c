@@ -11,6 +11,7 @@
 
 #include "base/context.h"
 #include "base/size.h"
+#include "image/decoder.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/quote.h"
@@ -218,11 +219,38 @@ oci_processor *oci_processor_open(oc_context *cx, const char *folder)
 
 void oci_processor_close(oci_processor *processor) { oci_free(processor); }
 
+/* infer_channel_dimension_format looks at the array's first side first: where it is 1 or 3 the
+ * rows are taken for channels, [3, W, 3] for three planes of W rows. What the reference
+ * answers then is not what its user meant, but it is what its user gets. */
+static bool rows_read_as_channels(const oc_image *image)
+{
+    return image->height == 1 || image->height == CHANNELS;
+}
+
+/* The picture that the reference sees: row y, channel c becomes column c, channel y. */
+static oc_image *misread(oc_context *cx, const oc_image *image)
+{
+    if (image->height == 1) {
+        oci_fail(cx, OC_E_IMAGE, "an image of %lld x 1: expected more than one row (one row is "
+                 "taken for one channel)", (long long)image->width);
+        return NULL;
+    }
+    oc_image *out = oci_image_new(cx, "image", CHANNELS, image->width);
+    if (!out) return NULL;
+    for (int64_t x = 0; x < image->width; x++)
+        for (int64_t y = 0; y < CHANNELS; y++)
+            for (int64_t c = 0; c < CHANNELS; c++)
+                out->buffer->data[(x * CHANNELS + c) * CHANNELS + y] =
+                    image->buffer->data[(y * image->width + x) * CHANNELS + c];
+    return out;
+}
+
 void oci_processor_size(const oci_processor *processor, const oc_image *image,
                         int64_t *height, int64_t *width)
 {
-    *height = image->height;
-    *width = image->width;
+    bool turned = rows_read_as_channels(image);
+    *height = turned ? image->width : image->height;
+    *width = turned ? CHANNELS : image->width;
     for (const step *s = processor->class->steps; s->apply; s++)
         if (is_enabled(processor, s)) s->size(processor, height, width);
 }
@@ -244,6 +272,7 @@ oc_status oci_processor_run(oc_context *cx, const oci_processor *processor,
 {
     if (oci_failed(cx)) return cx->status;
     oc_image *made = NULL;              /* the last step's result, ours to free */
+    if (rows_read_as_channels(image) && !(made = misread(cx, image))) return cx->status;
     for (const step *s = processor->class->steps; s->apply; s++) {
         if (!is_enabled(processor, s)) continue;
         oc_image *next = s->apply(cx, processor, made ? made : image);

@@ -1,12 +1,11 @@
-/* Image.resize of Pillow 10.2 for 8-bit RGB, bit for bit (src/libImaging/Resample.c and, for
- * nearest, Geometry.c): weights in double, fixed point of 22 bits, the horizontal pass first
- * and rounded to 8 bits, then the vertical one. A pass whose size does not change is left out.
+/* Image.resize of Pillow 13 for 8-bit RGB, bit for bit (src/libImaging/Resample.c and, for
+ * nearest, Geometry.c): weights in double, fixed point of 22 bits, two passes with rounding to
+ * 8 bits between them. A pass whose size does not change is left out.
  *
  * All arithmetic on pixels is in integers, so neither the order of the sum nor the number of
  * threads can change a result. */
 #include <math.h>
 #include <string.h>
-
 
 #include "base/context.h"
 #include "base/pool.h"
@@ -244,26 +243,41 @@ static oc_image *resize_vertical(oc_context *cx, const oc_image *image, const ax
 
 /* The picture between the passes is as wide as the result and as high as the source, and is
  * held to the same limits. */
+/* Pillow since 12 begins with the rows where their number falls by more than twice as much as
+ * that of the columns; before, it always began with the columns. The order shows in the
+ * rounding between the passes. */
+static bool rows_first(const oc_image *image, int64_t width, int64_t height)
+{
+    int64_t fewer_rows = image->height - height, fewer_columns = image->width - width;
+    return fewer_rows > 0 && fewer_rows > 2 * fewer_columns;
+}
+
+/* Both passes; an axis of which nothing changes has weights NULL and is left out. */
+static oc_image *run_passes(oc_context *cx, const oc_image *image, const axis *across,
+                            const axis *down, bool down_first)
+{
+    if (!across->weights) return resize_vertical(cx, image, down, 0);
+    if (!down->weights) return resize_horizontal(cx, image, across, 0, image->height);
+    /* The vertical pass needs only these rows of the source. */
+    int64_t top = down->first[0];
+    int64_t end = down->first[down->out - 1] + down->count[down->out - 1];
+    oc_image *between = down_first ? resize_vertical(cx, image, down, 0)
+                                   : resize_horizontal(cx, image, across, top, end - top);
+    if (!between) return NULL;
+    oc_image *out = down_first ? resize_horizontal(cx, between, across, 0, down->out)
+                               : resize_vertical(cx, between, down, top);
+    oc_image_free(between);
+    return out;
+}
+
 static oc_image *resize_filtered(oc_context *cx, const oc_image *image, int64_t width,
                                  int64_t height, const struct filter *filter)
 {
     axis across = { 0 }, down = { 0 };
-    oc_image *narrow = NULL, *out = NULL;
-    bool wide = width != image->width, tall = height != image->height;
-    if (wide && !axis_init(cx, &across, filter, image->width, width)) goto end;
-    if (tall && !axis_init(cx, &down, filter, image->height, height)) goto end;
-    /* The vertical pass needs only these rows of the source. */
-    int64_t top = tall ? down.first[0] : 0;
-    int64_t end = tall ? down.first[height - 1] + down.count[height - 1] : image->height;
-    if (wide) narrow = resize_horizontal(cx, image, &across, top, end - top);
-    if (wide && !narrow) goto end;
-    if (tall) out = resize_vertical(cx, wide ? narrow : image, &down, wide ? top : 0);
-    if (!tall) {
-        out = narrow;
-        narrow = NULL;
-    }
-end:
-    oc_image_free(narrow);
+    oc_image *out = NULL;
+    if ((width == image->width || axis_init(cx, &across, filter, image->width, width)) &&
+        (height == image->height || axis_init(cx, &down, filter, image->height, height)))
+        out = run_passes(cx, image, &across, &down, rows_first(image, width, height));
     axis_deinit(&across);
     axis_deinit(&down);
     return out;

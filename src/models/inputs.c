@@ -23,7 +23,11 @@ static const char *accepted(const oci_input_spec *specs, char *text, size_t size
     return text;
 }
 
-static bool is_float(oc_dtype t) { return t == OC_F32 || t == OC_F16 || t == OC_BF16 || t == OC_F64; }
+static bool is_float(oc_dtype t)
+{
+    return t == OC_F32 || t == OC_F16 || t == OC_BF16 || t == OC_F64;
+}
+
 static bool is_integer(oc_dtype t)
 {
     return t == OC_I64 || t == OC_I32 || t == OC_I16 || t == OC_I8 || t == OC_U8 ||

@@ -13,7 +13,8 @@ static const struct {
     { "silu", OCI_ACT_SILU }, { "swish", OCI_ACT_SILU }, { "tanh", OCI_ACT_TANH },
     { "sigmoid", OCI_ACT_SIGMOID }, { "gelu_10", OCI_ACT_GELU_10 },
     { "laplace", OCI_ACT_LAPLACE }, { "leaky_relu", OCI_ACT_LEAKY_RELU },
-    { "mish", OCI_ACT_MISH }, { "relu2", OCI_ACT_RELU2 }, { "relu6", OCI_ACT_RELU6 }, { "linear", OCI_ACT_NONE },
+    { "mish", OCI_ACT_MISH }, { "relu2", OCI_ACT_RELU2 }, { "relu6", OCI_ACT_RELU6 },
+    { "linear", OCI_ACT_NONE },
 };
 
 enum { NAMES = sizeof names / sizeof *names };

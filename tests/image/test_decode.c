@@ -59,7 +59,7 @@ static void check_picture(oc_context *cx, const expected *e)
 
 /* Block smoothing, which fills in for scans that a progressive JPEG lacks, was corrected in
  * libjpeg-turbo 3.0.1 for vertically subsampled pictures (its ChangeLog: "Fixed two minor
- * issues in the interblock smoothing algorithm"). Pillow 10.2 brings 3.0.1; with an older
+ * issues in the interblock smoothing algorithm"). Pillow 13 brings 3.1; with an older
  * library those pictures differ by up to 5, and nothing else does. */
 static bool depends_on_library(const expected *e)
 {
@@ -91,7 +91,7 @@ static void test_pictures_equal_pillow(void **state)
 
 static void test_larger_set(void **state)
 {
-    /* Pillow 10.2 on the photographs of the shared set. */
+    /* Pillow 13 on the photographs of the shared set. */
     static const struct { const char *name; int64_t width, height; uint32_t crc; } files[] = {
         { "chelsea.png", 451, 300, 0x0f829d59 },
         { "coffee.png", 600, 400, 0xacf41373 },

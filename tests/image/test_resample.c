@@ -1,4 +1,4 @@
-/* Resizing against Pillow 10.2, byte for byte. */
+/* Resizing against Pillow 13, byte for byte. */
 #include "support.h"
 
 static void test_whole_pictures(void **state)
@@ -80,11 +80,6 @@ static void test_sizes_are_checked(void **state)
     oc_context_clear(cx);
     assert_null(oci_image_resize(cx, NULL, 4, 4, OCI_NEAREST));
     assert_int_equal(oc_context_status(cx), OC_OK);
-    /* Only the step between the passes is too large. */
-    oc_image *tall = picture_noise(cx, 2, 60000, 1);
-    assert_null(oci_image_resize(cx, tall, 60000, 2, OCI_BICUBIC));
-    assert_int_equal(oc_context_status(cx), OC_E_LIMIT);
-    oc_image_free(tall);
     oc_image_free(source);
     free_context(cx);
 }

@@ -3,7 +3,7 @@ Transformers 4.37.2 make of them.
 
     python tools/goldens/make_image.py [--out tests/data/image]
 
-Pillow must be 10.2 (the version of the contract). Needs cc and libjpeg's headers for the JPEG
+Pillow must be 13 (12 and later resize in another order than 10 and 11). Needs cc and libjpeg's headers for the JPEG
 variants that Pillow cannot write. Manifests are plain text, one case a line:
     pictures.txt   file width height crc32(rgb) turned_width turned_height crc32(turned rgb)
     resize.txt     in_width in_height seed out_width out_height filter crc32(rgb)
@@ -391,8 +391,8 @@ def main():
     parser.add_argument("--out", default="tests/data/image")
     parser.add_argument("--any-pillow", action="store_true", help="to compare versions")
     options = parser.parse_args()
-    if not PIL.__version__.startswith("10.2.") and not options.any_pillow:
-        parser.error(f"Pillow is {PIL.__version__}, the contract is 10.2")
+    if not PIL.__version__.startswith("13.") and not options.any_pillow:
+        parser.error(f"Pillow is {PIL.__version__}, the goldens are of 13")
     pathlib.Path(options.out).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         jpegs = list(jpeg_files(jpeg_writer(folder)))
