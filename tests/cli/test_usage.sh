@@ -125,7 +125,8 @@ says '--min-length'
 
 # What else tells of the commands agrees with --help.
 expect 0 --help
-for command in $(sed -n 's/^  \([a-z]*\) .*/\1/p' "$out" | grep -v ocelli); do
+for command in read inspect preprocess tokenize detokenize forward generate bench; do
+    prints "^  $command "
     for page in packaging/ocelli.1 packaging/completions/_ocelli \
             packaging/completions/ocelli.bash packaging/completions/ocelli.fish; do
         grep -q "\b$command\b" "$page" || fail "$page does not know $command"
