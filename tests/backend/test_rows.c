@@ -197,7 +197,7 @@ static void elements(const under_test *t)
     static const int64_t sizes[] = { 0, 1, 5, 16, 33, 4095, 4096, 4097, 40000 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int64_t n = sizes[i];
-        float *a = floats(n), *b = floats(n), *y = guarded(n);
+        float *a = floats(n), *b = floats(n), *y = guarded(n ? n : 1);
         static const int64_t periods[] = { 1, 3, 16, 100, 4096 };
         for (int p = 0; p < 6; p++) {
             int64_t period = p < 5 ? periods[p] : n;
