@@ -21,7 +21,11 @@ static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
     if (!call->args.kv && (!k || !v || k->rank != 3 || k->shape[0] != q->shape[0] ||
                            k->shape[2] != q->shape[2] || !oci_same_shape(k, v)))
         return oci_op_fail(cx, call, "k and v [B, Tk, D]");
-    int64_t Tk = call->args.kv ? call->args.kv_length : k->shape[1];
+    const oci_kv *kv = call->args.kv;
+    if (kv && (kv->heads * kv->head_dim != q->shape[2] || call->args.kv_length > kv->room))
+        return oci_op_fail(cx, call, "q [B, Tq, %lld] and at most %lld cached positions",
+                           (long long)(kv->heads * kv->head_dim), (long long)kv->room);
+    int64_t Tk = kv ? call->args.kv_length : k->shape[1];
     if (call->in[3] && !mask_fits(call->in[3], q->shape[0], heads, q->shape[1], Tk))
         return oci_op_fail(cx, call, "a mask [1|B, 1|heads, 1|Tq, %lld]", (long long)Tk);
     if (call->in[4] && (call->in[4]->rank != 1 || call->in[4]->shape[0] != heads))
@@ -59,10 +63,10 @@ static oci_attention_args kernel_args(const oci_call *call)
 
 static void attention_forward(oc_context *cx, oci_call *call)
 {
-    if (cx->tape && !call->args.saved[0]) {
+    if (cx->tape && !call->args.kv && !call->args.saved[0]) {     /* for the gradient */
         const oci_tensor *q = call->in[0], *k = call->in[1];
         call->args.saved[0] = oci_tensor_create(cx, OC_F32, OCI_SHAPE(
-            q->shape[0], call->args.heads, q->shape[1], k ? k->shape[1] : 0));
+            q->shape[0], call->args.heads, q->shape[1], k->shape[1]));
         if (!call->args.saved[0]) return;
     }
     oci_attention_args a = kernel_args(call);

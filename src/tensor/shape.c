@@ -99,8 +99,8 @@ static bool slice_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
     const oci_tensor *x = call->in[0];
     int64_t begin = call->args.size[0], count = call->args.size[1];
     if (x->rank != 3 || begin < 0 || count < 0 || begin > x->shape[1] - count)
-        return oci_op_fail(cx, call, "x [B, N, D] with positions %lld to %lld",
-                           (long long)begin, (long long)(begin + count));
+        return oci_op_fail(cx, call, "x [B, N, D] with %lld positions from %lld on",
+                           (long long)count, (long long)begin);
     out->rank = 3;
     out->shape[0] = x->shape[0];
     out->shape[1] = count;
