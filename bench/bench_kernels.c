@@ -79,6 +79,7 @@ static float read_plain(const float *p, size_t n)
 
 typedef struct limit_job {
     oc_isa isa;
+    bool avx2;                  /* asked once: cpuid is slow in a virtual machine */
     long steps;
     const float *memory;
     size_t count;
@@ -91,7 +92,7 @@ static void fma_task(void *user, int64_t first, int64_t last, int worker)
     for (; first < last; first++) {
 #if defined(__x86_64__)
         if (j->isa == OC_ISA_AVX512) sink = (float)fma_avx512(j->steps);
-        else if (oci_cpu_has_isa(OC_ISA_AVX2)) sink = (float)fma_avx2(j->steps);
+        else if (j->avx2) sink = (float)fma_avx2(j->steps);
 #endif
     }
 }
@@ -101,7 +102,7 @@ static void read_task(void *user, int64_t first, int64_t last, int worker)
     const limit_job *j = user;
     (void)worker;
 #if defined(__x86_64__)
-    if (oci_cpu_has_isa(OC_ISA_AVX2)) {
+    if (j->avx2) {
         sink = read_avx2(j->memory + first, (size_t)(last - first));
         return;
     }
@@ -213,7 +214,8 @@ static void run_read(void *user)
 
 static side fma_side(limit *l, oc_context *cx, oc_isa isa, int threads)
 {
-    *l = (limit){ cx, { .isa = isa, .steps = 10000 } };
+    *l = (limit){ cx, { .isa = isa, .avx2 = oci_cpu_has_isa(OC_ISA_AVX2),
+                        .steps = 10000 } };
     double flop = 2.0 * 24 * (isa == OC_ISA_AVX512 ? 16 : 8) * 1e4 * 8 * threads;
     return (side){ .name = "peak", .run = run_fma, .user = l, .work = flop / 1e9 };
 }
