@@ -14,17 +14,23 @@ static const oci_input_spec inputs[] = {
     { "interpolate_pos_encoding", OCI_INPUT_FLAG, 0 }, OCI_INPUTS_END
 };
 
-/* What 4.37.2 has and this version has not. */
+/* What 4.37.2 has and this version has not. Beam groups without beams are idle there too. */
 static void refuse(oc_context *cx, const oci_generation_config *g)
 {
-    const char *what = g->num_beams > 1                               ? "num_beams > 1"
-                       : g->do_sample                                 ? "do_sample"
-                       : g->penalty_alpha > 0 && g->top_k > 1         ? "penalty_alpha"
-                       : g->num_beam_groups > 1                       ? "num_beam_groups > 1"
-                                                                      : NULL;
-    if (what)
-        oci_fail(cx, OC_E_UNSUPPORTED, "generate: %s is not in this version, only greedy "
-                 "search is", what);
+    const struct { bool given; const char *what; } rows[] = {
+        { g->constraints, "constraints" }, { g->force_words_ids, "force_words_ids" },
+        { g->num_beams > 1, "num_beams > 1" }, { g->do_sample, "do_sample" },
+        { g->penalty_alpha > 0 && g->top_k > 1, "penalty_alpha" },
+        { g->prompt_lookup_num_tokens >= 0, "prompt_lookup_num_tokens" },
+        { g->guidance_scale >= 0 && g->guidance_scale != 1, "guidance_scale" },
+        { g->diversity_penalty > 0, "diversity_penalty" },
+        { g->encoder_repetition_penalty != 1, "encoder_repetition_penalty" },
+        { g->encoder_no_repeat_ngram_size > 0, "encoder_no_repeat_ngram_size" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].given)
+            oci_fail(cx, OC_E_UNSUPPORTED, "generate: %s is not in this version, only greedy "
+                     "search is", rows[i].what);
 }
 
 /* ---- the prompt ---- */

@@ -346,7 +346,8 @@ static inline void slice_reference(const sample *s, double *const in[], double *
 
 static inline void make_patches(oc_context *cx, sample *s)
 {
-    static const int64_t H[] = { 6, 7, 5 }, W[] = { 9, 11, 5 }, ph[] = { 2, 3, 5 }, pw[] = { 3, 2, 5 };
+    static const int64_t H[] = { 6, 7, 5 }, W[] = { 9, 11, 5 };
+    static const int64_t ph[] = { 2, 3, 5 }, pw[] = { 3, 2, 5 };
     int v = s->variant;
     s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 3, H[v], W[v]));
     s->args.size[0] = ph[v];
