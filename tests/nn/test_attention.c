@@ -243,10 +243,12 @@ static void head_masks_are_checked(void **state)
 static void export_and_import(void **state)
 {
     (void)state;
-    oci_tensor *k = random_tensor(OCI_SHAPE(ROWS, 19, D)), *v = random_tensor(OCI_SHAPE(ROWS, 19, D));
+    oci_tensor *k = random_tensor(OCI_SHAPE(ROWS, 19, D));
+    oci_tensor *v = random_tensor(OCI_SHAPE(ROWS, 19, D));
     oci_cache *a = oci_cache_create(cx, 2, ROWS, HEADS, HEAD, 23, 0);
     oci_cache *b = oci_cache_create(cx, 1, ROWS, HEADS, HEAD, 40, 0);
-    oci_backend_get(cx)->kv_append(cx, &a->self[1], a->rows, ROWS, 19, 0, oci_f32(k), oci_f32(v), D);
+    oci_backend_get(cx)->kv_append(cx, &a->self[1], a->rows, ROWS, 19, 0, oci_f32(k),
+                                   oci_f32(v), D);
     const oci_tensor *keys = oci_kv_export(cx, &a->self[1], ROWS, 19, 0);
     const oci_tensor *values = oci_kv_export(cx, &a->self[1], ROWS, 19, 1);
     size_t bytes = (size_t)(ROWS * 19 * D) * sizeof(float);

@@ -327,7 +327,8 @@ static void gradients_of_shared_inputs(void **state)
     oci_tape tape;
     oci_tape_begin(cx, &tape);
     sample s = { 0 };
-    oci_tensor *x = random_tensor(cx, &s, OCI_SHAPE(1)), *idle = random_tensor(cx, &s, OCI_SHAPE(1));
+    oci_tensor *x = random_tensor(cx, &s, OCI_SHAPE(1));
+    oci_tensor *idle = random_tensor(cx, &s, OCI_SHAPE(1));
     x->requires_grad = idle->requires_grad = true;
     oci_tensor *beside = oci_op_scale(cx, idle, 3);
     oci_tensor *loss = oci_op_add(cx, oci_op_scale(cx, x, 3), oci_op_add(cx, x, x));
