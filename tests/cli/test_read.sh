@@ -21,8 +21,8 @@ expect 0 read "${pictures[@]}"
 lines ${#pictures[@]}
 silent "$err"
 cp "$out" "$work/together"
-expect 0 read --batch 3 --threads 1 "${pictures[@]}"
-cmp -s "$out" "$work/together" || fail 'the texts depend on --batch or --threads'
+expect 0 read --batch 3 --threads 1 "${pictures[@]:0:10}"
+head -n 10 "$work/together" | cmp -s - "$out" || fail 'the texts depend on --batch or --threads'
 for i in 0 17 51; do
     expect 0 read "${pictures[i]}"
     same "$(cat "$out")" "$(sed -n "$((i + 1))p" "$work/together")" "${pictures[i]} alone"
@@ -54,7 +54,7 @@ prints 'na�me\\n\.png'
 "$ocelli" read $fox >/dev/full 2>"$err"
 same $? 1 'status with a full disk'
 says 'standard output: No space'
-"$ocelli" read "${pictures[@]}" 2>"$err" >&-
+"$ocelli" read $fox 2>"$err" >&-
 same $? 1 'status with stdout closed'
 says 'standard output'
 "$ocelli" preprocess printed-line-ocr $fox --out "$work/pixels" >&- 2>&- <&-
@@ -63,7 +63,7 @@ expect 0 generate printed-line-ocr --in "$work/pixels" --out "$work/ids"
 "$ocelli" preprocess printed-line-ocr $fox --out "$work/pixels2" --json >&- 2>&- <&-
 same $? 1 'status with all closed'
 cmp -s "$work/pixels" "$work/pixels2" || fail 'stdout was written into --out'
-{ "$ocelli" read "${pictures[@]}" 2>"$err"; echo $? >"$work/status"; } | true
+{ "$ocelli" read --batch 1 $fox $fox $fox 2>"$err"; echo $? >"$work/status"; } | true
 same "$(cat "$work/status")" 1 'status when the reader of the pipe left'
 silent "$err"
 "$ocelli" --help >/dev/full 2>"$err"
@@ -81,7 +81,7 @@ done
 sleep 5 | timeout --preserve-status -s INT 1 "$ocelli" detokenize printed-line-ocr \
     >"$out" 2>"$err"
 same "${PIPESTATUS[1]}" 130 'status after an interruption while it waits for stdin'
-expect 0 preprocess printed-line-ocr "${many[@]:0:416}" --out "$work/pixels"
+expect 0 preprocess printed-line-ocr "${many[@]:0:208}" --out "$work/pixels"
 timeout --preserve-status -s INT 0.5 "$ocelli" generate printed-line-ocr --in "$work/pixels" \
     --out "$work/result" >"$out" 2>"$err"
 same $? 130 'status of generate after SIGINT'
