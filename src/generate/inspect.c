@@ -62,7 +62,7 @@ static void put_weights(const inspection *i, json_t *out)
             json_array_append_new(unused, json_string(ref->name));
     }
     for (int t = 0; t < OC_DTYPE_COUNT; t++)
-        if (of[t]) json_object_set_new(dtypes, oci_dtype_name(t), json_integer(of[t]));
+        if (of[t]) json_object_set_new(dtypes, oci_dtype_name((oc_dtype)t), json_integer(of[t]));
     for (size_t k = 0; k < i->weights.file_count; k++) {
         const oci_safetensors *f = &i->weights.files[k];
         const char *slash = strrchr(f->path, '/');

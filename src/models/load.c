@@ -8,23 +8,28 @@
 
 /* ---- opening the architecture ---- */
 
-bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder)
+bool oci_model_open_config(oc_context *cx, oci_model *model)
 {
-    *model = (oci_model){ 0 };
-    char path[OCI_MAX_PATH];
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    if (!oci_json_open(cx, &model->config, path)) return false;
-    oci_config_source from = { .doc = &model->config, .object = model->config.root, .path = "" };
-    const char *type = oci_json_text(cx, from.doc, from.object, "model_type", NULL);
+    const oci_json *doc = &model->config;
+    oci_config_source from = { .doc = doc, .object = doc->root, .path = "" };
+    const char *type = oci_json_text(cx, doc, from.object, "model_type", NULL);
     if (!type) oci_config_fail(cx, &from, "model_type", "required, but missing");
     else if (!(model->arch = oci_arch_find(type)))
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: \"%.40s\" is not known to this build",
-                 path, type);
+                 doc->name, type);
     else if ((model->root = oci_calloc(cx, 1, model->arch->size)))
         model->arch->open(cx, &from, model->root);
     model->has_slots = !oci_failed(cx);
     if (oci_failed(cx)) oci_model_unload(model);
     return !oci_failed(cx);
+}
+
+bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder)
+{
+    *model = (oci_model){ 0 };
+    char path[OCI_MAX_PATH];
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    return oci_json_open(cx, &model->config, path) && oci_model_open_config(cx, model);
 }
 
 void oci_model_walk(oc_context *cx, const oci_model *model,

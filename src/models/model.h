@@ -16,8 +16,10 @@ typedef struct oci_model {
 /* Reads FOLDER/config.json and the weights. False: error set, *model empty. */
 bool oci_model_load(oc_context *cx, oci_model *model, const char *folder, bool trainable,
                     bool map);
-/* The config alone, with slots empty: for `inspect`, which walks without weights. */
+/* The config alone, with slots empty: for `inspect`, which walks without weights. The second
+ * takes model->config as it is. On failure *model is empty. */
 bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder);
+bool oci_model_open_config(oc_context *cx, oci_model *model);
 void oci_model_unload(oci_model *model);
 
 /* Runs `visit` over every parameter in state-dict order; tied second names come with
