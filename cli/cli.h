@@ -93,8 +93,8 @@ char *cli_config_text(const cli *c);
 
 bool cli_open_context(cli *c);
 void cli_close(cli *c);
-/* From now on SIGINT, SIGTERM and SIGHUP end the running call with OC_E_CANCELLED; a
- * second one ends the process. */
+/* From now on SIGINT, SIGTERM and SIGHUP end the running call with OC_E_CANCELLED; the
+ * third one ends the process. */
 void cli_catch_signals(cli *c);
 bool cli_interrupted(void);
 /* "ocelli COMMAND: message", over the progress bar. */

@@ -12,9 +12,11 @@
 static oc_context *volatile cancel_target;
 static volatile sig_atomic_t interrupted;
 
-static void on_signal(int signal)
+/* One keypress can arrive twice (timeout(1) signals the process and then its group), so it
+ * is the third that kills, should something not listen. */
+static void on_signal(int number)
 {
-    (void)signal;
+    if (interrupted) signal(number, SIG_DFL);
     interrupted = 1;
     if (cancel_target) oc_context_cancel(cancel_target);
 }
@@ -24,10 +26,7 @@ void cli_catch_signals(cli *c)
     cancel_target = c->cx;
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    /* No SA_RESTART: a read from the terminal ends, too. One shot: the second signal
-     * kills, should something not listen. */
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
+    action.sa_handler = on_signal;      /* no SA_RESTART: waiting for stdin ends, too */
     static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction before;
