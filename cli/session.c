@@ -12,8 +12,8 @@
 static oc_context *volatile cancel_target;
 static volatile sig_atomic_t interrupted;
 
-/* One keypress can arrive twice (timeout(1) signals the process and then its group), so it
- * is the third that kills, should something not listen. */
+/* One keypress can arrive twice (timeout(1) signals the process and then its group), so
+ * it is the third that kills, should something not listen. */
 static void on_signal(int number)
 {
     if (interrupted) signal(number, SIG_DFL);

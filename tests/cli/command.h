@@ -14,7 +14,7 @@ extern char **environ;
 enum { COMMAND_ARGS = 128 };
 
 typedef struct command {
-    const char *args[COMMAND_ARGS];     /* the first is the command's name; NULL ends them */
+    const char *args[COMMAND_ARGS];     /* the command's name first; NULL ends them */
     int count;
 } command;
 

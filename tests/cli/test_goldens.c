@@ -1,5 +1,5 @@
-/* Every call of tests/data/models/INDEX.txt as a command line: options arrive as they were
- * meant, results as Transformers gives them, refusals as exit statuses that leave no file.
+/* Every call of tests/data/models/INDEX.txt as a command line: options arrive as they
+ * were meant, results as Transformers gives them; a refusal is a status and no file.
  * (tests/models/test_goldens.c looks at the numbers closely.) */
 #include <math.h>
 #include <setjmp.h>
@@ -53,7 +53,8 @@ static void compare(const char *id, const oc_tensors *wanted, const oc_tensors *
                    memcmp(a.shape, b.shape, (size_t)a.rank * sizeof *a.shape)) {
             COMPLAIN("%s: %s: another shape or type", id, a.name);
         } else if (a.dtype == OC_I64) {
-            if (memcmp(a.data, b.data, a.bytes)) COMPLAIN("%s: %s: other ids", id, a.name);
+            if (memcmp(a.data, b.data, a.bytes))
+                COMPLAIN("%s: %s: other ids", id, a.name);
         } else {
             scale = 0;
             double off = largest_difference(a, b, &scale);
@@ -65,7 +66,8 @@ static void compare(const char *id, const oc_tensors *wanted, const oc_tensors *
 }
 
 /* {"max_length": 5} → --max-length 5; true of forward's switches → the bare flag. */
-static void add_options(command *c, json_t *options, bool generate, char *room, size_t left)
+static void add_options(command *c, json_t *options, bool generate, char *room,
+                        size_t left)
 {
     const char *name;
     json_t *value;
@@ -92,8 +94,8 @@ static void add_options(command *c, json_t *options, bool generate, char *room, 
     }
 }
 
-static void check_answer(const char *id, const char *golden, const char *line, bool refused,
-                         int status)
+static void check_answer(const char *id, const char *golden, const char *line,
+                         bool refused, int status)
 {
     FILE *file = fopen(out_path, "rb");
     if (file) fclose(file);
@@ -108,7 +110,8 @@ static void check_answer(const char *id, const char *golden, const char *line, b
         return;
     }
     oc_context *cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-    oc_tensors *wanted = oc_tensors_open(cx, golden), *got = oc_tensors_open(cx, out_path);
+    oc_tensors *wanted = oc_tensors_open(cx, golden);
+    oc_tensors *got = oc_tensors_open(cx, out_path);
     if (oc_context_status(cx) == OC_OK) compare(id, wanted, got);
     else COMPLAIN("%s: %s", id, oc_context_message(cx));
     oc_tensors_free(wanted);
@@ -130,8 +133,9 @@ static void run_call(const char *folder, const char *name)
     bool generate = !strcmp(verb, "generate");
     if (generate || !strcmp(verb, "forward")) {
         command c = { .count = 0 };
-        const char *const start[] = { verb, dir, "--threads", "1", "--in", in, "--out", out_path };
-        for (size_t i = 0; i < sizeof start / sizeof *start; i++) command_add(&c, start[i]);
+        const char *const start[] = { verb, dir,     "--threads", "1", "--in",
+                                      in,   "--out", out_path,    NULL };
+        for (size_t i = 0; start[i]; i++) command_add(&c, start[i]);
         if (generate) command_add(&c, "--output-logprobs");
         const char *class_name = json_string_value(json_object_get(json, "class"));
         if (!generate && class_name) {

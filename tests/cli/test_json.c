@@ -1,5 +1,5 @@
-/* With --json every line on stdout is one JSON object with the fields that the help names;
- * and `read` gives the reference's text for every picture of tests/data/lines. */
+/* With --json every line on stdout is one JSON object with the fields that the help
+ * names; and `read` gives the reference's text for every picture of tests/data/lines. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,9 +16,10 @@
 #define MODEL "printed-line-ocr"
 #define FOX "examples/lines/fox.png"
 
-static char work[64] = "/tmp/ocelli-test-XXXXXX", out_path[96], err_path[96], file_path[96];
+static char work[64] = "/tmp/ocelli-test-XXXXXX";
+static char out_path[96], err_path[96], file_path[96];
 
-/* Runs the command, which ends with `wanted`, and gives stdout's lines, parsed, as an array. */
+/* Runs the command, which ends with `wanted`, and gives stdout's lines as an array. */
 static json_t *run_to(int wanted, const command *c)
 {
     int status = command_run(c, out_path, err_path);
@@ -71,8 +72,8 @@ static double reference_confidence(json_t *line)
     return exp(sum / (double)json_array_size(list));
 }
 
-/* All in one call. Those that the reference refuses (one row of pixels) do not disturb the
- * rest. */
+/* All in one call. Those that the reference refuses (one row of pixels) do not disturb
+ * the rest. */
 static void check_lines(json_t *set)
 {
     size_t refused = 0, done = 0;
@@ -157,13 +158,13 @@ static void check_tensors(json_t *lines, const char *name)
 static void test_files(void **state)
 {
     (void)state;
-    command preprocess = { { "preprocess", MODEL, FOX, "--json", "--out", file_path }, 6 };
-    check_tensors(run(&preprocess), "pixel_values");
+    command pixels = { { "preprocess", MODEL, FOX, "--json", "--out", file_path }, 6 };
+    check_tensors(run(&pixels), "pixel_values");
     command generate = { { "generate", MODEL, "--json", "--max-new-tokens", "3", "--in",
                            file_path, "--out", file_path }, 9 };
     check_tensors(run(&generate), "sequences");
-    command forward = { { "forward", MODEL, "--json", "--in", LINES "/forward.in.safetensors",
-                          "--out", file_path }, 7 };
+    command forward = { { "forward", MODEL, "--json", "--in",
+                          LINES "/forward.in.safetensors", "--out", file_path }, 7 };
     check_tensors(run(&forward), "encoder_last_hidden_state");
 }
 
