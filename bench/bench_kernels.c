@@ -291,7 +291,9 @@ static void bench_linear(oc_isa isa, int threads, oc_dtype dtype, int64_t M, int
     size_t count = (size_t)(N * K), panel_bytes = backend->packed_bytes(dtype, N, K);
     float *x = floats((size_t)(M * K)), *y = floats((size_t)(M * N));
     float *w = floats(count * (size_t)matrices);
-    char *panels = (char *)floats(panel_bytes * (size_t)matrices / 4);
+    /* Not touched before they are packed, as in the library. */
+    char *panels = aligned_alloc(64, (panel_bytes * (size_t)matrices + 63) / 64 * 64);
+    if (!panels) exit(1);
     uint16_t *half = (uint16_t *)floats(count / 2 + 1);
     for (size_t i = 0; i < count; i++)
         half[i] = dtype == OC_BF16 ? oci_f32_to_bf16(w[i]) : oci_f32_to_f16(w[i]);
@@ -483,7 +485,7 @@ static void bench_isa(oc_isa isa, int threads)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) rounds = atoi(argv[1]);
+    if (argc > 1) rounds = (int)strtol(argv[1], NULL, 10);
     if (argc > 2) only = argv[2];
     if (rounds < 5 || rounds > MAX_ROUNDS) {
         fprintf(stderr, "usage: bench_kernels [rounds 5..%d] [part of a case's name]\n",

@@ -1,7 +1,9 @@
-#define _GNU_SOURCE     /* sched_getaffinity, CPU_COUNT */
+#define _GNU_SOURCE     /* sched_getaffinity, CPU_COUNT, madvise */
 #include "base/cpu.h"
 
 #include <sched.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #if defined(__x86_64__)
@@ -53,6 +55,19 @@ int oci_cpu_count(void)
     if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
     int n = CPU_COUNT(&set);
     return n > 0 ? n : 1;
+}
+
+void oci_cpu_large_pages(void *p, size_t bytes)
+{
+#if defined(MADV_HUGEPAGE)
+    const size_t large = (size_t)2 << 20;
+    size_t before = (large - (uintptr_t)p % large) % large;
+    if (bytes < before || bytes - before < large) return;
+    (void)madvise((char *)p + before, (bytes - before) / large * large, MADV_HUGEPAGE);
+#else
+    (void)p;
+    (void)bytes;
+#endif
 }
 
 double oci_now(void)

@@ -76,6 +76,6 @@ INLINE vf vload_f16(const uint16_t *p)
 
 INLINE vf vsquare_error(vf x, vf square) { return _mm256_fmsub_ps(x, x, square); }
 
-INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 #endif

@@ -64,6 +64,7 @@ INLINE vf vload_f16(const uint16_t *p)
 /* x² - square, where square is x² rounded: exact. */
 INLINE vf vsquare_error(vf x, vf square) { return _mm512_fmsub_ps(x, x, square); }
 
-INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+/* Into L2. */
+INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 #endif

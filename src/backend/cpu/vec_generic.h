@@ -108,6 +108,6 @@ INLINE vf vsquare_error(vf x, vf square)
     return ((high * high - square) + (high + high) * low) + low * low;
 }
 
-INLINE void vprefetch(const void *p) { __builtin_prefetch(p); }
+INLINE void vprefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
 
 #endif
