@@ -27,7 +27,8 @@ int command_preprocess(cli *c)
     if (!cli_begin(c, options, 2, -1)) return c->status;
     c->inputs = c->operand_count - 1;
 
-    oc_model *model = oc_model_open(c->cx, c->operands[0], NULL);
+    oc_model_options without = OC_OPTIONS(oc_model_options, .no_weights = true);
+    oc_model *model = oc_model_open(c->cx, c->operands[0], &without);
     oc_image **images = calloc((size_t)c->inputs, sizeof *images);
     size_t count = images && !cli_failed(c) ? open_images(c, images) : 0;
     if (count > 0 && cli_go_on(c)) {

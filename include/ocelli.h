@@ -272,6 +272,8 @@ typedef struct oc_model_options {
     size_t size;
     bool trainable;         /* weights as f32 that gradients and optimizers can reach */
     bool weights_only;      /* leave tokenizer, image processor and generation config alone */
+    bool no_weights;        /* leave the model itself alone: for oc_preprocess and the
+                               tokenizer; oc_forward and the like then are OC_E_ARGUMENT */
     bool map;               /* map the weight files while loading instead of reading them:
                                less memory, but a file that shrinks meanwhile kills */
 } oc_model_options;

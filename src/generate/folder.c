@@ -38,9 +38,9 @@ oc_model *oc_model_open(oc_context *cx, const char *name, const oc_model_options
     oc_model *model = oci_calloc(cx, 1, sizeof *model);
     if (!model) return NULL;
     model->folder = oci_model_locate(cx, name);
-    if (model->folder && oci_model_load(cx, &model->core, model->folder, o.trainable, o.map) &&
-        !o.weights_only)
-        open_surroundings(cx, model);
+    if (model->folder && !o.no_weights)
+        oci_model_load(cx, &model->core, model->folder, o.trainable, o.map);
+    if (!oci_failed(cx) && !o.weights_only) open_surroundings(cx, model);
     if (!oci_failed(cx)) return model;
     oc_model_close(model);
     return NULL;
@@ -74,6 +74,13 @@ const oc_tokenizer *oc_model_tokenizer(oc_context *cx, const oc_model *model)
     return model->tokenizer;
 }
 
+bool oci_model_has_weights(oc_context *cx, const oc_model *model)
+{
+    if (!model->core.root)
+        oci_fail(cx, OC_E_ARGUMENT, "%s: was opened without its weights", model->folder);
+    return model->core.root != NULL;
+}
+
 const oci_processor *oci_model_processor(oc_context *cx, const oc_model *model)
 {
     if (model->processor_message)
@@ -87,7 +94,7 @@ const oci_processor *oci_model_processor(oc_context *cx, const oc_model *model)
 oc_tensors *oc_forward(oc_context *cx, const oc_model *model, const oc_tensors *in,
                        const oc_forward_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || !in) return NULL;
+    if (!cx || oci_failed(cx) || !model || !in || !oci_model_has_weights(cx, model)) return NULL;
     oc_forward_options o = { .size = sizeof o };
     if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     return oci_model_forward(cx, &model->core, in, &o);
@@ -146,7 +153,8 @@ static void copy_file(oc_context *cx, const char *from, const char *to)
 oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder)
 {
     char from[OCI_MAX_PATH], to[OCI_MAX_PATH];
-    if (!cx || oci_failed(cx) || !model) return oc_context_status(cx);
+    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model))
+        return oc_context_status(cx);
     oci_folder_make(cx, folder);
     bool same = oci_same_file(model->folder, folder);
     for (size_t i = 0; !same && i < sizeof companions / sizeof *companions; i++) {

@@ -19,6 +19,8 @@ struct oc_model {
     char *tokenizer_message, *processor_message;
 };
 
+/* False, with OC_E_ARGUMENT set, for a model opened without them. */
+bool oci_model_has_weights(oc_context *cx, const oc_model *model);
 /* The part, or NULL with its error set. */
 const oci_processor *oci_model_processor(oc_context *cx, const oc_model *model);
 

@@ -25,7 +25,7 @@ static void add_result(oc_context *cx, oci_decoding *d, bool logprobs, oc_tensor
 oc_tensors *oc_generate(oc_context *cx, const oc_model *model, const oc_tensors *in,
                         const oc_generate_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || !in) return NULL;
+    if (!cx || oci_failed(cx) || !model || !in || !oci_model_has_weights(cx, model)) return NULL;
     oc_generate_options o = { .size = sizeof o };
     if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     oci_arena_mark mark = oci_mark(cx);
@@ -85,7 +85,8 @@ static oc_texts *texts_of(oc_context *cx, const oci_decoding *d)
 oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images, size_t count,
                   const oc_read_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || count == 0) return NULL;
+    if (!cx || oci_failed(cx) || !model || count == 0 || !oci_model_has_weights(cx, model))
+        return NULL;
     oc_read_options o = { .size = sizeof o };
     if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     oci_arena_mark mark = oci_mark(cx);

@@ -50,7 +50,7 @@ static void read_options(oc_trainer *t, const oc_trainer_options *options)
 oc_trainer *oc_trainer_create(oc_context *cx, oc_model *model,
                               const oc_trainer_options *options)
 {
-    if (!cx || oci_failed(cx) || !model) return NULL;
+    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model)) return NULL;
     if (!model->core.trainable) {
         oci_fail(cx, OC_E_ARGUMENT, "%s: a trainer needs a model opened as trainable",
                  model->folder);
