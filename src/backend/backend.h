@@ -102,7 +102,8 @@ typedef struct oci_backend {
     int64_t panel;              /* P: rows of W in a panel (floats in two or so registers) */
 
     /* Panels of W [N,K]: ceil(N/P) blocks of [K, P] in W's own dtype, the last padded with
-     * zeros. W[n,k] is read at w[n * row + k * col]. */
+     * zeros; the order within a row of 16-bit numbers is the backend's own. W[n,k] is read at
+     * w[n * row + k * col]. */
     size_t (*packed_bytes)(oc_dtype dtype, int64_t N, int64_t K);
     void (*pack)(oc_context *cx, oc_dtype dtype, int64_t N, int64_t K, const void *w,
                  int64_t row, int64_t col, void *panels);

@@ -63,10 +63,20 @@ INLINE void vstore_n(float *p, vf x, int64_t n)
     _mm256_maskstore_ps(p, vfirst_lanes(n), x);
 }
 
-INLINE vf vload_bf16(const uint16_t *p)
+INLINE __m256i vload_words(const uint16_t *p)
 {
-    __m128i half = _mm_loadu_si128((const __m128i *)(const void *)p);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+INLINE vf vload_bf16_low(const uint16_t *p)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(vload_words(p), 16));
+}
+
+INLINE vf vload_bf16_high(const uint16_t *p)
+{
+    const __m256i high = _mm256_set1_epi32((int32_t)0xffff0000);
+    return _mm256_castsi256_ps(_mm256_and_si256(vload_words(p), high));
 }
 
 INLINE vf vload_f16(const uint16_t *p)

@@ -50,10 +50,17 @@ INLINE vm vfirst(int64_t n) { return (__mmask16)(n >= VL ? 0xffff : (1u << n) - 
 INLINE vf vload_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(vfirst(n), p); }
 INLINE void vstore_n(float *p, vf x, int64_t n) { _mm512_mask_storeu_ps(p, vfirst(n), x); }
 
-INLINE vf vload_bf16(const uint16_t *p)
+/* 2 VL numbers of bf16 as the low and the high halves of VL words: the low ones widened, and
+ * the high ones. */
+INLINE vf vload_bf16_low(const uint16_t *p)
 {
-    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)p);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+
+INLINE vf vload_bf16_high(const uint16_t *p)
+{
+    const __m512i high = _mm512_set1_epi32((int32_t)0xffff0000);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), high));
 }
 
 INLINE vf vload_f16(const uint16_t *p)

@@ -89,11 +89,14 @@ INLINE void vstore_n(float *p, vf x, int64_t n)
     memcpy(p, &x, (size_t)(n < VL ? n : VL) * sizeof *p);
 }
 
-INLINE vf vload_bf16(const uint16_t *p)
+/* By number, not by byte: the even ones are the low halves on any processor. */
+INLINE vf vload_bf16_low(const uint16_t *p)
 {
-    return (vf)(vi){ (int32_t)((uint32_t)p[0] << 16), (int32_t)((uint32_t)p[1] << 16),
-                     (int32_t)((uint32_t)p[2] << 16), (int32_t)((uint32_t)p[3] << 16) };
+    return (vf){ oci_bf16_to_f32(p[0]), oci_bf16_to_f32(p[2]), oci_bf16_to_f32(p[4]),
+                 oci_bf16_to_f32(p[6]) };
 }
+
+INLINE vf vload_bf16_high(const uint16_t *p) { return vload_bf16_low(p + 1); }
 
 INLINE vf vload_f16(const uint16_t *p)
 {

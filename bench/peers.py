@@ -1,0 +1,125 @@
+"""bench_models' works in PyTorch and Transformers 4.37.2, on the same checkpoints.
+
+    PYTHON bench/peers.py --variant eager|compile|freeze|bf16 --threads 2 --models DIR
+
+answers requests on stdin (serving.py). Run from the repository's root, usually by run.py.
+
+eager    Transformers as it is, in f32; bf16 files are widened when they are loaded
+compile  the ViT through torch.compile, shapes static; the first request takes minutes
+freeze   the same with Inductor's folded and prepacked weights
+bf16     weights and arithmetic in bf16
+"""
+import argparse
+import os
+import warnings
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+from safetensors.numpy import load_file
+from transformers import (AutoTokenizer, ViTImageProcessor, ViTModel,
+                          VisionEncoderDecoderModel)
+
+import serving
+
+parser = argparse.ArgumentParser(description=__doc__,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--variant", default="eager",
+                    choices=["eager", "compile", "freeze", "bf16"])
+parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--models", default=os.path.join("build", "bench", "models"))
+parser.add_argument("--reader", default=os.path.join("models", "printed-line-ocr"))
+args = parser.parse_args()
+
+DTYPE = torch.bfloat16 if args.variant == "bf16" else torch.float32
+cache = {}
+
+
+def once_only(key, make):
+    if key not in cache:
+        cache[key] = make()
+    return cache[key]
+
+
+def vit():
+    folder = os.path.join(args.models, "vit-b16-224")
+    return once_only("vit", lambda: ViTModel.from_pretrained(
+        folder, add_pooling_layer=False, torch_dtype=DTYPE).eval())
+
+
+def trocr(folder):
+    return once_only(folder, lambda: VisionEncoderDecoderModel.from_pretrained(
+        os.path.join(args.models, folder), torch_dtype=DTYPE).eval())
+
+
+def vit_work(batch):
+    x = torch.from_numpy(serving.pixels(batch, 224)).to(DTYPE)
+    model = vit()
+    if args.variant in ("compile", "freeze"):
+        from torch import _dynamo
+        from torch._inductor import config
+        _dynamo.config.automatic_dynamic_shapes = False
+        config.freezing = args.variant == "freeze"
+        model = once_only("compiled vit", lambda: torch.compile(vit()))
+    return lambda: (model(x).last_hidden_state, None)[1]
+
+
+def generate(model, x, tokens):
+    ids = model.generate(pixel_values=x, min_new_tokens=tokens, max_new_tokens=tokens,
+                         num_beams=1, do_sample=False)
+    assert ids.shape == (x.shape[0], tokens + 1), ids.shape
+    return ids
+
+
+def trocr_work(folder):
+    model, x = trocr(folder), torch.from_numpy(serving.pixels(1, 384)).to(DTYPE)
+    return serving.timed_generation(lambda tokens: generate(model, x, tokens))
+
+
+def reader_work(batch):
+    model = once_only("reader", lambda: VisionEncoderDecoderModel.from_pretrained(
+        args.reader, torch_dtype=DTYPE).eval())
+    tokenizer = AutoTokenizer.from_pretrained(args.reader)
+    processor = ViTImageProcessor.from_pretrained(args.reader)
+    files = serving.line_files(batch)
+
+    def once():
+        images = [Image.open(f).convert("RGB") for f in files]
+        x = processor(images, return_tensors="pt").pixel_values.to(DTYPE)
+        tokenizer.batch_decode(model.generate(x), skip_special_tokens=True)
+    return once
+
+
+def check(work, path):
+    """Outputs beside those that bench_models dumped."""
+    ours = load_file(path)
+    if work == "vit-b1":
+        out = vit()(torch.from_numpy(serving.pixels(1, 224)).to(DTYPE)).last_hidden_state
+        return serving.difference(ours["last_hidden_state"], out.float().numpy())
+    model = trocr("trocr-base-384" if work == "trocr-b1" else "trocr-base-384-bf16")
+    x = torch.from_numpy(serving.pixels(1, 384)).to(DTYPE)
+    ids = generate(model, x, serving.TOKENS).numpy()
+    fed = torch.from_numpy(ours["sequences"])
+    logits = model(pixel_values=x, decoder_input_ids=fed).logits.float().numpy()
+    return {"equal_tokens": int((ids == ours["sequences"]).sum()),
+            "tokens": int(ids.size), **serving.difference(ours["logits"], logits)}
+
+
+works = {"vit-b1": lambda: vit_work(1), "vit-b8": lambda: vit_work(8)}
+if args.variant in ("eager", "bf16"):
+    works.update({
+        "trocr-b1": lambda: trocr_work("trocr-base-384"),
+        "trocr-bf16-b1": lambda: trocr_work("trocr-base-384-bf16"),
+        "line-warm": lambda: reader_work(1),
+        "line-batch": lambda: reader_work(64),
+    })
+warnings.filterwarnings("ignore")
+transformers.logging.set_verbosity_error()
+torch.set_num_threads(args.threads)
+with torch.inference_mode() if args.variant != "freeze" else torch.no_grad():
+    serving.Peer(works, check).serve({
+        "who": "torch-" + args.variant, "threads": args.threads,
+        "isa": torch.backends.cpu.get_cpu_capability(),
+        "version": f"torch {torch.__version__}, transformers {transformers.__version__}, "
+                   f"numpy {np.__version__}"})
