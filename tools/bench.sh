@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Runs every program of bench/, one after the other.
+# What `make bench` runs after the build, from the repository's root: kernels beside the
+# machine's limits, whole models, and where the peers' environments are named
+# (bench/README.md) everything side by side with them. About 5 minutes without peers.
 set -euo pipefail
-build=${BUILD:-build}
-found=no
-for program in "$build"/bench/*; do
-    if [ ! -f "$program" ] || [ ! -x "$program" ]; then continue; fi
-    found=yes
-    echo "== $(basename "$program")"
-    "$program"
-done
-[ $found = yes ] || echo "bench: no programs in bench/ yet" >&2
+export BUILD=${BUILD:-build}
+
+echo "== bench_kernels"
+"$BUILD/bench/bench_kernels"
+echo
+echo "== bench_models"
+"$BUILD/bench/bench_models"
+if [ -n "${OCELLI_TORCH_PYTHON:-}${OCELLI_ORT_PYTHON:-}" ]; then
+    echo
+    echo "== run.py"
+    python3 bench/run.py
+fi
