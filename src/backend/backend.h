@@ -78,18 +78,19 @@ typedef struct oci_attention_args {
     bool causal;                /* query i sees keys 0 .. i + Tk - Tq */
     const float *mask;          /* added to the scores; NULL: none. Element (b, h, i, j) at */
     int64_t mask_batch, mask_head, mask_row;    /* b*mask_batch + h*mask_head + i*mask_row + j */
+    const int64_t *mask_rows;   /* batch row b has mask row mask_rows[b] (NULL: row b) */
     const float *head_mask;     /* multiplies the weights of head h; NULL: none; at h */
     float *out;                 /* [B, Tq, heads, head_dim], rows out_row apart */
     int64_t out_row;
     float *weights;             /* softmax, [B, heads, Tq, Tk], before head_mask; or NULL */
 } oci_attention_args;
 
-/* Gradients of the above (without cache) from its saved weights; dq, dk, dv have the strides
- * of q, k, v and may each be NULL. */
+/* Gradients of the above (without cache) from its saved weights; dq, dk, dv and dmask have the
+ * strides of q, k, v and mask and may each be NULL. */
 typedef struct oci_attention_grad_args {
     const oci_attention_args *forward;      /* with weights set */
     const float *dout;                      /* rows forward->out_row apart */
-    float *dq, *dk, *dv;
+    float *dq, *dk, *dv, *dmask;
 } oci_attention_grad_args;
 
 typedef struct oci_adamw_args {             /* Loshchilov & Hutter 2019, as torch.optim.AdamW */
