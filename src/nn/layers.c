@@ -74,8 +74,8 @@ oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
         oci_tensor *from = call.source ? call.source : call.x;
         oci_tensor *k = oci_linear(cx, &layer->k, from);                    /* [B, N, D] */
         oci_tensor *v = oci_linear(cx, &layer->v, from);                    /* [B, N, D] */
-        y = oci_op_attention(cx, q, k, v, call.mask, call.head_mask, layer->heads,
-                             layer->scale, call.causal, call.weights);
+        y = oci_op_attention(cx, q, k, v, call.mask, call.mask_rows, call.head_mask,
+                             layer->heads, layer->scale, call.causal, call.weights);
         if (call.keys) *call.keys = k;
         if (call.values) *call.values = v;
     }

@@ -53,7 +53,8 @@ typedef struct oci_attention_call {
     oci_tensor *x;                  /* queries from [B, T, D] */
     oci_tensor *source;             /* keys and values from [B, N, Ds]; NULL: from x */
     bool causal;
-    oci_tensor *mask;               /* added to the scores, [1|B, 1, 1|T, keys] */
+    oci_tensor *mask;               /* added to the scores, [1|B, 1|H, 1|T, keys] … */
+    oci_tensor *mask_rows;          /* … or [M, ..] and I64 [B]: row b has mask mask_rows[b] */
     oci_tensor *head_mask;          /* [H] */
     oci_tensor *residual;           /* added to the result */
     oci_cache *cache;               /* keys and values are kept there, in layer `layer` */

@@ -4,14 +4,19 @@
 
 #include <string.h>
 
-static bool mask_fits(const oci_tensor *m, int64_t B, int64_t heads, int64_t Tq, int64_t Tk)
+static bool mask_fits(const oci_tensor *m, const oci_tensor *rows, int64_t B, int64_t heads,
+                      int64_t Tq, int64_t Tk)
 {
-    return m->rank == 4 && (m->shape[0] == B || m->shape[0] == 1) &&
-           (m->shape[1] == heads || m->shape[1] == 1) &&
-           (m->shape[2] == Tq || m->shape[2] == 1) && m->shape[3] == Tk;
+    bool good = m->rank == 4 && (rows || m->shape[0] == B || m->shape[0] == 1) &&
+                (m->shape[1] == heads || m->shape[1] == 1) &&
+                (m->shape[2] == Tq || m->shape[2] == 1) && m->shape[3] == Tk;
+    if (good && rows) good = rows->dtype == OC_I64 && rows->rank == 1 && rows->shape[0] == B;
+    for (int64_t b = 0; good && rows && b < B; b++)
+        good = oci_i64(rows)[b] >= 0 && oci_i64(rows)[b] < m->shape[0];
+    return good;
 }
 
-/* in: q, k, v, mask, head_mask; with a cache k and v are NULL. */
+/* in: q, k, v, mask, head_mask, mask_rows; with a cache k and v are NULL. */
 static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
     const oci_tensor *q = call->in[0], *k = call->in[1], *v = call->in[2];
@@ -26,8 +31,9 @@ static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
         return oci_op_fail(cx, call, "q [B, Tq, %lld] and at most %lld cached positions",
                            (long long)(kv->heads * kv->head_dim), (long long)kv->room);
     int64_t Tk = kv ? call->args.kv_length : k->shape[1];
-    if (call->in[3] && !mask_fits(call->in[3], q->shape[0], heads, q->shape[1], Tk))
-        return oci_op_fail(cx, call, "a mask [1|B, 1|heads, 1|Tq, %lld]", (long long)Tk);
+    if (call->in[3] && !mask_fits(call->in[3], call->in[5], q->shape[0], heads, q->shape[1], Tk))
+        return oci_op_fail(cx, call, "a mask [1|B, 1|heads, 1|Tq, %lld] or one with mask_rows "
+                           "[B]", (long long)Tk);
     if (call->in[4] && (call->in[4]->rank != 1 || call->in[4]->shape[0] != heads))
         return oci_op_fail(cx, call, "a head mask [%lld]", (long long)heads);
     out->rank = 3;
@@ -56,6 +62,7 @@ static oci_attention_args kernel_args(const oci_call *call)
         a.mask_row = s[2] > 1 ? s[3] : 0;
         a.mask_head = s[1] > 1 ? s[2] * s[3] : 0;
         a.mask_batch = s[0] > 1 ? s[1] * s[2] * s[3] : 0;
+        if (call->in[5]) a.mask_rows = oci_i64(call->in[5]);
     }
     if (call->args.saved[0]) a.weights = oci_f32(call->args.saved[0]);
     return a;
@@ -84,10 +91,11 @@ static void attention_gradient(oc_context *cx, const oci_call *call)
     oci_wants_grad(cx, call, 0, &a.dq);
     oci_wants_grad(cx, call, 1, &a.dk);
     oci_wants_grad(cx, call, 2, &a.dv);
+    if (call->in[3]) oci_wants_grad(cx, call, 3, &a.dmask);
     if (!oci_failed(cx)) oci_backend_get(cx)->attention_grad(cx, &a);
 }
 
-const oci_op oci_op_row_attention = { "attention", 1, 5, attention_shape, attention_forward,
+const oci_op oci_op_row_attention = { "attention", 1, 6, attention_shape, attention_forward,
                                       attention_gradient };
 
 /* What Transformers returns as attentions: the softmax times the head mask. */
@@ -116,10 +124,10 @@ static oci_tensor *run(oc_context *cx, oci_tensor *const *in, oci_args args, int
 }
 
 oci_tensor *oci_op_attention(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
-                             oci_tensor *mask, oci_tensor *head_mask, int64_t heads,
-                             float scale, bool causal, oci_tensor **weights)
+                             oci_tensor *mask, oci_tensor *mask_rows, oci_tensor *head_mask,
+                             int64_t heads, float scale, bool causal, oci_tensor **weights)
 {
-    return run(cx, OCI_IN(q, k, v, mask, head_mask),
+    return run(cx, OCI_IN(q, k, v, mask, head_mask, mask_rows),
                (oci_args){ .heads = heads, .scale = scale, .causal = causal },
                k && k->rank == 3 ? k->shape[1] : 0, weights);
 }

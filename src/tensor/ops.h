@@ -12,11 +12,12 @@ oci_tensor *oci_op_linear(oc_context *cx, oci_tensor *x, oci_tensor *weight, oci
                           oci_act act, oci_tensor *residual);
 
 /* attention.c: heads of softmax(scale q kᵀ + mask) v. q [B, Tq, D], k, v [B, Tk, D];
- * mask [1|B, 1|heads, 1|Tq, Tk] is added to the scores; head_mask [heads] multiplies the
- * weights. *weights, if not NULL, receives [B, heads, Tq, Tk] after head_mask. */
+ * mask [1|B, 1|heads, 1|Tq, Tk] is added to the scores, or mask [M, ..] with mask_rows [B]
+ * (I64), which says the row of the mask for each row of the batch; head_mask [heads]
+ * multiplies the weights. *weights, if not NULL, receives [B, heads, Tq, Tk] after it. */
 oci_tensor *oci_op_attention(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
-                             oci_tensor *mask, oci_tensor *head_mask, int64_t heads,
-                             float scale, bool causal, oci_tensor **weights);
+                             oci_tensor *mask, oci_tensor *mask_rows, oci_tensor *head_mask,
+                             int64_t heads, float scale, bool causal, oci_tensor **weights);
 /* The same with the first `length` cached keys and values. No gradient. */
 oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, const oci_kv *kv,
                                     const int64_t *kv_rows, int64_t length, oci_tensor *mask,

@@ -49,8 +49,9 @@ static int64_t exact_weights(const oci_attention_args *a, int64_t b, int64_t h, 
         for (int64_t d = 0; d < a->head_dim; d++) s += (double)q[d] * k[d];
         /* As float, so that adding the smallest float swallows the score, as in PyTorch. */
         float score = (float)s * a->scale;
+        int64_t row = a->mask_rows ? a->mask_rows[b] : b;
         if (a->mask)
-            score += a->mask[b * a->mask_batch + h * a->mask_head + i * a->mask_row + j];
+            score += a->mask[row * a->mask_batch + h * a->mask_head + i * a->mask_row + j];
         w[j] = score;
         top = fmax(top, w[j]);
     }
@@ -296,22 +297,35 @@ static void expect_slope(const oci_attention_args *a, const float *dout, float *
 static void gradient(const under_test *t)
 {
     static const float head_mask[2] = { 0.5f, 2 };
-    for (int how = 0; how < 4; how++) {
+    static const int64_t mask_rows[2] = { 1, 0 };
+    for (int how = 0; how < 8; how++) {
         int64_t Tq = how & 1 ? 19 : 70, Tk = how & 1 ? 19 : 23, D = 12;
         problem p = make_problem(2, Tq, Tk, 2, D);
         p.a.causal = how & 1;
         p.a.head_mask = how & 2 ? head_mask : NULL;
+        int64_t mask_size = 2 * 2 * Tq * Tk;
+        if (how & 4) {          /* a bias of its own for each row, but not in order */
+            p.a.mask = p.mask = floats(mask_size);
+            p.a.mask_batch = 2 * Tq * Tk;
+            p.a.mask_head = Tq * Tk;
+            p.a.mask_row = Tk;
+            p.a.mask_rows = mask_rows;
+        }
         t->be->attention(t->cx, &p.a);
         int64_t q_size = 2 * Tq * p.a.q_row, kv_size = 2 * Tk * p.a.kv_row;
         float *dout = floats(2 * Tq * p.a.out_row);
         float *dq = guarded(q_size), *dk = guarded(kv_size), *dv = guarded(kv_size);
         for (int64_t i = 0; i < q_size; i++) dq[i] = 1;
         for (int64_t i = 0; i < kv_size; i++) dk[i] = dv[i] = 1;
-        oci_attention_grad_args g = { &p.a, dout, dq, dk, dv };
+        float *dmask = guarded(mask_size);
+        for (int64_t i = 0; i < mask_size; i++) dmask[i] = 1;
+        oci_attention_grad_args g = { &p.a, dout, dq, dk, dv, how & 4 ? dmask : NULL };
         t->be->attention_grad(t->cx, &g);
         expect_slope(&p.a, dout, p.q, dq, q_size, 41);
         expect_slope(&p.a, dout, p.k, dk, kv_size, 41);
         expect_slope(&p.a, dout, p.v, dv, kv_size, 41);
+        if (how & 4) expect_slope(&p.a, dout, p.mask, dmask, mask_size, 41);
+        free_guarded(dmask, 1, mask_size, mask_size);
         /* Each may be left out, and the others stay the same. */
         float *again = guarded(kv_size);
         for (int64_t i = 0; i < kv_size; i++) again[i] = 1;

@@ -117,13 +117,22 @@ static inline void make_attention(oc_context *cx, sample *s)
         int64_t B, Tq, Tk, heads, d;
         bool causal;
         int64_t mask[3];        /* [B, heads, Tq] of the mask; 0: no mask */
-        bool head_mask;
+        bool head_mask, bias;   /* bias: the mask has a gradient, and hides nothing */
+        bool rows;              /* mask_rows */
     } v[] = {
-        { 1, 1, 1, 1, 1, false, { 0 }, false }, { 2, 3, 5, 2, 3, false, { 0 }, false },
-        { 1, 7, 7, 3, 5, true, { 0 }, false },  { 2, 4, 9, 1, 8, true, { 2, 1, 4 }, false },
-        { 2, 5, 6, 3, 7, false, { 2, 1, 1 }, true },
-        { 1, 17, 35, 2, 16, false, { 1, 2, 17 }, true },
-        { 2, 6, 6, 2, 4, true, { 1, 1, 6 }, true }, { 1, 1, 40, 2, 33, true, { 0 }, false },
+        { 1, 1, 1, 1, 1, .causal = false },
+        { 2, 3, 5, 2, 3, .causal = false },
+        { 1, 7, 7, 3, 5, .causal = true },
+        { 2, 4, 9, 1, 8, .causal = true, .mask = { 2, 1, 4 } },
+        { 2, 5, 6, 3, 7, .mask = { 2, 1, 1 }, .head_mask = true },
+        { 1, 17, 35, 2, 16, .mask = { 1, 2, 17 }, .head_mask = true },
+        { 2, 6, 6, 2, 4, .causal = true, .mask = { 1, 1, 6 }, .head_mask = true },
+        { 1, 1, 40, 2, 33, .causal = true },
+        { 3, 5, 7, 2, 3, .mask = { 1, 2, 5 }, .head_mask = true, .bias = true },
+        { 2, 5, 7, 2, 3, .mask = { 2, 1, 1 }, .bias = true },
+        { 1, 3, 18, 3, 2, .mask = { 1, 3, 3 }, .bias = true },
+        { 5, 4, 4, 2, 3, .mask = { 3, 2, 4 }, .head_mask = true, .bias = true, .rows = true },
+        { 3, 20, 9, 1, 4, .mask = { 4, 1, 20 }, .rows = true },
     };
     int64_t B = v[s->variant].B, Tq = v[s->variant].Tq, Tk = v[s->variant].Tk;
     int64_t heads = v[s->variant].heads, D = heads * v[s->variant].d;
@@ -134,8 +143,11 @@ static inline void make_attention(oc_context *cx, sample *s)
     if (m[0]) {         /* some keys out of sight, never the first one */
         s->in[3] = random_tensor(cx, s, OCI_SHAPE(m[0], m[1], m[2], Tk));
         for (int64_t i = 0; i < oci_tensor_count(s->in[3]); i++)
-            if (i % Tk && oci_f32(s->in[3])[i] > 0.5f) oci_f32(s->in[3])[i] = -3.4028235e38f;
+            if (i % Tk && oci_f32(s->in[3])[i] > 0.5f && !v[s->variant].bias)
+                oci_f32(s->in[3])[i] = -3.4028235e38f;
+        if (v[s->variant].bias) WANT(s, 3);
     }
+    if (v[s->variant].rows) s->in[5] = random_ids(cx, s, m[0], OCI_SHAPE(B));
     if (v[s->variant].head_mask) s->in[4] = random_tensor(cx, s, OCI_SHAPE(heads));
     s->args = (oci_args){ .heads = heads, .scale = 0.4f, .causal = v[s->variant].causal };
     WANT(s, 0, 1, 2);
@@ -147,15 +159,16 @@ static inline void attention_reference(const sample *s, double *const in[], doub
     int64_t Tq = q[1], D = q[2], Tk = s->in[1]->shape[1], H = s->args.heads, d = D / H;
     const int64_t *m = s->in[3] ? s->in[3]->shape : NULL;
     double *w = calloc((size_t)Tk, sizeof *w);
-    for (int64_t row = 0; row < q[0] * H * Tq; row++) {
-        int64_t b = row / (H * Tq), h = row / Tq % H, i = row % Tq;
+    for (int64_t at = 0; at < q[0] * H * Tq; at++) {
+        int64_t b = at / (H * Tq), h = at / Tq % H, i = at % Tq;
         double max = -INFINITY, sum = 0;
         for (int64_t j = 0; j < Tk; j++) {
             double dot = 0;
             for (int64_t c = 0; c < d; c++)
                 dot += in[0][(b * Tq + i) * D + h * d + c] * in[1][(b * Tk + j) * D + h * d + c];
             w[j] = dot * (double)s->args.scale;
-            if (m) w[j] += in[3][(((m[0] > 1 ? b : 0) * m[1] + (m[1] > 1 ? h : 0)) * m[2] +
+            int64_t row = in[5] ? (int64_t)in[5][b] : m && m[0] > 1 ? b : 0;
+            if (m) w[j] += in[3][((row * m[1] + (m[1] > 1 ? h : 0)) * m[2] +
                                   (m[2] > 1 ? i : 0)) * Tk + j];
             if (s->args.causal && j > i + Tk - Tq) w[j] = -INFINITY;
             max = fmax(max, w[j]);
@@ -451,7 +464,7 @@ static inline void cross_entropy_reference(const sample *s, double *const in[], 
 
 static const op_case op_cases[] = {
     { "linear", 9, make_linear, linear_reference },
-    { "attention", 8, make_attention, attention_reference },
+    { "attention", 13, make_attention, attention_reference },
     { "layer_norm", 5, make_layer_norm, layer_norm_reference },
     { "act", OCI_ACT_COUNT, make_act, act_all },
     { "add", 4, make_add, add_reference },

@@ -41,6 +41,9 @@ static const struct fault {
     { "attention", "2,3,4;2,5,4;2,5,4;2,3,3,5", { .heads = 2 } },
     { "attention", "2,3,4;2,5,4;2,5,4;2,1,2,5", { .heads = 2 } },
     { "attention", "2,3,4;2,5,4;2,5,4;2,3,5", { .heads = 2 } },
+    { "attention", "2,3,4;2,5,4;2,5,4;3,1,3,5;-;i3", { .heads = 2 } },   /* mask_rows */
+    { "attention", "2,3,4;2,5,4;2,5,4;3,1,3,5;-;2", { .heads = 2 } },
+    { "attention", "2,3,4;2,5,4;2,5,4;0,1,3,5;-;i2", { .heads = 2 } },
     { "attention", "2,3,4;2,5,4;2,5,4;-;3", { .heads = 2 } },
     { "attention", "2,3,4;2,5,4;2,5,4;-;1,2", { .heads = 2 } },
     { "layer_norm", "2,3;3;2", { 0 } },
@@ -214,7 +217,8 @@ static void every_function_takes_null_after_an_error(void **state)
     oci_tensor *weights;
     oci_fail(cx, OC_E_IMAGE, "the first error");
     assert_null(oci_op_linear(cx, NULL, NULL, NULL, OCI_ACT_GELU, NULL));
-    assert_null(oci_op_attention(cx, NULL, NULL, NULL, NULL, NULL, 2, 1, true, &weights));
+    assert_null(oci_op_attention(cx, NULL, NULL, NULL, NULL, NULL, NULL, 2, 1, true,
+                                 &weights));
     assert_null(weights);
     assert_null(oci_op_attention_cached(cx, NULL, &kv, NULL, 1, NULL, NULL, 1, true, &weights));
     assert_null(weights);
