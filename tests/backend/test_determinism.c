@@ -52,7 +52,7 @@ static void run_attention(const under_test *t, outputs *o, int64_t Tq)
                              .q_row = WIDTH, .k = k, .v = v, .kv_row = WIDTH, .scale = 0.5f,
                              .causal = true, .out = out, .out_row = WIDTH, .weights = w };
     t->be->attention(t->cx, &a);
-    oci_attention_grad_args g = { &a, q, dq, dk, dv };
+    oci_attention_grad_args g = { .forward = &a, .dout = q, .dq = dq, .dk = dk, .dv = dv };
     t->be->attention_grad(t->cx, &g);
     free(q);
     free(k);
