@@ -102,30 +102,41 @@ oc_tensors *oc_forward(oc_context *cx, const oc_model *model, const oc_tensors *
 
 /* ---- pixel values ---- */
 
+/* Rows for `count` pictures of this size. */
+static float *make_rows(oc_context *cx, oc_tensors *set, size_t count, const oc_image *first)
+{
+    const int64_t shape[] = { (int64_t)count, 3, first->height, first->width };
+    oc_tensor_view view;
+    oc_tensors_add(cx, set, "pixel_values", OC_F32, 4, shape, NULL);
+    if (oci_failed(cx) || !oc_tensors_find(set, "pixel_values", &view)) return NULL;
+    return (float *)(uintptr_t)view.data;       /* our own set, just made */
+}
+
+/* The size is known once the first picture has its shape. */
 oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model, oc_image *const *images,
                           size_t count)
 {
     if (!cx || oci_failed(cx) || !model) return NULL;
     const oci_processor *p = oci_model_processor(cx, model);
     oc_tensors *set = p ? oc_tensors_create(cx) : NULL;
-    if (!set) return NULL;
-    int64_t height = 0, width = 0, h, w;
-    for (size_t i = 0; i < count && !oci_failed(cx); i++) {
-        oci_processor_size(p, images[i], &h, &w);
-        if (i > 0 && (h != height || w != width))
+    int64_t height = 0, width = 0;
+    float *row = NULL;
+    if (count == 0) oci_fail(cx, OC_E_ARGUMENT, "preprocess: expected images, found none");
+    for (size_t i = 0; i < count && set && !oci_failed(cx); i++) {
+        oc_image *shaped = oci_processor_shape(cx, p, images[i]);
+        if (!shaped) break;
+        if (i == 0) {
+            height = shaped->height;
+            width = shaped->width;
+            row = make_rows(cx, set, count, shaped);
+        } else if (shaped->height != height || shaped->width != width) {
             oci_fail(cx, OC_E_ARGUMENT, "image %zu: expected %lld x %lld like the first, found "
-                     "%lld x %lld", i, (long long)height, (long long)width, (long long)h,
-                     (long long)w);
-        height = h;
-        width = w;
-    }
-    const int64_t shape[] = { (int64_t)count, 3, height, width };
-    oc_tensors_add(cx, set, "pixel_values", OC_F32, 4, shape, NULL);
-    oc_tensor_view view;
-    if (!oci_failed(cx) && oc_tensors_find(set, "pixel_values", &view)) {
-        float *pixels = (float *)(uintptr_t)view.data;      /* our own set, just made */
-        for (size_t i = 0; i < count && !oci_failed(cx); i++)
-            oci_processor_run(cx, p, images[i], pixels + (int64_t)i * 3 * height * width);
+                     "%lld x %lld", i, (long long)height, (long long)width,
+                     (long long)shaped->height, (long long)shaped->width);
+        }
+        if (!oci_failed(cx)) oci_processor_values(p, shaped, row);
+        oc_image_free(shaped);
+        if (row) row += 3 * height * width;
     }
     if (!oci_failed(cx)) return set;
     oc_tensors_free(set);

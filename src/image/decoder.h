@@ -25,6 +25,11 @@ bool oci_image_check_size(oc_context *cx, const char *name, int64_t width, int64
 /* An image of this size with undefined pixels, after that check. */
 OC_NODISCARD oc_image *oci_image_new(oc_context *cx, const char *name, int64_t width,
                                      int64_t height);
+/* Image.resize of the part [0, right) x [0, bottom), which may end within a pixel; not
+ * nearest. Where a size does not change, the part is all of that axis. */
+OC_NODISCARD oc_image *oci_image_resample(oc_context *cx, const oc_image *image, float right,
+                                          float bottom, int64_t width, int64_t height,
+                                          oci_resample resample);
 /* The image turned as EXIF orientation 2..8 says. */
 OC_NODISCARD oc_image *oci_image_turn(oc_context *cx, const oc_image *image,
                                       int orientation);

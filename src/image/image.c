@@ -64,6 +64,15 @@ oc_image *oc_image_create(oc_context *cx, int64_t width, int64_t height, const u
     return image;
 }
 
+oc_image *oci_image_share(oc_context *cx, const oc_image *image)
+{
+    oc_image *other = oci_alloc(cx, sizeof *other);
+    if (other)
+        *other = (oc_image){ .width = image->width, .height = image->height,
+                             .buffer = oci_buffer_ref(image->buffer) };
+    return other;
+}
+
 void oc_image_free(oc_image *image)
 {
     if (!image) return;

@@ -19,5 +19,13 @@ typedef enum oci_resample {
  * with rounding to 8 bits between them; which comes first is part of the result. */
 OC_NODISCARD oc_image *oci_image_resize(oc_context *cx, const oc_image *image, int64_t width,
                                         int64_t height, oci_resample resample);
+/* The same with Pillow's reducing_gap: whole blocks of pixels are averaged first, as long as
+ * what is left is `gap` times as large as the result. */
+OC_NODISCARD oc_image *oci_image_resize_reduced(oc_context *cx, const oc_image *image,
+                                                int64_t width, int64_t height,
+                                                oci_resample resample, double gap);
+
+/* Another owner of the same pixels. */
+OC_NODISCARD oc_image *oci_image_share(oc_context *cx, const oc_image *image);
 
 #endif

@@ -7,11 +7,13 @@
 #include "image/processor.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/context.h"
 #include "base/size.h"
 #include "image/decoder.h"
+#include "image/steps.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/quote.h"
@@ -22,8 +24,10 @@ typedef struct processor_class processor_class;
 
 struct oci_processor {
     const processor_class *class;
-    bool do_resize, do_rescale, do_normalize;
-    int64_t height, width;              /* of resize */
+    bool do_crop_margin, do_align_long_axis, do_resize, do_thumbnail, do_center_crop, do_pad,
+         do_rescale, do_normalize;
+    int64_t height, width;              /* of "size", */
+    int64_t crop_height, crop_width;    /* and of "crop_size" */
     oci_resample resample;
     double rescale_factor;
     double mean[CHANNELS], std[CHANNELS];
@@ -32,26 +36,67 @@ struct oci_processor {
 
 /* ---- steps -------------------------------------------------------------------------------- */
 
+/* The picture on its way. `turned`: its rows were read as channels (see misread). */
+typedef struct step_input {
+    const oc_image *image;
+    bool turned;
+} step_input;
+
 typedef struct step {
     size_t enabled;                     /* offset of a bool in oci_processor */
-    /* Height and width after the step, given those before. */
-    void (*size)(const oci_processor *p, int64_t *height, int64_t *width);
-    oc_image *(*apply)(oc_context *cx, const oci_processor *p, const oc_image *image);
+    oc_image *(*apply)(oc_context *cx, const oci_processor *p, step_input in);
 } step;
 
-/* ViT: to exactly height x width; the picture's own proportions do not matter. */
-static void resize_size(const oci_processor *p, int64_t *height, int64_t *width)
+/* ViT, DeiT, BEiT: to exactly height x width; the picture's own proportions do not matter. */
+static oc_image *resize_exact(oc_context *cx, const oci_processor *p, step_input in)
 {
-    *height = p->height;
-    *width = p->width;
+    return oci_image_resize(cx, in.image, p->width, p->height, p->resample);
 }
 
-static oc_image *resize_apply(oc_context *cx, const oci_processor *p, const oc_image *image)
+/* Donut, Nougat: so that the short side is as long as that of `size`. */
+static oc_image *resize_shortest(oc_context *cx, const oci_processor *p, step_input in)
 {
-    return oci_image_resize(cx, image, p->width, p->height, p->resample);
+    return oci_step_shortest_edge(cx, in.image, oci_min(p->height, p->width), p->resample);
 }
 
-#define RESIZE_EXACT { offsetof(oci_processor, do_resize), resize_size, resize_apply }
+static oc_image *center_crop(oc_context *cx, const oci_processor *p, step_input in)
+{
+    return oci_step_center_crop(cx, in.image, p->crop_height, p->crop_width);
+}
+
+/* 4.37.2 turns the first two axes of the array. Those of a picture whose rows were read as
+ * channels are not its height and width, and what comes out has no three channels any more. */
+static oc_image *align_long_axis(oc_context *cx, const oci_processor *p, step_input in)
+{
+    oc_image *out = oci_step_align_long_axis(cx, in.image, p->height, p->width);
+    if (!in.turned || !out || out->height == in.image->height) return out;
+    oc_image_free(out);
+    oci_fail(cx, OC_E_IMAGE, "an image of %lld x %d: expected more rows to align its long axis "
+             "(%d rows are taken for channels)", (long long)in.image->height, CHANNELS,
+             CHANNELS);
+    return NULL;
+}
+
+static oc_image *thumbnail(oc_context *cx, const oci_processor *p, step_input in)
+{
+    return oci_step_thumbnail(cx, in.image, p->height, p->width);
+}
+
+static oc_image *pad(oc_context *cx, const oci_processor *p, step_input in)
+{
+    return oci_step_pad(cx, in.image, p->height, p->width);
+}
+
+static oc_image *crop_margin(oc_context *cx, const oci_processor *p, step_input in)
+{
+    (void)p;
+    return oci_step_crop_margin(cx, in.image);
+}
+
+#define STEP(function, field) { offsetof(oci_processor, field), function }
+#define DONUT_STEPS                                                                            \
+    STEP(align_long_axis, do_align_long_axis), STEP(resize_shortest, do_resize),               \
+    STEP(thumbnail, do_thumbnail), STEP(pad, do_pad)
 
 struct processor_class {
     const char *name;                   /* without "ImageProcessor" or "FeatureExtractor" */
@@ -59,11 +104,23 @@ struct processor_class {
     int64_t height, width;              /* defaults of the class */
     oci_resample resample;
     double mean[CHANNELS], std[CHANNELS];
+    bool width_first;                   /* a size given as a list is [width, height] */
 };
 
+#define HALVES { 0.5, 0.5, 0.5 }, { 0.5, 0.5, 0.5 }
+#define IMAGENET { 0.485, 0.456, 0.406 }, { 0.229, 0.224, 0.225 }
+
 static const processor_class classes[] = {
-    { "ViT", { RESIZE_EXACT }, 224, 224, OCI_BILINEAR, { 0.5, 0.5, 0.5 }, { 0.5, 0.5, 0.5 } },
+    { "ViT", { STEP(resize_exact, do_resize) }, 224, 224, OCI_BILINEAR, HALVES, false },
+    { "DeiT", { STEP(resize_exact, do_resize), STEP(center_crop, do_center_crop) }, 256, 256,
+      OCI_BICUBIC, HALVES, false },
+    { "Beit", { STEP(resize_exact, do_resize), STEP(center_crop, do_center_crop) }, 256, 256,
+      OCI_BICUBIC, HALVES, false },
+    { "Donut", { DONUT_STEPS }, 2560, 1920, OCI_BILINEAR, HALVES, true },
+    { "Nougat", { STEP(crop_margin, do_crop_margin), DONUT_STEPS }, 896, 672, OCI_BILINEAR,
+      IMAGENET, false },
 };
+enum { CROP_SIDE = 224 };               /* of the classes that crop, if they are not told */
 
 /* A step is switched by the do_* field that it names, so a class needs no code for it. */
 static bool is_enabled(const oci_processor *p, const step *s)
@@ -104,32 +161,40 @@ static const processor_class *read_class(oc_context *cx, const oci_json *doc)
     const processor_class *class = find_class(name);
     oci_quoted quoted;
     if (!class)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected ViTImageProcessor, found %s",
-                 doc->name, field, oci_quote(&quoted, name));
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected ViT-, DeiT-, Beit-, Donut- or "
+                 "NougatImageProcessor, found %s", doc->name, field, oci_quote(&quoted, name));
     return class;
 }
 
-/* {"height": …, "width": …}; in old files an int, which means a square, or [height, width]. */
-static void read_size(oc_context *cx, oci_processor *p, const oci_json *doc)
+/* A side in pixels; `name` is for the message. */
+static int64_t read_side(oc_context *cx, const oci_json *doc, const char *field,
+                         const char *name, const json_t *value)
 {
-    const int64_t side = (int64_t)cx->limits.image_side;
-    const json_t *size = json_object_get(doc->root, "size");
+    char path[32];
+    int64_t most = (int64_t)cx->limits.image_side;
+    int64_t side = json_is_integer(value) ? json_integer_value(value) : 0;
+    snprintf(path, sizeof path, "%s%s%s", field, name ? "." : "", name ? name : "");
+    if (side < 1 || side > most)
+        oci_json_expected(cx, doc, path, "whole numbers from 1 to image_side", value);
+    return side;
+}
+
+/* {"height": …, "width": …}; in old files an int, which means a square, or a list. Absent or
+ * null leaves the defaults. */
+static void read_size(oc_context *cx, const oci_json *doc, const char *field, bool width_first,
+                      int64_t *height, int64_t *width)
+{
+    const json_t *size = json_object_get(doc->root, field);
     if (!size || json_is_null(size)) return;
     if (json_is_object(size)) {
-        p->height = oci_json_int(cx, doc, size, "size.height", 0, 1, side);
-        p->width = oci_json_int(cx, doc, size, "size.width", 0, 1, side);
-    } else if (json_is_integer(size)) {
-        p->height = p->width = json_integer_value(size);
-    } else if (json_is_array(size) && json_array_size(size) == 2 &&
-               json_is_integer(json_array_get(size, 0)) &&
-               json_is_integer(json_array_get(size, 1))) {
-        p->height = json_integer_value(json_array_get(size, 0));
-        p->width = json_integer_value(json_array_get(size, 1));
+        *height = read_side(cx, doc, field, "height", json_object_get(size, "height"));
+        *width = read_side(cx, doc, field, "width", json_object_get(size, "width"));
+    } else if (json_is_array(size) && json_array_size(size) == 2) {
+        *height = read_side(cx, doc, field, NULL, json_array_get(size, width_first));
+        *width = read_side(cx, doc, field, NULL, json_array_get(size, !width_first));
     } else {
-        p->height = 0;
+        *height = *width = read_side(cx, doc, field, NULL, size);
     }
-    if (p->height < 1 || p->height > side || p->width < 1 || p->width > side)
-        oci_json_expected(cx, doc, "size", "height and width, each of 1 to image_side", size);
 }
 
 /* One number for all channels or a list of three; absent leaves the class default. */
@@ -153,6 +218,13 @@ static void read_channels(oc_context *cx, const oci_json *doc, const char *field
     }
 }
 
+/* Of the switches alone, null is not the default: it is kept, and as good as false. */
+static bool read_switch(oc_context *cx, const oci_json *doc, const char *field, bool fallback)
+{
+    if (json_is_null(json_object_get(doc->root, field))) return false;
+    return oci_json_bool(cx, doc, doc->root, field, fallback);
+}
+
 /* Absent fields and nulls mean the defaults of the class. Unknown fields are left alone, as
  * Transformers leaves them: hub files carry many. */
 static void read_config(oc_context *cx, oci_processor *p, const oci_json *doc)
@@ -163,14 +235,21 @@ static void read_config(oc_context *cx, oci_processor *p, const oci_json *doc)
     p->width = class->width;
     memcpy(p->mean, class->mean, sizeof p->mean);
     memcpy(p->std, class->std, sizeof p->std);
-    p->do_resize = oci_json_bool(cx, doc, doc->root, "do_resize", true);
-    p->do_rescale = oci_json_bool(cx, doc, doc->root, "do_rescale", true);
-    p->do_normalize = oci_json_bool(cx, doc, doc->root, "do_normalize", true);
+    p->crop_height = p->crop_width = CROP_SIDE;
+    p->do_crop_margin = read_switch(cx, doc, "do_crop_margin", true);
+    p->do_align_long_axis = read_switch(cx, doc, "do_align_long_axis", false);
+    p->do_resize = read_switch(cx, doc, "do_resize", true);
+    p->do_thumbnail = read_switch(cx, doc, "do_thumbnail", true);
+    p->do_center_crop = read_switch(cx, doc, "do_center_crop", true);
+    p->do_pad = read_switch(cx, doc, "do_pad", true);
+    p->do_rescale = read_switch(cx, doc, "do_rescale", true);
+    p->do_normalize = read_switch(cx, doc, "do_normalize", true);
     p->resample = (oci_resample)oci_json_int(cx, doc, doc->root, "resample", class->resample,
                                              OCI_NEAREST, OCI_HAMMING);
     p->rescale_factor = oci_json_real(cx, doc, doc->root, "rescale_factor", 1.0 / 255.0,
                                       -1e30, 1e30);
-    read_size(cx, p, doc);
+    read_size(cx, doc, "size", class->width_first, &p->height, &p->width);
+    read_size(cx, doc, "crop_size", false, &p->crop_height, &p->crop_width);
     read_channels(cx, doc, "image_mean", p->mean);
     read_channels(cx, doc, "image_std", p->std);
     /* What counts is the f32 that will divide: 1e-60 is 0 there. */
@@ -245,18 +324,23 @@ static oc_image *misread(oc_context *cx, const oc_image *image)
     return out;
 }
 
-void oci_processor_size(const oci_processor *processor, const oc_image *image,
-                        int64_t *height, int64_t *width)
+oc_image *oci_processor_shape(oc_context *cx, const oci_processor *processor,
+                              const oc_image *image)
 {
+    if (oci_failed(cx) || !image) return NULL;
     bool turned = rows_read_as_channels(image);
-    *height = turned ? image->width : image->height;
-    *width = turned ? CHANNELS : image->width;
-    for (const step *s = processor->class->steps; s->apply; s++)
-        if (is_enabled(processor, s)) s->size(processor, height, width);
+    oc_image *made = turned ? misread(cx, image) : oci_image_share(cx, image);
+    for (const step *s = processor->class->steps; made && s->apply; s++) {
+        if (!is_enabled(processor, s)) continue;
+        oc_image *next = s->apply(cx, processor, (step_input){ made, turned });
+        oc_image_free(made);
+        made = next;
+    }
+    return made;
 }
 
 /* Interleaved bytes to planes of floats. */
-static void write_planes(const oci_processor *p, const oc_image *image, float *pixel_values)
+void oci_processor_values(const oci_processor *p, const oc_image *image, float *pixel_values)
 {
     const int64_t pixels = image->width * image->height;
     const uint8_t *from = image->buffer->data;
@@ -265,22 +349,4 @@ static void write_planes(const oci_processor *p, const oc_image *image, float *p
         pixel_values[pixels + i] = p->values[1][from[1]];
         pixel_values[2 * pixels + i] = p->values[2][from[2]];
     }
-}
-
-oc_status oci_processor_run(oc_context *cx, const oci_processor *processor,
-                            const oc_image *image, float *pixel_values)
-{
-    if (oci_failed(cx)) return cx->status;
-    oc_image *made = NULL;              /* the last step's result, ours to free */
-    if (rows_read_as_channels(image) && !(made = misread(cx, image))) return cx->status;
-    for (const step *s = processor->class->steps; s->apply; s++) {
-        if (!is_enabled(processor, s)) continue;
-        oc_image *next = s->apply(cx, processor, made ? made : image);
-        oc_image_free(made);
-        made = next;
-        if (!made) return cx->status;
-    }
-    write_planes(processor, made ? made : image, pixel_values);
-    oc_image_free(made);
-    return cx->status;
 }

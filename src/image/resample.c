@@ -89,11 +89,12 @@ static void axis_deinit(axis *a)
     oci_free(a->weights);
 }
 
-/* The weights of output pixel i, in double in `scratch`, then rounded into the axis. */
-static void weigh_pixel(axis *a, const struct filter *filter, int64_t in, int64_t i,
+/* The weights of output pixel i, in double in `scratch`, then rounded into the axis. The
+ * output covers [0, end) of `in` pixels. */
+static void weigh_pixel(axis *a, const struct filter *filter, int64_t in, float end, int64_t i,
                         double *scratch)
 {
-    double scale = (double)in / (double)a->out;
+    double scale = (double)end / (double)a->out;
     double stretch = scale < 1.0 ? 1.0 : scale, inverse = 1.0 / stretch;
     double support = filter->support * stretch;
     double center = ((double)i + 0.5) * scale;
@@ -116,16 +117,16 @@ static void weigh_pixel(axis *a, const struct filter *filter, int64_t in, int64_
 /* Sides are at most image_side, so room * out is a few times the larger one: no overflow. The
  * caller calls axis_deinit, whatever the outcome. */
 static bool axis_init(oc_context *cx, axis *a, const struct filter *filter, int64_t in,
-                      int64_t out)
+                      float end, int64_t out)
 {
-    double stretch = fmax((double)in / (double)out, 1.0);
+    double stretch = fmax((double)end / (double)out, 1.0);
     *a = (axis){ .out = out, .room = (int64_t)ceil(filter->support * stretch) * 2 + 1 };
     a->first = oci_calloc(cx, (size_t)out, sizeof *a->first);
     a->count = oci_calloc(cx, (size_t)out, sizeof *a->count);
     a->weights = oci_calloc(cx, (size_t)(out * a->room), sizeof *a->weights);
     double *scratch = oci_calloc(cx, (size_t)a->room, sizeof *scratch);
     if (scratch)
-        for (int64_t i = 0; i < out; i++) weigh_pixel(a, filter, in, i, scratch);
+        for (int64_t i = 0; i < out; i++) weigh_pixel(a, filter, in, end, i, scratch);
     oci_free(scratch);
     return !oci_failed(cx);
 }
@@ -241,8 +242,6 @@ static oc_image *resize_vertical(oc_context *cx, const oc_image *image, const ax
     return out;
 }
 
-/* The picture between the passes is as wide as the result and as high as the source, and is
- * held to the same limits. */
 /* Pillow since 12 begins with the rows where their number falls by more than twice as much as
  * that of the columns; before, it always began with the columns. The order shows in the
  * rounding between the passes. */
@@ -252,7 +251,7 @@ static bool rows_first(const oc_image *image, int64_t width, int64_t height)
     return fewer_rows > 0 && fewer_rows > 2 * fewer_columns;
 }
 
-/* Both passes; an axis of which nothing changes has weights NULL and is left out. */
+/* Both passes; the picture between them is held to the same limits. An axis of which nothing changes has weights NULL and is left out. */
 static oc_image *run_passes(oc_context *cx, const oc_image *image, const axis *across,
                             const axis *down, bool down_first)
 {
@@ -270,13 +269,27 @@ static oc_image *run_passes(oc_context *cx, const oc_image *image, const axis *a
     return out;
 }
 
-static oc_image *resize_filtered(oc_context *cx, const oc_image *image, int64_t width,
-                                 int64_t height, const struct filter *filter)
+static bool check_target(oc_context *cx, int64_t width, int64_t height)
 {
+    int64_t side = (int64_t)cx->limits.image_side;
+    if (width >= 1 && height >= 1 && width <= side && height <= side) return true;
+    oci_fail(cx, width < 1 || height < 1 ? OC_E_ARGUMENT : OC_E_LIMIT,
+             "resize: expected sides of 1 to %lld, found %lld x %lld", (long long)side,
+             (long long)width, (long long)height);
+    return false;
+}
+
+oc_image *oci_image_resample(oc_context *cx, const oc_image *image, float right, float bottom,
+                             int64_t width, int64_t height, oci_resample resample)
+{
+    if (!check_target(cx, width, height)) return NULL;
+    const struct filter *filter = &filters[resample];
     axis across = { 0 }, down = { 0 };
     oc_image *out = NULL;
-    if ((width == image->width || axis_init(cx, &across, filter, image->width, width)) &&
-        (height == image->height || axis_init(cx, &down, filter, image->height, height)))
+    if ((width == image->width ||
+         axis_init(cx, &across, filter, image->width, right, width)) &&
+        (height == image->height ||
+         axis_init(cx, &down, filter, image->height, bottom, height)))
         out = run_passes(cx, image, &across, &down, rows_first(image, width, height));
     axis_deinit(&across);
     axis_deinit(&down);
@@ -311,16 +324,9 @@ static oc_image *resize_nearest(oc_context *cx, const oc_image *image, int64_t w
 oc_image *oci_image_resize(oc_context *cx, const oc_image *image, int64_t width,
                            int64_t height, oci_resample resample)
 {
-    if (oci_failed(cx) || !image) return NULL;
-    int64_t side = (int64_t)cx->limits.image_side;
-    if (width < 1 || height < 1 || width > side || height > side) {
-        oci_fail(cx, width < 1 || height < 1 ? OC_E_ARGUMENT : OC_E_LIMIT,
-                 "resize: expected sides of 1 to %lld, found %lld x %lld", (long long)side,
-                 (long long)width, (long long)height);
-        return NULL;
-    }
-    if (width == image->width && height == image->height)
-        return oc_image_create(cx, width, height, image->buffer->data);
+    if (oci_failed(cx) || !image || !check_target(cx, width, height)) return NULL;
+    if (width == image->width && height == image->height) return oci_image_share(cx, image);
     if (resample == OCI_NEAREST) return resize_nearest(cx, image, width, height);
-    return resize_filtered(cx, image, width, height, &filters[resample]);
+    return oci_image_resample(cx, image, (float)image->width, (float)image->height, width,
+                              height, resample);
 }

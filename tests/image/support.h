@@ -56,6 +56,27 @@ static inline oc_image *picture_noise(oc_context *cx, int64_t width, int64_t hei
     return image;
 }
 
+/* paper() of tools/goldens/make_image.py. */
+static inline oc_image *picture_paper(oc_context *cx, int64_t width, int64_t height,
+                                      uint32_t seed)
+{
+    int64_t top = height / 5, left = width / 4;
+    int64_t rows = height / 2 > 1 ? height / 2 : 1, columns = width / 3 > 1 ? width / 3 : 1;
+    oc_image *patch = picture_noise(cx, columns, rows, seed);
+    uint8_t *rgb = malloc((size_t)(width * height * 3));
+    assert_non_null(rgb);
+    memset(rgb, 250, (size_t)(width * height * 3));
+    for (int64_t y = 0; y < rows; y++)
+        for (int64_t i = 0; i < columns * 3; i++)
+            rgb[((top + y) * width + left) * 3 + i] =
+                oc_image_pixels(patch)[y * columns * 3 + i] / 2;
+    oc_image *image = oc_image_create(cx, width, height, rgb);
+    oc_image_free(patch);
+    free(rgb);
+    assert_non_null(image);
+    return image;
+}
+
 static inline size_t picture_bytes(const oc_image *image)
 {
     return (size_t)(oc_image_width(image) * oc_image_height(image) * 3);

@@ -12,13 +12,16 @@ static float *run(oc_context *cx, const oci_processor *processor, int64_t width,
                   unsigned seed, int64_t *out_height, int64_t *out_width)
 {
     oc_image *image = picture_noise(cx, width, height, seed);
-    oci_processor_size(processor, image, out_height, out_width);
+    oc_image *shaped = oci_processor_shape(cx, processor, image);
+    if (!shaped) fail_msg("%s", oc_context_message(cx));
+    *out_height = oc_image_height(shaped);
+    *out_width = oc_image_width(shaped);
     size_t size = (size_t)(*out_height * *out_width * 3) * sizeof(float);
     float *values = malloc(size);
     assert_non_null(values);
     memset(values, 0xff, size);             /* NaN: what is not written is seen */
-    if (oci_processor_run(cx, processor, image, values) != OC_OK)
-        fail_msg("%s", oc_context_message(cx));
+    oci_processor_values(processor, shaped, values);
+    oc_image_free(shaped);
     oc_image_free(image);
     return values;
 }

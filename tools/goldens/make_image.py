@@ -8,6 +8,8 @@ variants that Pillow cannot write. Manifests are plain text, one case a line:
     pictures.txt   file width height crc32(rgb) turned_width turned_height crc32(turned rgb)
     resize.txt     in_width in_height seed out_width out_height filter crc32(rgb)
     processor.txt  folder width height seed out_height out_width crc32(float32 little-endian)
+    documents.txt  folder kind width height seed out_height out_width crc32(…); 0 0 0: an error
+    reduce.txt     as resize.txt, with reducing_gap=2.0
 Sources of resize and processor cases are noise(width, height, seed), which the tests make too.
 """
 import argparse
@@ -366,6 +368,96 @@ CONFIGS = {
               "do_rescale": False, "size": {"height": 8, "width": 8}, "resample": 1},
 }
 
+# The shapes that show every branch of the geometry: wider and higher than the target, smaller, long
+# enough for a thumbnail in two steps, three rows (which are read as channels), odd deficits.
+SHAPES = [(61, 37), (8, 8), (300, 40), (5, 200), (40, 900), (123, 31), (31, 124), (7, 3)]
+DONUT = {"image_processor_type": "DonutImageProcessor", "size": {"height": 48, "width": 36}}
+NOUGAT = {"image_processor_type": "NougatImageProcessor", "size": {"height": 48, "width": 36}}
+DOCUMENTS = {
+    "deit": {"image_processor_type": "DeiTImageProcessor", "size": {"height": 40, "width": 44},
+             "crop_size": {"height": 32, "width": 33}},
+    "deit-defaults": {"image_processor_type": "DeiTImageProcessor"},
+    "deit-old": {"feature_extractor_type": "DeiTFeatureExtractor", "size": 40, "crop_size": 32,
+                 "resample": 3, "image_mean": [0.485, 0.456, 0.406],
+                 "image_std": [0.229, 0.224, 0.225], "do_center_crop": True},
+    "deit-crop-even": {"image_processor_type": "DeiTImageProcessor", "do_resize": False,
+                       "crop_size": {"height": 62, "width": 61}},
+    "deit-crop-odd": {"image_processor_type": "DeiTImageProcessor", "do_resize": False,
+                      "crop_size": [38, 64]},
+    "deit-no-crop": {"image_processor_type": "DeiTImageProcessor", "size": 9,
+                     "do_center_crop": None},
+    "beit": {"image_processor_type": "BeitImageProcessor", "size": {"height": 40, "width": 40},
+             "crop_size": {"height": 40, "width": 39}, "do_reduce_labels": True},
+    "beit-old": {"feature_extractor_type": "BeitFeatureExtractor", "size": 48, "crop_size": 36,
+                 "reduce_labels": True, "resample": 2, "do_center_crop": False},
+    "donut": DONUT,
+    "donut-defaults": {"image_processor_type": "DonutImageProcessor"},
+    "donut-align": DONUT | {"do_align_long_axis": True, "resample": 3},
+    "donut-lying": DONUT | {"size": {"height": 30, "width": 50}, "do_align_long_axis": True},
+    "donut-old": {"feature_extractor_type": "DonutFeatureExtractor", "size": [36, 48],
+                  "do_align_long_axis": False, "do_pad": True, "do_thumbnail": True,
+                  "do_resize": True, "do_normalize": True, "resample": 2},
+    "donut-square": DONUT | {"size": 50},
+    "donut-thumbnail": DONUT | {"do_resize": False, "resample": 0},
+    "donut-no-thumbnail": DONUT | {"do_thumbnail": False},
+    "donut-no-pad": DONUT | {"do_pad": False},
+    "nougat": NOUGAT,
+    "nougat-list": NOUGAT | {"size": [36, 48], "do_align_long_axis": True},
+    "nougat-crop-only": NOUGAT | {"do_resize": False, "do_thumbnail": False, "do_pad": False,
+                                  "do_normalize": False, "do_rescale": False},
+    "nougat-no-crop": NOUGAT | {"do_crop_margin": False, "do_thumbnail": None},
+}
+
+
+def paper(width, height, seed):
+    """White with a darker, noisy patch: something for the margin crop to find. The same as
+    picture_paper() in tests/image/support.h."""
+    rgb = np.full((height, width, 3), 250, np.uint8)
+    top, left = height // 5, width // 4
+    rows, columns = max(height // 2, 1), max(width // 3, 1)
+    rgb[top:top + rows, left:left + columns] = noise(columns, rows, seed) // 2
+    return rgb
+
+
+def write_documents(out):
+    """documents.txt: as processor.txt, with the picture's kind before its size; height 0 where
+    Transformers raises."""
+    from transformers import AutoImageProcessor
+    lines = []
+    for name, config in DOCUMENTS.items():
+        folder = pathlib.Path(out, "processor", name)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "preprocessor_config.json").write_text(json.dumps(config, indent=1) + "\n")
+        processor = AutoImageProcessor.from_pretrained(folder)
+        shapes = [(61, 37), (300, 400)] if "defaults" in name else SHAPES
+        for seed, (width, height) in enumerate(shapes):
+            for kind, make in (("noise", noise), ("paper", paper)):
+                picture = Image.fromarray(make(width, height, seed), "RGB")
+                try:
+                    values = processor(picture, return_tensors="np")["pixel_values"][0]
+                    assert values.shape[0] == 3
+                except (AssertionError, TypeError, ValueError, ZeroDivisionError):
+                    lines.append(f"{name} {kind} {width} {height} {seed} 0 0 0\n")
+                    continue
+                values = np.ascontiguousarray(values, dtype="<f4")
+                lines.append(f"{name} {kind} {width} {height} {seed} {values.shape[1]} "
+                             f"{values.shape[2]} {zlib.crc32(values.tobytes()):08x}\n")
+    pathlib.Path(out, "documents.txt").write_text("".join(lines))
+
+
+def write_reductions(out):
+    """reduce.txt: Image.resize(…, BICUBIC, reducing_gap=2.0), columns as in resize.txt."""
+    lines = []
+    rng = np.random.default_rng(12)
+    for seed in range(160):
+        width, height = (int(v) for v in rng.integers(1, 200, 2))
+        to_width, to_height = (int(v) for v in (rng.integers(1, max(2, width // rng.integers(1, 9))),
+                                                rng.integers(1, max(2, height // rng.integers(1, 9)))))
+        rgb = Image.fromarray(noise(width, height, seed), "RGB").resize(
+            (to_width, to_height), resample=3, reducing_gap=2.0).tobytes()
+        lines.append(f"{width} {height} {seed} {to_width} {to_height} 3 {zlib.crc32(rgb):08x}\n")
+    pathlib.Path(out, "reduce.txt").write_text("".join(lines))
+
 
 def write_processors(out):
     from transformers import AutoImageProcessor
@@ -399,6 +491,8 @@ def main():
     write_pictures(options.out, [*png_files(), *jpegs, *webp_files()])
     write_resizes(options.out)
     write_processors(options.out)
+    write_reductions(options.out)
+    write_documents(options.out)
 
 
 if __name__ == "__main__":
