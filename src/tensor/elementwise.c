@@ -86,6 +86,51 @@ oci_tensor *oci_op_scale(oc_context *cx, oci_tensor *x, float factor)
     return oci_apply(cx, &oci_op_row_scale, OCI_IN(x), (oci_args){ .scale = factor });
 }
 
+/* ---- multiply: by a factor for each channel ---- */
+
+static bool multiply_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *x = call->in[0], *factors = call->in[1];
+    if (x->rank < 1 || factors->rank != 1 || factors->shape[0] != oci_tensor_width(x))
+        return oci_op_fail(cx, call, "x [.., D] and factors [D]");
+    out->rank = x->rank;
+    for (int i = 0; i < x->rank; i++) out->shape[i] = x->shape[i];
+    return true;
+}
+
+static void multiply_forward(oc_context *cx, oci_call *call)
+{
+    (void)cx;
+    const float *x = oci_f32(call->in[0]), *factors = oci_f32(call->in[1]);
+    float *y = oci_f32(call->out);
+    int64_t D = oci_tensor_width(call->out), rows = oci_tensor_rows(call->out);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t d = 0; d < D; d++) y[r * D + d] = x[r * D + d] * factors[d];
+}
+
+static void multiply_gradient(oc_context *cx, const oci_call *call)
+{
+    const float *x = oci_f32(call->in[0]), *factors = oci_f32(call->in[1]);
+    const float *dy = call->out->grad;
+    int64_t D = oci_tensor_width(call->out), rows = oci_tensor_rows(call->out);
+    float *dx, *dfactors;
+    oci_wants_grad(cx, call, 0, &dx);
+    oci_wants_grad(cx, call, 1, &dfactors);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t d = 0; dx && d < D; d++) dx[r * D + d] += dy[r * D + d] * factors[d];
+        for (int64_t d = 0; dfactors && d < D; d++)
+            dfactors[d] += dy[r * D + d] * x[r * D + d];
+    }
+}
+
+const oci_op oci_op_row_multiply = { "multiply", 2, 2, multiply_shape, multiply_forward,
+                                     multiply_gradient };
+
+oci_tensor *oci_op_multiply(oc_context *cx, oci_tensor *x, oci_tensor *factors)
+{
+    return oci_apply(cx, &oci_op_row_multiply, OCI_IN(x, factors), (oci_args){ 0 });
+}
+
 /* ---- replace ---- */
 
 static bool replace_shape(oc_context *cx, const oci_call *call, oci_tensor *out)

@@ -39,6 +39,8 @@ oci_tensor *oci_op_replace(oc_context *cx, oci_tensor *x, oci_tensor *token, oci
 /* shape.c */
 oci_tensor *oci_op_reshape(oc_context *cx, oci_tensor *x, int rank, const int64_t *shape);
 /* a [1|B, N, D] before b [B, M, D]: [B, N + M, D]; a batch of 1 is repeated. */
+/* x [.., D] times a factor for each channel, factors [D] (layer scale). */
+oci_tensor *oci_op_multiply(oc_context *cx, oci_tensor *x, oci_tensor *factors);
 oci_tensor *oci_op_concat(oc_context *cx, oci_tensor *a, oci_tensor *b);
 /* x [B, N, D]: positions begin .. begin + count - 1. */
 oci_tensor *oci_op_slice(oc_context *cx, oci_tensor *x, int64_t begin, int64_t count);
@@ -56,6 +58,31 @@ oci_tensor *oci_op_embedding(oc_context *cx, oci_tensor *table, oci_tensor *ids,
                              int64_t padding_idx);
 
 /* loss.c: mean over the rows whose label is not -100 of -log softmax(logits [.., V])[label];
+/* mean.c: x [B, N, D] → [B, D], over the positions. */
+oci_tensor *oci_op_mean(oc_context *cx, oci_tensor *x);
+
+/* windows.c: a map of tokens x [B, H * W, C], padded with zeros to multiples of `side`, rolled
+ * by -shift both ways, cut into windows row by row: [B * windows, side * side, C]. */
+oci_tensor *oci_op_windows(oc_context *cx, oci_tensor *x, int64_t H, int64_t W, int64_t side,
+                           int64_t shift);
+/* The way back, padding dropped, onto a residual: [B, H * W, C]. */
+oci_tensor *oci_op_unwindows(oc_context *cx, oci_tensor *y, oci_tensor *residual, int64_t H,
+                             int64_t W, int64_t side, int64_t shift);
+/* x [B, H * W, C] → [B, ceil(H/2) * ceil(W/2), 4 C]: tokens (0,0), (1,0), (0,1), (1,1) of each
+ * 2 x 2, (row, column), zeros where H or W is odd. */
+oci_tensor *oci_op_merge(oc_context *cx, oci_tensor *x, int64_t H, int64_t W);
+/* pixels [B, C, h, w] → [B, C, H, W], zeros at the right and below. */
+oci_tensor *oci_op_pad(oc_context *cx, oci_tensor *pixels, int64_t H, int64_t W);
+/* Biases for attention within a window of h x w, out of table [(2h-1) (2w-1), heads], whose
+ * row is (dy + h - 1) (2w - 1) + dx + w - 1 for a query dy below and dx right of its key:
+ * [1, heads, T, T], T = h w. With a class token before the patches, T = h w + 1 and the table
+ * has three rows more. With a shift, [4, heads, T, T] for windows by pattern (1: last column,
+ * 2: last row), -100 added where a query and a key only met by the roll. */
+oci_tensor *oci_op_relative_bias(oc_context *cx, oci_tensor *table, int64_t h, int64_t w,
+                                 int64_t shift, bool class_token);
+/* The pattern of each window of a map, I64 [B * windows]: attention's mask_rows. No op. */
+oci_tensor *oci_window_patterns(oc_context *cx, int64_t B, int64_t H, int64_t W, int64_t side);
+
  * labels I64 [..]. NaN when every label is -100, as in torch. Scalar. */
 oci_tensor *oci_op_cross_entropy(oc_context *cx, oci_tensor *logits, oci_tensor *labels);
 

@@ -418,6 +418,170 @@ static inline void interpolate_reference(const sample *s, double *const in[], do
     }
 }
 
+/* ---- multiply, mean ---- */
+
+static inline void make_multiply(oc_context *cx, sample *s)
+{
+    int64_t D = 1 + 6 * s->variant;
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 3, D));
+    s->in[1] = random_tensor(cx, s, OCI_SHAPE(D));
+    WANT(s, 0, 1);
+}
+
+static inline void multiply_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t D = oci_tensor_width(s->in[0]);
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++) out[i] = in[0][i] * in[1][i % D];
+}
+
+static inline void make_mean(oc_context *cx, sample *s)
+{
+    static const int64_t N[] = { 1, 7, 40 };
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, N[s->variant], 5));
+    WANT(s, 0);
+}
+
+static inline void mean_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t N = s->in[0]->shape[1];
+    for (int64_t i = 0; i < 10; i++) {
+        out[i] = 0;
+        for (int64_t n = 0; n < N; n++)
+            out[i] += in[0][(i / 5 * N + n) * 5 + i % 5] / (double)N;
+    }
+}
+
+/* ---- windows ---- */
+
+/* H, W, side, shift: a map that fits, one to be padded both ways, a window for all of it. */
+static const int64_t window_sizes[][4] = {
+    { 4, 6, 2, 0 }, { 4, 6, 2, 1 }, { 5, 7, 3, 0 }, { 5, 7, 3, 1 }, { 7, 4, 4, 2 },
+    { 3, 3, 3, 0 }, { 2, 5, 5, 2 }, { 6, 10, 5, 2 },
+};
+
+/* The element of the map that window element i is; -1: padding. */
+static inline int64_t window_source(const int64_t *z, int64_t C, int64_t i)
+{
+    int64_t w = z[2], H = (z[0] + w - 1) / w * w, W = (z[1] + w - 1) / w * w;
+    int64_t c = i % C, column = i / C % w, row = i / C / w % w, window = i / C / w / w;
+    int64_t b = window / (H / w * (W / w)), at = window % (H / w * (W / w));
+    int64_t y = (at / (W / w) * w + row + z[3]) % H, x = (at % (W / w) * w + column + z[3]) % W;
+    return y < z[0] && x < z[1] ? ((b * z[0] + y) * z[1] + x) * C + c : -1;
+}
+
+static inline int64_t window_count(const int64_t *z)
+{
+    return 2 * ((z[0] + z[2] - 1) / z[2]) * ((z[1] + z[2] - 1) / z[2]);
+}
+
+static inline void make_windows(oc_context *cx, sample *s)
+{
+    const int64_t *z = window_sizes[s->variant];
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, z[0] * z[1], 3));
+    memcpy(s->args.size, z, sizeof s->args.size);
+    WANT(s, 0);
+}
+
+static inline void windows_reference(const sample *s, double *const in[], double *out)
+{
+    const int64_t *z = s->args.size;
+    for (int64_t i = 0; i < window_count(z) * z[2] * z[2] * 3; i++) {
+        int64_t from = window_source(z, 3, i);
+        out[i] = from < 0 ? 0 : in[0][from];
+    }
+}
+
+static inline void make_unwindows(oc_context *cx, sample *s)
+{
+    const int64_t *z = window_sizes[s->variant];
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(window_count(z), z[2] * z[2], 3));
+    s->in[1] = random_tensor(cx, s, OCI_SHAPE(2, z[0] * z[1], 3));
+    memcpy(s->args.size, z, sizeof s->args.size);
+    WANT(s, 0, 1);
+}
+
+static inline void unwindows_reference(const sample *s, double *const in[], double *out)
+{
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++) {
+        int64_t to = window_source(s->args.size, 3, i);
+        if (to >= 0) out[to] = in[0][i] + in[1][to];
+    }
+}
+
+static inline void make_merge(oc_context *cx, sample *s)
+{
+    static const int64_t sizes[][2] = { { 4, 6 }, { 5, 6 }, { 4, 3 }, { 1, 1 }, { 5, 7 } };
+    const int64_t *z = sizes[s->variant];
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, z[0] * z[1], 3));
+    memcpy(s->args.size, z, sizeof sizes[0]);
+    WANT(s, 0);
+}
+
+static inline void merge_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t H = s->args.size[0], W = s->args.size[1];
+    for (int64_t b = 0; b < 2; b++)
+        for (int64_t y = 0; y < H; y += 2)
+            for (int64_t x = 0; x < W; x += 2)
+                for (int64_t k = 0; k < 12; k++) {
+                    int64_t part = k / 3, row = y + part % 2, column = x + part / 2;
+                    *out++ = row < H && column < W
+                                 ? in[0][((b * H + row) * W + column) * 3 + k % 3] : 0;
+                }
+}
+
+static inline void make_pad(oc_context *cx, sample *s)
+{
+    static const int64_t by[][2] = { { 0, 0 }, { 1, 2 }, { 3, 0 }, { 0, 1 } };
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 3, 4, 5));
+    s->args.size[0] = 4 + by[s->variant][0];
+    s->args.size[1] = 5 + by[s->variant][1];
+    WANT(s, 0);
+}
+
+static inline void pad_reference(const sample *s, double *const in[], double *out)
+{
+    for (int64_t i = 0; i < 6; i++)
+        for (int64_t y = 0; y < s->args.size[0]; y++)
+            for (int64_t x = 0; x < s->args.size[1]; x++)
+                *out++ = y < 4 && x < 5 ? in[0][(i * 4 + y) * 5 + x] : 0;
+}
+
+/* h, w, shift, class token. */
+static inline void make_relative_bias(oc_context *cx, sample *s)
+{
+    static const int64_t sizes[][4] = { { 2, 3, 0, 0 }, { 3, 3, 1, 0 }, { 4, 4, 2, 0 },
+                                        { 2, 3, 0, 1 }, { 1, 1, 0, 0 }, { 1, 1, 0, 1 } };
+    const int64_t *z = sizes[s->variant];
+    memcpy(s->args.size, z, sizeof sizes[0]);
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE((2 * z[0] - 1) * (2 * z[1] - 1) + 3 * z[3], 2));
+    WANT(s, 0);
+}
+
+/* As Swin makes it: regions of a map of 2 x 2 windows are numbered 3 x 3, then cut. */
+static inline int64_t region(const int64_t *z, int64_t pattern, int64_t i)
+{
+    int64_t w = z[1], y = (pattern / 2) * w + i / w, x = (pattern % 2) * w + i % w;
+    int64_t row = y < w ? 0 : y < 2 * w - z[2] ? 1 : 2;
+    int64_t column = x < w ? 0 : x < 2 * w - z[2] ? 1 : 2;
+    return 3 * row + column;
+}
+
+static inline void relative_bias_reference(const sample *s, double *const in[], double *out)
+{
+    const int64_t *z = s->args.size;
+    int64_t h = z[0], w = z[1], T = h * w + z[3], last = (2 * h - 1) * (2 * w - 1) + 2;
+    for (int64_t i = 0; i < (z[2] ? 4 : 1) * 2 * T * T; i++) {
+        int64_t key = i % T - z[3], query = i / T % T - z[3], head = i / T / T % 2;
+        int64_t pattern = i / T / T / 2;
+        int64_t row = (query / w - key / w + h - 1) * (2 * w - 1) + query % w - key % w + w - 1;
+        if (query < 0) row = last - 2;
+        if (key < 0) row = query < 0 ? last : last - 1;
+        out[i] = in[0][row * 2 + head];
+        if (z[2] && region(z, pattern, query) != region(z, pattern, key)) out[i] -= 100;
+    }
+}
+
 /* ---- embedding, cross entropy ---- */
 
 static inline void make_embedding(oc_context *cx, sample *s)
@@ -469,12 +633,19 @@ static const op_case op_cases[] = {
     { "act", OCI_ACT_COUNT, make_act, act_all },
     { "add", 4, make_add, add_reference },
     { "scale", 3, make_scale, scale_reference },
+    { "multiply", 3, make_multiply, multiply_reference },
     { "replace", 2, make_replace, replace_reference },
     { "reshape", 2, make_reshape, reshape_reference },
     { "concat", 3, make_concat, concat_reference },
     { "slice", 3, make_slice, slice_reference },
     { "patches", 3, make_patches, patches_reference },
     { "interpolate", 3, make_interpolate, interpolate_reference },
+    { "mean", 3, make_mean, mean_reference },
+    { "windows", 8, make_windows, windows_reference },
+    { "unwindows", 8, make_unwindows, unwindows_reference },
+    { "merge", 5, make_merge, merge_reference },
+    { "pad", 4, make_pad, pad_reference },
+    { "relative_bias", 6, make_relative_bias, relative_bias_reference },
     { "embedding", 4, make_embedding, embedding_reference },
     { "cross_entropy", 3, make_cross_entropy, cross_entropy_reference },
 };

@@ -79,6 +79,39 @@ static const struct fault {
     { "interpolate", "4,2", { .size = { 2, 2, 3, 3 }, .factor = { 1, 1 } } },
     { "interpolate", "1,4,2", { .size = { 2, 2, 0, 3 }, .factor = { 1, 1 } } },
     { "interpolate", "1,4,2", { .size = { 2, 2, 3, -3 }, .factor = { 1, 1 } } },
+    { "multiply", "2,3;2", { 0 } },
+    { "multiply", "2,3;1,3", { 0 } },
+    { "multiply", ";1", { 0 } },
+    { "mean", "2,3", { 0 } },
+    { "mean", "2,0,3", { 0 } },
+    { "windows", "2,6,3", { .size = { 2, 4, 2, 0 } } },
+    { "windows", "6,3", { .size = { 2, 3, 2, 0 } } },
+    { "windows", "2,6,3", { .size = { 2, 3, 0, 0 } } },
+    { "windows", "2,6,3", { .size = { 2, 3, 2, 2 } } },
+    { "windows", "2,6,3", { .size = { 2, 3, 2, -1 } } },
+    { "windows", "2,6,3", { .size = { 2, 3, 4, 0 } } },
+    { "windows", "2,6,3", { .size = { -2, -3, 1, 0 } } },
+    { "windows", "2,6,0", { .size = { 2, 3, 1, 0 } } },
+    { "unwindows", "4,4,3;2,6,3", { .size = { 2, 4, 2, 0 } } },
+    { "unwindows", "3,4,3;2,6,3", { .size = { 2, 3, 2, 0 } } },
+    { "unwindows", "4,3,3;2,6,3", { .size = { 2, 3, 2, 0 } } },
+    { "unwindows", "4,4,2;2,6,3", { .size = { 2, 3, 2, 0 } } },
+    { "unwindows", "4,4,3;2,6,3", { .size = { 2, 3, 2, 3 } } },
+    { "merge", "2,6,3", { .size = { 2, 4 } } },
+    { "merge", "6,3", { .size = { 2, 3 } } },
+    { "merge", "2,6,3", { .size = { 2, 3, 2, 0 } } },
+    { "pad", "2,3,4,5", { .size = { 3, 5 } } },
+    { "pad", "2,3,4,5", { .size = { 4, 4 } } },
+    { "pad", "3,4,5", { .size = { 4, 5 } } },
+    { "relative_bias", "15,2", { .size = { 2, 2 } } },
+    { "relative_bias", "9", { .size = { 2, 2 } } },
+    { "relative_bias", "9,2", { .size = { 2, 2, 0, 1 } } },
+    { "relative_bias", "9,2", { .size = { 2, 2, 2, 0 } } },
+    { "relative_bias", "15,2", { .size = { 2, 3, 1, 0 } } },
+    { "relative_bias", "12,2", { .size = { 2, 2, 1, 1 } } },
+    { "relative_bias", "9,2", { .size = { 2, 2, -1, 0 } } },
+    { "relative_bias", "9,2", { .size = { 0, 2 } } },
+    { "relative_bias", "9,2", { .size = { INT64_MAX, 2 } } },
     { "embedding", "4;i2,2", { 0 } },
     { "embedding", "4,3;i2", { 0 } },
     { "embedding", "4,3;2,2", { 0 } },          /* ids that are no integers */
@@ -234,6 +267,14 @@ static void every_function_takes_null_after_an_error(void **state)
     assert_null(oci_op_patches(cx, NULL, 1, 1));
     assert_null(oci_op_interpolate(cx, NULL, 1, 1, 1, 1, 1, 1));
     assert_null(oci_op_embedding(cx, NULL, NULL, -1));
+    assert_null(oci_op_multiply(cx, NULL, NULL));
+    assert_null(oci_op_mean(cx, NULL));
+    assert_null(oci_op_windows(cx, NULL, 1, 1, 1, 0));
+    assert_null(oci_op_unwindows(cx, NULL, NULL, 1, 1, 1, 0));
+    assert_null(oci_op_merge(cx, NULL, 1, 1));
+    assert_null(oci_op_pad(cx, NULL, 1, 1));
+    assert_null(oci_op_relative_bias(cx, NULL, 1, 1, 0, false));
+    assert_null(oci_window_patterns(cx, 1, 1, 1, 1));
     assert_null(oci_op_cross_entropy(cx, NULL, NULL));
     assert_null(oci_tensor_create(cx, OC_F32, OCI_SHAPE(2)));
     assert_null(oci_tensor_view(cx, NULL, OCI_SHAPE(2), 0));

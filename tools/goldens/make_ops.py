@@ -15,7 +15,11 @@ import os
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from transformers import BeitConfig, SwinConfig
 from transformers.activations import ACT2FN
+from transformers.models.beit.modeling_beit import BeitRelativePositionBias
+from transformers.models.swin.modeling_swin import (SwinLayer, SwinPatchMerging,
+                                                    window_partition, window_reverse)
 
 tensors, cases = {}, []
 generator = torch.Generator().manual_seed(20240122)
@@ -48,8 +52,10 @@ def add(name, op, fn, inputs, wanted, **args):
 
 
 def attention(heads, scale, causal=False):
-    def run(q, k, v, mask, head_mask):
+    def run(q, k, v, mask, head_mask, mask_rows=None):
         B, Tq, D = q.shape
+        if mask_rows is not None:
+            mask = mask[mask_rows]
         Tk = k.shape[1]
         split = lambda t: t.view(B, -1, heads, D // heads).transpose(1, 2)
         s = split(q) @ split(k).transpose(-1, -2) * scale
@@ -63,6 +69,46 @@ def attention(heads, scale, causal=False):
             w = w * head_mask.view(1, -1, 1, 1)
         return (w @ split(v)).transpose(1, 2).reshape(B, Tq, D)
     return run
+
+
+def windows():
+    """Transformers' own functions, as SwinLayer and SwinPatchMerging call them."""
+    for H, W, side, shift in ((6, 8, 2, 1), (5, 7, 3, 1)):
+        pad = lambda x, s=side: F.pad(x, (0, 0, 0, -x.shape[2] % s, 0, -x.shape[1] % s))
+
+        def cut(x, H=H, W=W, side=side, shift=shift, pad=pad):
+            x = torch.roll(pad(x.view(2, H, W, -1)), (-shift, -shift), (1, 2))
+            return window_partition(x, side).view(-1, side * side, x.shape[-1])
+
+        def paste(y, x, H=H, W=W, side=side, shift=shift, pad=pad):
+            _, h, w, C = pad(x.view(2, H, W, -1)).shape
+            y = window_reverse(y.view(-1, side, side, C), side, h, w)
+            y = torch.roll(y, (shift, shift), (1, 2))[:, :H, :W]
+            return x + y.reshape(x.shape)
+
+        x = rand(2, H * W, 3)
+        add(f"windows.{H}x{W}", "windows", cut, [x], [0], size=[H, W, side, shift])
+        add(f"unwindows.{H}x{W}", "unwindows", paste, [rand(*cut(x).shape), x], [0, 1],
+            size=[H, W, side, shift])
+        merging = SwinPatchMerging((H, W), 3, norm_layer=lambda n: torch.nn.Identity())
+        merging.reduction = torch.nn.Identity()
+        add(f"merge.{H}x{W}", "merge", lambda x, m=merging, d=(H, W): m(x, d), [x], [0],
+            size=[H, W])
+    add("pad", "pad", lambda x: F.pad(x, (0, 3, 0, 1)), [rand(2, 2, 3, 4)], [0], size=[4, 7])
+    for side, shift in ((3, 0), (3, 1), (4, 2)):
+        layer = SwinLayer(SwinConfig(window_size=side), 4, (9, 9), 2, shift_size=shift)
+        masks = layer.get_attn_mask(3 * side, 3 * side, torch.float32)
+
+        def bias(table, a=layer.attention.self, masks=masks, T=side * side):
+            y = table[a.relative_position_index.view(-1)].view(1, T, T, 2).permute(0, 3, 1, 2)
+            return y if masks is None else y + masks[[0, 2, 6, 8]].unsqueeze(1)
+        add(f"relative_bias.{side}.{shift}", "relative_bias", bias,
+            [rand((2 * side - 1) ** 2, 2)], [0], size=[side, side, shift, 0])
+    beit = BeitRelativePositionBias(BeitConfig(num_attention_heads=2), (2, 3))
+    index = beit.relative_position_index
+    add("relative_bias.beit", "relative_bias",
+        lambda table: table[index.view(-1)].view(1, 7, 7, 2).permute(0, 3, 1, 2),
+        [rand(beit.num_relative_distance, 2)], [0], size=[2, 3, 0, 1])
 
 
 def make():
@@ -81,6 +127,10 @@ def make():
     add("attention.masks", "attention", attention(4, 0.3),
         [rand(2, 5, 8), rand(2, 6, 8), rand(2, 6, 8), mask, torch.tensor([1, 0, 0.5, 2])],
         [0, 1, 2], heads=4, scale=0.3)
+    add("attention.bias", "attention", attention(3, 0.6),
+        [rand(4, 5, 9), rand(4, 5, 9), rand(4, 5, 9), rand(2, 3, 5, 5), None,
+         torch.tensor([1, 0, 1, 1])], [0, 1, 2, 3], heads=3, scale=0.6)
+    windows()
     add("layer_norm", "layer_norm", lambda x, g, b: F.layer_norm(x, x.shape[-1:], g, b, 1e-5),
         [rand(3, 2, 11), rand(11), rand(11)], [0, 1, 2], eps=1e-5)
     for act in ("gelu", "gelu_new", "quick_gelu", "relu", "silu", "tanh", "sigmoid", "gelu_10",
@@ -90,6 +140,8 @@ def make():
     add("add.rows", "add", torch.add, [rand(3, 4, 5), rand(4, 5)], [0, 1])
     add("add.one", "add", torch.add, [rand(3, 4, 5), rand(1, 4, 5)], [0, 1])
     add("scale", "scale", lambda x: x * 2.5, [rand(3, 7)], [0], scale=2.5)
+    add("multiply", "multiply", torch.mul, [rand(2, 3, 5), rand(5)], [0, 1])
+    add("mean", "mean", lambda x: x.mean(1), [rand(2, 7, 3)], [0])
     add("replace", "replace",
         lambda x, t, w: x * (1 - w.unsqueeze(-1)) + t.expand_as(x) * w.unsqueeze(-1),
         [rand(2, 5, 3), rand(1, 1, 3), ints(2, 2, 5).float(), ], [0, 1])
