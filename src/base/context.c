@@ -23,6 +23,7 @@ static oc_context_options read_options(const oc_context_options *options)
     return o;
 }
 
+/* Falls back to what there is, with the error set: a context must work well enough to tell. */
 static void choose_isa(oc_context *cx, oc_isa wanted)
 {
     cx->isa = wanted == OC_ISA_AUTO ? oci_cpu_best_isa() : wanted;
@@ -33,6 +34,7 @@ static void choose_isa(oc_context *cx, oc_isa wanted)
     }
 }
 
+/* A pool is made even when threads are refused: it then has the caller alone. */
 static void start_threads(oc_context *cx, int wanted)
 {
     if (wanted < 0 || wanted > OCI_MAX_THREADS)
@@ -105,6 +107,7 @@ bool oci_cancelled(oc_context *cx)
     return true;
 }
 
+/* A bound may come down, for a server that knows its inputs; up is what nobody has tested. */
 oc_status oc_context_limit(oc_context *cx, const char *name, uint64_t value)
 {
 #define SET(field, largest, what)                                                             \

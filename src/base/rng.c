@@ -28,6 +28,7 @@ void oci_rng_init(oci_rng *rng, uint64_t seed, uint64_t stream)
     *rng = (oci_rng){ .seed = seed, .stream = stream };
 }
 
+/* Four numbers a block, in order; the block is a pure function of (seed, stream, counter). */
 uint32_t oci_rng_u32(oci_rng *rng)
 {
     if (rng->left == 0) {

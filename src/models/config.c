@@ -22,6 +22,7 @@ void oci_config_divides(oc_context *cx, const oci_config_source *from, const cha
                     whole_name, (long long)whole, (long long)part);
 }
 
+/* By name, as configs have it; the table of names is nn/act.c's. */
 static void read_act(oc_context *cx, const oci_config_source *from, const oci_field *f,
                      const char *name, oci_act *act)
 {
@@ -52,6 +53,8 @@ static void read_pair(oc_context *cx, const oci_config_source *from, const oci_f
     if (!good) oci_json_expected(cx, from->doc, name, "a number or [height, width]", value);
 }
 
+/* One loop over the table: every field is read, ranged and named in messages alike, and a model
+ * file has no line of it. */
 bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_field *fields,
                      void *config)
 {

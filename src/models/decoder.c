@@ -4,6 +4,7 @@
 
 #include "models/arch.h"
 
+/* Of ids, or of embeddings where there are none (check() saw to it that one is there). */
 static int64_t batch_of(const oci_decode_call *call)
 {
     return call->input_ids ? call->input_ids->shape[0] : call->inputs_embeds->shape[0];
@@ -85,6 +86,7 @@ static oci_cache *import_past(oc_context *cx, const oc_tensors *in,
     return cache;
 }
 
+/* Everything that the layers take for granted. With a mask it must cover the past as well. */
 static void check(oc_context *cx, const oci_arch *arch, const oci_decoder_shape *s,
                   const oci_decode_call *call, int64_t past)
 {

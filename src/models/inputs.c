@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The row for a name; one that ends in a dot stands for a family, past_key_values.3.1 and all. */
 static const oci_input_spec *spec_of(const oci_input_spec *specs, const char *name)
 {
     for (; specs->name; specs++) {
@@ -34,6 +35,8 @@ static bool is_integer(oc_dtype t)
            t == OC_BOOL || t == OC_U16 || t == OC_U32;
 }
 
+/* Masks may come in any type, since users make them in any; ids must be integers, and not
+ * booleans, which would be a mask given under the wrong name. */
 static bool type_fits(oci_input_kind kind, oc_dtype t)
 {
     if (kind == OCI_INPUT_FLOAT) return is_float(t);
@@ -78,6 +81,7 @@ static int64_t integer_at(oc_dtype t, const void *data, int64_t i)
     }
 }
 
+/* A copy in the arena, in the one type that models compute with. */
 oci_tensor *oci_input(oc_context *cx, const oc_tensors *in, const oci_input_spec *specs,
                       const char *name)
 {

@@ -41,6 +41,8 @@ void oci_model_walk(oc_context *cx, const oci_model *model,
     if (!cx->tape) oci_arena_reset(&cx->arena, mark);
 }
 
+/* A parameter owns its elements (raw or in panels) and, after an interrupted backward, a
+ * gradient on the heap. */
 static void free_tensor(oci_tensor *t)
 {
     if (!t) return;
@@ -79,6 +81,7 @@ typedef struct loader {
     bool *used;                 /* [weights->count] */
 } loader;
 
+/* The one place where what the config promises meets what the file has. */
 static bool shape_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *ref)
 {
     const oci_entry *e = ref->entry;
@@ -98,6 +101,8 @@ static bool shape_fits(oc_context *cx, const oci_param *p, const oci_weight_ref 
     return !oci_failed(cx);
 }
 
+/* NaN is no fault of the format, and Transformers loads it without a word; a user wants to know.
+ * On the bits, so that no instruction set has its own opinion. */
 static bool bits_nan(oc_dtype dtype, const void *data, size_t n)
 {
     const uint32_t *f32 = data;
@@ -142,6 +147,7 @@ static void fill_panels(oc_context *cx, oci_tensor *t, const oci_entry *e, const
     oci_free(wide);
 }
 
+/* As it lies in the file: looking rows up widens only those that are asked for. */
 static void fill_raw(oc_context *cx, oci_tensor *t, const oci_entry *e, const void *data)
 {
     t->dtype = e->dtype;
@@ -151,6 +157,8 @@ static void fill_raw(oc_context *cx, oci_tensor *t, const oci_entry *e, const vo
     memcpy(t->data, data, e->bytes);
 }
 
+/* From the file's bytes, which go away after loading, to the form that the parameter's use
+ * wants: nothing of the model points into a file. */
 static void fill(oc_context *cx, const loader *from, const oci_param *p,
                  const oci_weight_ref *ref, oci_tensor *t)
 {
@@ -172,6 +180,8 @@ static void fill(oc_context *cx, const loader *from, const oci_param *p,
     else fill_raw(cx, t, e, data);
 }
 
+/* Finds, checks, converts. The first fault stays in the context and makes the rest of the walk
+ * do nothing. */
 static void visit_load(oci_walker *walker, const oci_param *p)
 {
     oc_context *cx = walker->cx;
@@ -197,6 +207,7 @@ static void visit_load(oci_walker *walker, const oci_param *p)
     if (*p->slot) fill(cx, from, p, ref, *p->slot);
 }
 
+/* Buffers that older versions of Transformers saved and newer ones compute. */
 bool oci_key_ignored(const char *name)
 {
     static const char *const endings[] = { "position_ids", ".attn.bias", "masked_bias",
@@ -209,6 +220,7 @@ bool oci_key_ignored(const char *name)
     return false;
 }
 
+/* One line however many there are: a checkpoint with another head has hundreds. */
 static void warn_unused(oc_context *cx, const loader *from)
 {
     size_t unused = 0;

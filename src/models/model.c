@@ -25,6 +25,8 @@ const oci_class *oci_model_class(oc_context *cx, const oci_model *model, const c
     return NULL;
 }
 
+/* grad.NAME under the name that named_parameters() has: the first of tied ones, in the file's
+ * shape (a convolution's too). A parameter that the loss does not reach has no gradient. */
 static void visit_output_gradient(oci_walker *walker, const oci_param *p)
 {
     char name[OCI_MAX_NAME];
@@ -34,6 +36,7 @@ static void visit_output_gradient(oci_walker *walker, const oci_param *p)
     oc_tensors_add(walker->cx, walker->user, name, OC_F32, p->rank, p->shape, t->grad);
 }
 
+/* A gradient that stayed would be added to by the next call. */
 static void visit_drop_gradient(oci_walker *walker, const oci_param *p)
 {
     (void)walker;
@@ -42,6 +45,7 @@ static void visit_drop_gradient(oci_walker *walker, const oci_param *p)
     (*p->slot)->grad = NULL;
 }
 
+/* Between two marks of the arena; outputs were copied out on the way (models/outputs.h). */
 static void run(oc_context *cx, const oci_model *model, const oci_class *c,
                 const oc_tensors *in, bool gradients, oc_tensors *out)
 {
@@ -81,6 +85,7 @@ oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model, const oc_t
 
 /* ---- writing ---- */
 
+/* What the file writer wants: names, shapes and data that stay put until it is done. */
 typedef struct writer {
     oci_save_tensor *tensors;
     char (*names)[OCI_MAX_NAME];
@@ -130,6 +135,8 @@ static void visit_write(oci_walker *walker, const oci_param *p)
         .bytes = (size_t)oci_tensor_count(t) * oci_dtype_size(as.stored) };
 }
 
+/* All tensors are made before the first byte is written: the format's header has every offset
+ * in it. Costs one more copy of the weights for as long as the save takes. */
 static void write_weights(oc_context *cx, const oci_model *model, const char *folder)
 {
     char path[OCI_MAX_PATH];

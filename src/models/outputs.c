@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+/* A copy on the heap: the arena is reset long before the caller looks. */
 static void put(oc_context *cx, const char *prefix, const char *name, const oci_tensor *x)
 {
     char full[OCI_MAX_NAME];

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+/* Ids are data, not shape, but this is where they are checked: no kernel may meet one that
+ * points outside the table. */
 static bool embedding_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
     const oci_tensor *table = call->in[0], *ids = call->in[1];

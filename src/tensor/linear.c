@@ -1,4 +1,6 @@
-/* linear: y = x Wᵀ + b. Weights come packed for the kernels, or raw when they are trained. */
+/* linear: y = x Wᵀ + b, torch.nn.Linear. Weights come packed for the kernels, in whatever float
+ * type their file had; or raw in f32 when they are trained, for then they change with every
+ * step, and are packed for each call: K N moves beside 2 M N K operations. */
 #include "tensor/ops.h"
 
 #include <string.h>

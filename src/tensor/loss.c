@@ -24,6 +24,7 @@ static bool cross_entropy_shape(oc_context *cx, const oci_call *call, oci_tensor
     return true;
 }
 
+/* What the mean is over. */
 static int64_t active_rows(const oci_tensor *labels)
 {
     int64_t n = 0;

@@ -1,5 +1,10 @@
-/* One training step: batch → forward on the tape → loss → backward → optimizer. The loop, data
- * and schedules are the caller's. */
+/* One training step:
+ *
+ *   batch → forward on the tape → loss → oci_backward → optimizer → arena back to its mark
+ *
+ * The loop, the data and the schedule are the caller's. Nothing but the moments outlives a
+ * step: activations, records and gradients go at its end, so memory does not grow. Gradients
+ * of one batch only; who wants to accumulate over several makes one batch of them. */
 #include <string.h>
 
 #include "generate/folder.h"
@@ -18,6 +23,8 @@ struct oc_trainer {
     size_t count, room;
 };
 
+/* Two walks: one that counts, so that the list is made in one piece, one that fills it. A tied
+ * second name is the same tensor and must be stepped once. */
 static void visit_count(oci_walker *walker, const oci_param *p)
 {
     size_t *count = walker->user;
@@ -36,6 +43,8 @@ static void visit_add(oci_walker *walker, const oci_param *p)
     one->v = oci_calloc(walker->cx, n, sizeof *one->v);
 }
 
+/* Zeros in the caller's struct, and what an older caller's struct lacks, mean torch.optim's
+ * defaults. */
 static void read_options(oc_trainer *t, const oc_trainer_options *options)
 {
     oc_trainer_options *o = &t->options;
@@ -99,6 +108,7 @@ static void update(oc_context *cx, oc_trainer *t)
     }
 }
 
+/* They lie on the heap, unlike those of activations: the arena's reset does not reach them. */
 static void drop_gradients(oc_trainer *t)
 {
     for (size_t i = 0; i < t->count; i++) {
