@@ -73,7 +73,9 @@ typedef struct oci_attention_args {
     const float *k, *v;         /* [B, Tk, heads, head_dim], rows kv_row apart; or NULL: */
     int64_t kv_row;
     const oci_kv *kv;           /* keys and values from a cache, */
-    const int64_t *kv_rows;     /* batch row b in its row kv_rows[b] (NULL: row b) */
+    const int64_t *kv_rows;     /* batch row b in its row kv_rows[b] (NULL: row b), or, */
+    const int64_t *kv_origin;   /* if not NULL, key j in row kv_origin[b * origin_row + j]: */
+    int64_t origin_row;         /* how beams share what they have in common */
     float scale;
     bool causal;                /* query i sees keys 0 .. i + Tk - Tq */
     const float *mask;          /* added to the scores; NULL: none. Element (b, h, i, j) at */

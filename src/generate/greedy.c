@@ -39,6 +39,7 @@ static const int64_t *counted_ids(oc_context *cx, const oci_decoding *d)
 static oci_tensor *next_logits(oc_context *cx, oci_decoding *d)
 {
     memcpy(d->cache->rows, d->active, (size_t)d->active_count * sizeof *d->active);
+    memcpy(d->cache->cross_rows, d->active, (size_t)d->active_count * sizeof *d->active);
     return d->ved->decoder_arch->decode(cx, d->ved->decoder, (oci_decode_call){
         .input_ids = pending_ids(cx, d), .encoder_hidden_states = d->states,
         .cache = d->cache, .last_only = true, .counted = counted_ids(cx, d) });

@@ -43,31 +43,52 @@ static float *place(int64_t P, oci_kv *kv, int64_t layers, float *at)
 oci_cache *oci_cache_create(oc_context *cx, int64_t layers, int64_t rows, int64_t heads,
                             int64_t head_dim, int64_t length, int64_t cross_length)
 {
-    int64_t P = oci_backend_get(cx)->panel;
+    return oci_cache_create_shared(cx, layers, rows, heads, head_dim, length, rows,
+                                   cross_length);
+}
+
+static oci_buffer *make_memory(oc_context *cx, oci_cache *cache, oci_kv self, oci_kv cross)
+{
+    int64_t P = oci_backend_get(cx)->panel, layers = cache->layers;
+    size_t total = 0;
+    bool good = lay_out(P, cache->self, layers, self, &total) &&
+                lay_out(P, cache->cross, layers, cross, &total) &&
+                oci_mul(total, sizeof(float), &total);
+    if (!good) oci_fail(cx, OC_E_MEMORY, "a cache of %lld positions", (long long)self.room);
+    oci_buffer *memory = good ? oci_buffer_create(cx, total) : NULL;
+    if (!memory) return NULL;
+    float *at = (float *)(void *)memory->data;
+    memset(at, 0, total);       /* the kernels read whole panels, also past `length` */
+    place(P, cache->cross, layers, place(P, cache->self, layers, at));
+    return memory;
+}
+
+oci_cache *oci_cache_create_shared(oc_context *cx, int64_t layers, int64_t rows,
+                                   int64_t heads, int64_t head_dim, int64_t length,
+                                   int64_t sources, int64_t cross_length)
+{
     oci_cache *cache = oci_calloc(cx, 1, sizeof *cache);
     if (!cache) return NULL;
     *cache = (oci_cache){ .layers = layers, .rows_room = rows };
     cache->self = oci_calloc(cx, (size_t)layers * 2, sizeof *cache->self);
     cache->rows = oci_calloc(cx, (size_t)rows, sizeof *cache->rows);
-    size_t total = 0;
-    oci_kv proto = { .rows = rows, .heads = heads, .head_dim = head_dim, .room = length };
-    if (cache->self && cache->rows) {
+    cache->cross_rows = oci_calloc(cx, (size_t)rows, sizeof *cache->cross_rows);
+    if (!oci_failed(cx)) {
         cache->cross = cache->self + layers;
-        bool good = lay_out(P, cache->self, layers, proto, &total);
-        proto.room = cross_length;
-        good = good && lay_out(P, cache->cross, layers, proto, &total) &&
-               oci_mul(total, sizeof(float), &total);
-        if (!good) oci_fail(cx, OC_E_MEMORY, "a cache of %lld positions", (long long)length);
-        cache->memory = good ? oci_buffer_create(cx, total) : NULL;
+        oci_kv proto = { .rows = rows, .heads = heads, .head_dim = head_dim, .room = length };
+        oci_kv cross = proto;
+        cross.rows = sources;
+        cross.room = cross_length;
+        cache->memory = make_memory(cx, cache, proto, cross);
     }
     if (!cache->memory) {
         oci_cache_free(cache);
         return NULL;
     }
-    float *at = (float *)(void *)cache->memory->data;
-    memset(at, 0, total);       /* the kernels read whole panels, also past `length` */
-    place(P, cache->cross, layers, place(P, cache->self, layers, at));
-    for (int64_t i = 0; i < rows; i++) cache->rows[i] = i;
+    for (int64_t i = 0; i < rows; i++) {
+        cache->rows[i] = i;
+        cache->cross_rows[i] = i / (rows / sources);
+    }
     return cache;
 }
 
@@ -77,6 +98,7 @@ void oci_cache_free(oci_cache *cache)
     oci_buffer_unref(&cache->memory);
     oci_free(cache->self);
     oci_free(cache->rows);
+    oci_free(cache->cross_rows);
     oci_free(cache);
 }
 
@@ -87,6 +109,7 @@ void oci_cache_advance(oci_cache *cache, int64_t T, int64_t N)
     if (N > 0) cache->cross_length = N;
 }
 
+/* Transformers keeps heads outside positions; our kernels keep them inside, as projections come. */
 oci_tensor *oci_split_heads(oc_context *cx, const oci_tensor *x, int64_t heads)
 {
     if (!x) return NULL;

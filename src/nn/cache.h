@@ -1,7 +1,10 @@
 /* Keys and values of a decoder that are kept between steps: its own, which grow by a position
- * a step, and those of the encoder's output, which are made once. Belongs to one session; the
- * batch rows of a step are rows `rows[b]` of the cache, so that finished rows can leave the
- * batch without a copy. */
+ * a step, and those of the encoder's output, which are made once. Belongs to one session.
+ *
+ * Nothing in it is ever moved. Batch row b of a step writes to row rows[b], so that finished
+ * rows can leave the batch; it reads cross_rows[b] of the encoder's output, which all beams of
+ * a picture share; and where an origin table is set, position j of its own past lies in row
+ * origin[b * origin_row + j], so that beams which fork share what they have in common. */
 #ifndef OCI_NN_CACHE_H
 #define OCI_NN_CACHE_H
 
@@ -13,14 +16,24 @@ typedef struct oci_cache {
     oci_kv *self, *cross;           /* [layers] */
     int64_t length;                 /* positions kept in self; oci_cache_advance moves it */
     int64_t cross_length;           /* positions kept in cross; 0: not made yet */
-    int64_t *rows;                  /* [rows_room]; batch row b is cache row rows[b] */
+    int64_t *rows;                  /* [rows_room]; batch row b is row rows[b] of self */
+    int64_t *cross_rows;            /* [rows_room]; … and row cross_rows[b] of cross */
+    const int64_t *origin;          /* [rows_room, origin_row], or NULL: rows alone; borrowed */
+    int64_t origin_row;
     oci_buffer *memory;
 } oci_cache;
 
-/* Room for `rows` sequences of `length` and encoder outputs of `cross_length` (0: none). */
+/* Room for `rows` sequences of `length` and encoder outputs of `cross_length` (0: none), each
+ * row its own. */
 OC_NODISCARD oci_cache *oci_cache_create(oc_context *cx, int64_t layers, int64_t rows,
                                          int64_t heads, int64_t head_dim, int64_t length,
                                          int64_t cross_length);
+/* The same where `rows` share the encoder outputs of `sources` pictures, in equal numbers and
+ * in order. */
+OC_NODISCARD oci_cache *oci_cache_create_shared(oc_context *cx, int64_t layers, int64_t rows,
+                                                int64_t heads, int64_t head_dim,
+                                                int64_t length, int64_t sources,
+                                                int64_t cross_length);
 void oci_cache_free(oci_cache *cache);
 /* After a forward pass over T new positions and N encoder outputs. */
 void oci_cache_advance(oci_cache *cache, int64_t T, int64_t N);

@@ -56,7 +56,8 @@ static int64_t remember(oc_context *cx, const oci_attention_layer *layer,
                  "found %lld", (long long)kv->room, (long long)(at + T));
         return 0;
     }
-    oci_backend_get(cx)->kv_append(cx, kv, cache->rows, k->shape[0], T, at, oci_f32(k),
+    const int64_t *rows = self ? cache->rows : NULL;        /* sources are in their order */
+    oci_backend_get(cx)->kv_append(cx, kv, rows, k->shape[0], T, at, oci_f32(k),
                                    oci_f32(v), k->shape[2]);
     return at + T;
 }
@@ -65,11 +66,21 @@ oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
                               oci_attention_call call)
 {
     oci_tensor *q = oci_linear(cx, &layer->q, call.x), *y;                  /* [B, T, D] */
+/* What the queries of a call read: all that its rows have there. */
+static oci_cached cached_part(const oci_attention_call *call, int64_t keys)
+{
+    const oci_cache *cache = call->cache;
+    if (call->source)
+        return (oci_cached){ .kv = &cache->cross[call->layer], .rows = cache->cross_rows,
+                             .length = keys };
+    return (oci_cached){ .kv = &cache->self[call->layer], .rows = cache->rows, .length = keys,
+                         .origin = cache->origin, .origin_row = cache->origin_row };
+}
+
     if (call.cache) {
         int64_t keys = oci_failed(cx) ? 0 : remember(cx, layer, &call);
-        const oci_kv *kv = call.source ? call.cache->cross : call.cache->self;
-        y = oci_op_attention_cached(cx, q, &kv[call.layer], call.cache->rows, keys, call.mask,
-                                    call.head_mask, layer->scale, call.causal, call.weights);
+        y = oci_op_attention_cached(cx, q, cached_part(&call, keys), call.mask, call.head_mask,
+                                    layer->scale, call.causal, call.weights);
     } else {
         oci_tensor *from = call.source ? call.source : call.x;
         oci_tensor *k = oci_linear(cx, &layer->k, from);                    /* [B, N, D] */

@@ -50,6 +50,7 @@ static oci_attention_args kernel_args(const oci_call *call)
         .B = B, .Tq = Tq, .Tk = call->args.kv ? call->args.kv_length : k->shape[1],
         .heads = call->args.heads, .head_dim = D / call->args.heads, .q = oci_f32(q),
         .q_row = D, .kv = call->args.kv, .kv_rows = call->args.kv_rows, .kv_row = D,
+        .kv_origin = call->args.kv_origin, .origin_row = call->args.origin_row,
         .scale = call->args.scale, .causal = call->args.causal, .out = oci_f32(call->out),
         .out_row = D, .head_mask = head_mask ? oci_f32(head_mask) : NULL };
     if (k) {
@@ -132,12 +133,13 @@ oci_tensor *oci_op_attention(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_t
                k && k->rank == 3 ? k->shape[1] : 0, weights);
 }
 
-oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, const oci_kv *kv,
-                                    const int64_t *kv_rows, int64_t length, oci_tensor *mask,
-                                    oci_tensor *head_mask, float scale, bool causal,
-                                    oci_tensor **weights)
+oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached cached,
+                                    oci_tensor *mask, oci_tensor *head_mask, float scale,
+                                    bool causal, oci_tensor **weights)
 {
     return run(cx, OCI_IN(q, NULL, NULL, mask, head_mask),
-               (oci_args){ .heads = kv->heads, .scale = scale, .causal = causal, .kv = kv,
-                           .kv_rows = kv_rows, .kv_length = length }, length, weights);
+               (oci_args){ .heads = cached.kv->heads, .scale = scale, .causal = causal,
+                           .kv = cached.kv, .kv_rows = cached.rows,
+                           .kv_origin = cached.origin, .origin_row = cached.origin_row,
+                           .kv_length = cached.length }, cached.length, weights);
 }

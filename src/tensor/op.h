@@ -22,8 +22,8 @@ typedef struct oci_args {
     float scale, eps;
     double factor[2];
     const oci_kv *kv;               /* attention with cached keys and values */
-    const int64_t *kv_rows;
-    int64_t kv_length;
+    const int64_t *kv_rows, *kv_origin;
+    int64_t kv_length, origin_row;
     oci_tensor *saved[OCI_MAX_SAVED];   /* made by forward for the gradient, in the arena */
 } oci_args;
 

@@ -18,11 +18,17 @@ oci_tensor *oci_op_linear(oc_context *cx, oci_tensor *x, oci_tensor *weight, oci
 oci_tensor *oci_op_attention(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
                              oci_tensor *mask, oci_tensor *mask_rows, oci_tensor *head_mask,
                              int64_t heads, float scale, bool causal, oci_tensor **weights);
-/* The same with the first `length` cached keys and values. No gradient. */
-oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, const oci_kv *kv,
-                                    const int64_t *kv_rows, int64_t length, oci_tensor *mask,
-                                    oci_tensor *head_mask, float scale, bool causal,
-                                    oci_tensor **weights);
+/* The same with cached keys and values. No gradient. */
+typedef struct oci_cached {
+    const oci_kv *kv;
+    int64_t length;                 /* its first positions */
+    const int64_t *rows;            /* [B] row b is row rows[b] of kv; NULL: row b */
+    const int64_t *origin;          /* or, if not NULL, position j of row b is in row */
+    int64_t origin_row;             /* origin[b * origin_row + j] */
+} oci_cached;
+oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached cached,
+                                    oci_tensor *mask, oci_tensor *head_mask, float scale,
+                                    bool causal, oci_tensor **weights);
 
 /* norm.c: over the last dimension; gamma, beta [D]. */
 oci_tensor *oci_op_layer_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma,

@@ -200,6 +200,76 @@ static void test_cache(void **state)
     each_isa(cache, 2);
 }
 
+/* ---- keys in several rows of a cache --------------------------------------------------- */
+
+/* A cache where position j of batch row b is in row origin[b * T + j], and one where all of it
+ * is in row b: the same bits. `fork` positions pass before a row changes at random. */
+static void check_origin(const under_test *t, int64_t Tq, int64_t T, int64_t D, int64_t fork)
+{
+    enum { B = 3, ROWS = 5, HEADS = 2 };
+    problem p = make_problem(B, Tq, T, HEADS, D);
+    oci_kv spread = make_cache(t, ROWS, HEADS, D, T), whole = make_cache(t, B, HEADS, D, T);
+    int64_t *origin = malloc((size_t)(B * T) * sizeof *origin), width = HEADS * D;
+    assert_non_null(origin);
+    for (int64_t i = 0; i < B * T; i++) {
+        bool stay = i % T && i % T % fork;
+        int64_t b = i / T, at = b * T + i % T;
+        origin[i] = stay ? origin[i - 1] : random_bits() % ROWS;
+        const float *k = p.k + at * p.a.kv_row, *v = p.v + at * p.a.kv_row;
+        /* Rows that meet in one place must agree on what is there. */
+        for (int64_t c = 0; c < b; c++)
+            if (origin[c * T + i % T] == origin[i]) {
+                memcpy(p.k + at * p.a.kv_row, p.k + (c * T + i % T) * p.a.kv_row,
+                       (size_t)width * sizeof(float));
+                memcpy(p.v + at * p.a.kv_row, p.v + (c * T + i % T) * p.a.kv_row,
+                       (size_t)width * sizeof(float));
+            }
+        t->be->kv_append(t->cx, &spread, &origin[i], 1, 1, i % T, k, v, width);
+        t->be->kv_append(t->cx, &whole, &b, 1, 1, i % T, k, v, width);
+    }
+    oci_attention_args a = p.a;
+    a.causal = Tq > 1;
+    a.k = a.v = NULL;
+    a.kv = &whole;
+    t->be->attention(t->cx, &a);
+    float *out = guarded(B * Tq * a.out_row), *weights = guarded(B * HEADS * Tq * T);
+    a.kv = &spread;
+    a.kv_origin = origin;
+    a.origin_row = T;
+    a.out = out;
+    a.weights = weights;
+    t->be->attention(t->cx, &a);
+    for (int64_t i = 0; i < B * Tq; i++)
+        assert_true(same_bits(out + i * a.out_row, p.out + i * a.out_row, width));
+    assert_true(same_bits(weights, p.weights, B * HEADS * Tq * T));
+    free_guarded(out, B * Tq, width, a.out_row);
+    free_guarded(weights, 1, B * HEADS * Tq * T, B * HEADS * Tq * T);
+    free(origin);
+    free(spread.keys);
+    free(spread.values);
+    free(whole.keys);
+    free(whole.values);
+    free_problem(&p);
+}
+
+static void origin(const under_test *t)
+{
+    static const int64_t forks[] = { 1, 2, 5, 33, 1000 };
+    for (size_t i = 0; i < sizeof forks / sizeof *forks; i++) {
+        check_origin(t, 1, 1, 8, forks[i]);
+        check_origin(t, 1, 31, 64, forks[i]);
+        check_origin(t, 1, 64, 20, forks[i]);
+        check_origin(t, 1, 213, 33, forks[i]);
+        check_origin(t, 40, 70, 16, forks[i]);
+    }
+}
+
+static void test_origin(void **state)
+{
+    (void)state;
+    each_isa(origin, 2);
+}
+
 /* Query i alone, and batch row b alone, without a cache. */
 static void alone(const under_test *t)
 {
@@ -351,7 +421,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward), cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_alone), cmocka_unit_test(test_corners),
+        cmocka_unit_test(test_origin), cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_corners),
         cmocka_unit_test(test_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -253,7 +253,8 @@ static void every_function_takes_null_after_an_error(void **state)
     assert_null(oci_op_attention(cx, NULL, NULL, NULL, NULL, NULL, NULL, 2, 1, true,
                                  &weights));
     assert_null(weights);
-    assert_null(oci_op_attention_cached(cx, NULL, &kv, NULL, 1, NULL, NULL, 1, true, &weights));
+    assert_null(oci_op_attention_cached(cx, NULL, (oci_cached){ .kv = &kv, .length = 1 }, NULL,
+                                        NULL, 1, true, &weights));
     assert_null(weights);
     assert_null(oci_op_layer_norm(cx, NULL, NULL, NULL, 1));
     assert_null(oci_op_act(cx, OCI_ACT_RELU, NULL));
@@ -399,8 +400,9 @@ static void no_gradient_through_a_cache(void **state)
     oci_backend_get(cx)->kv_append(cx, cache->self, NULL, 2, KEYS, 0, oci_f32(k), oci_f32(k), 6);
     oci_tape_begin(cx, &tape);
     q->requires_grad = true;
-    oci_tensor *y = oci_op_attention_cached(cx, q, cache->self, cache->rows, KEYS, NULL, NULL,
-                                            1, true, NULL);
+    oci_tensor *y = oci_op_attention_cached(
+        cx, q, (oci_cached){ .kv = cache->self, .rows = cache->rows, .length = KEYS }, NULL,
+        NULL, 1, true, NULL);
     assert_non_null(y);
     assert_int_equal(oci_backward(cx, y), OC_E_UNSUPPORTED);
     assert_non_null(strstr(oc_context_message(cx), "attention"));
@@ -418,8 +420,9 @@ static void a_cache_must_fit(void **state)
     oci_tensor *q = random_tensor(cx, &s, OCI_SHAPE(2, 1, 6));
     for (int i = 0; i < 2; i++) {
         int64_t length = i ? cache->self->room + 1 : 1;
-        assert_null(oci_op_attention_cached(cx, i ? q : wide, cache->self, cache->rows, length,
-                                            NULL, NULL, 1, true, NULL));
+        oci_cached cached = { .kv = cache->self, .rows = cache->rows, .length = length };
+        assert_null(oci_op_attention_cached(cx, i ? q : wide, cached, NULL, NULL, 1, true,
+                                            NULL));
         assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
         oc_context_clear(cx);
     }
