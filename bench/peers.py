@@ -53,15 +53,21 @@ def trocr(folder):
         os.path.join(args.models, folder), torch_dtype=DTYPE).eval())
 
 
+def runnable_vit():
+    """The ViT as this variant runs it."""
+    if args.variant not in ("compile", "freeze"):
+        return vit()
+    from torch import _dynamo
+    from torch._inductor import config
+    # One graph for each batch size, as for eager's fixed shapes; not one for all of them.
+    _dynamo.config.automatic_dynamic_shapes = False
+    config.freezing = args.variant == "freeze"
+    return once_only("compiled vit", lambda: torch.compile(vit()))
+
+
 def vit_work(batch):
     x = torch.from_numpy(serving.pixels(batch, 224)).to(DTYPE)
-    model = vit()
-    if args.variant in ("compile", "freeze"):
-        from torch import _dynamo
-        from torch._inductor import config
-        _dynamo.config.automatic_dynamic_shapes = False
-        config.freezing = args.variant == "freeze"
-        model = once_only("compiled vit", lambda: torch.compile(vit()))
+    model = runnable_vit()
     return lambda: (model(x).last_hidden_state, None)[1]
 
 
@@ -95,7 +101,7 @@ def check(work, path):
     """Outputs beside those that bench_models dumped."""
     ours = load_file(path)
     if work == "vit-b1":
-        out = vit()(torch.from_numpy(serving.pixels(1, 224)).to(DTYPE)).last_hidden_state
+        out = runnable_vit()(torch.from_numpy(serving.pixels(1, 224)).to(DTYPE)).last_hidden_state
         return serving.difference(ours["last_hidden_state"], out.float().numpy())
     model = trocr("trocr-base-384" if work == "trocr-b1" else "trocr-base-384-bf16")
     x = torch.from_numpy(serving.pixels(1, 384)).to(DTYPE)

@@ -51,16 +51,15 @@ def onnx(name):
 # ---- export ----------------------------------------------------------------------------------
 
 def export_model(source, name, task):
-    from optimum.exporters.onnx import main_export
     last = "model.onnx" if name == "vit" else "decoder_with_past_model.onnx"
     if not os.path.exists(onnx(f"{name}/{last}")):
+        from optimum.exporters.onnx import main_export
         main_export(source, onnx(name), task=task, no_post_process=True, do_validation=False,
                     library_name="transformers")
 
 
 def export():
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from onnxruntime.transformers.optimizer import optimize_model
     export_model(os.path.join(args.models, "vit-b16-224"), "vit", "feature-extraction")
     export_model(os.path.join(args.models, "trocr-base-384"), "trocr",
                  "image-to-text-with-past")
@@ -68,6 +67,7 @@ def export():
     for name, (kind, heads, width) in GRAPHS.items():
         if os.path.exists(onnx(name + ENDING["fused"])):
             continue
+        from onnxruntime.transformers.optimizer import optimize_model
         model = optimize_model(onnx(name + ENDING["plain"]), model_type=kind, num_heads=heads,
                                hidden_size=width)
         done = {k: v for k, v in model.get_fused_operator_statistics().items() if v}

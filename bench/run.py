@@ -281,6 +281,19 @@ def run_group(group, threads, cores, machine):
             p.close()
 
 
+def prepare_ort():
+    """Exports what is not there yet, from checkpoints that bench_models writes."""
+    folders = {"vit-b1": "vit-b16-224", "trocr-b1": "trocr-base-384"}
+    missing = [work for work, folder in folders.items()
+               if not os.path.exists(os.path.join(MODELS, folder, "config.json"))]
+    if missing:
+        subprocess.run([os.path.join(BENCH, "bench_models"), "--runs", "1", "--threads", "1",
+                        "--work", ",".join(missing)], stdout=subprocess.DEVNULL, check=True)
+    with open(os.path.join(BENCH, "export.log"), "w") as log:
+        subprocess.run([args.ort_python, os.path.join(HERE, "peers_ort.py"), "--export",
+                        "--models", MODELS], stdout=log, stderr=log, check=True)
+
+
 def main():
     cores = [int(c) for c in args.cores.split(",")] if args.cores else \
         sorted(os.sched_getaffinity(0))
@@ -292,12 +305,7 @@ def main():
     print(f"{machine['cpu']}, commit {machine['commit']}, {machine['date']}, "
           f"{args.rounds} rounds")
     if args.ort_python and set(args.only.split(",")) & {"vit", "trocr", "line"}:
-        # bench_models writes the checkpoints when they are first asked for.
-        subprocess.run([os.path.join(BENCH, "bench_models"), "--runs", "1", "--threads", "1",
-                        "--work", "vit-b1,trocr-b1"], stdout=subprocess.DEVNULL, check=True)
-        subprocess.run([args.ort_python, os.path.join(HERE, "peers_ort.py"), "--export",
-                        "--models", MODELS], stdout=subprocess.DEVNULL,
-                       stderr=open(os.path.join(BENCH, "export.log"), "w"), check=True)
+        prepare_ort()
     for group in args.only.split(","):
         for t in threads:
             if t > 1 or group in ONE_THREAD_TOO or args.all_threads or threads == [1]:
