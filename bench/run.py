@@ -84,6 +84,7 @@ class Program:
         # kept, so that only the first run ever compiles.
         env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
                    OPENBLAS_NUM_THREADS=str(threads), HF_HUB_OFFLINE="1",
+                   PYTHONDONTWRITEBYTECODE="1",
                    TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="",
                    TORCHINDUCTOR_CACHE_DIR=os.path.abspath(os.path.join(BENCH, "inductor")))
         self.log = open(os.path.join(BENCH, f"{who}.log"), "w")
