@@ -251,7 +251,8 @@ static bool rows_first(const oc_image *image, int64_t width, int64_t height)
     return fewer_rows > 0 && fewer_rows > 2 * fewer_columns;
 }
 
-/* Both passes; the picture between them is held to the same limits. An axis of which nothing changes has weights NULL and is left out. */
+/* Both passes; the picture between them is held to the same limits. An axis of which nothing
+ * changes has weights NULL and is left out. */
 static oc_image *run_passes(oc_context *cx, const oc_image *image, const axis *across,
                             const axis *down, bool down_first)
 {
