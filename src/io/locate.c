@@ -1,5 +1,7 @@
+#define _GNU_SOURCE     /* dladdr */
 #include "io/locate.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +14,31 @@
 #define OCELLI_MODELS_DIR "/usr/local/share/ocelli/models"
 #endif
 
+static void cut_last_part(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash) *slash = '\0';
+    else path[0] = '\0';
+}
+
 /* The folder of the running program, "" if the system does not say. */
 static void program_folder(char *folder, size_t size)
 {
     ssize_t n = readlink("/proc/self/exe", folder, size - 1);
     folder[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(folder, '/');
-    if (slash) *slash = '\0';
+    cut_last_part(folder);
+}
+
+/* The folder of the shared library that this code is in, so that a moved prefix still has its
+ * models; "" in a static program. */
+static void library_folder(char *folder, size_t size)
+{
+    static const char here;
+    Dl_info info;
+    folder[0] = '\0';
+    if (!dladdr(&here, &info) || !info.dli_fname) return;
+    snprintf(folder, size, "%s", info.dli_fname);
+    cut_last_part(folder);
 }
 
 static bool plain_name(const char *name)
@@ -29,11 +49,13 @@ static bool plain_name(const char *name)
 char *oci_model_locate(oc_context *cx, const char *name)
 {
     if (oci_failed(cx)) return NULL;
-    char program[OCI_MAX_PATH], path[OCI_MAX_PATH * 2];
+    char program[OCI_MAX_PATH], library[OCI_MAX_PATH], path[OCI_MAX_PATH * 2];
     program_folder(program, sizeof program);
+    library_folder(library, sizeof library);
     const char *chosen = getenv("OCELLI_MODELS");
     const struct { const char *root, *below; } places[] = {
         { chosen, "" }, { program, "/../share/ocelli/models" }, { program, "/../models" },
+        { library, "/../share/ocelli/models" }, { library, "/../../share/ocelli/models" },
         { OCELLI_MODELS_DIR, "" },
     };
     if (oci_folder_exists(cx, name)) return oci_strdup(cx, name);

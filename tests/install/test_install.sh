@@ -53,8 +53,7 @@ fi
 
 picture=$root/examples/lines/receipt.jpg
 expected=$(awk -F'\t' '$1 == "receipt.jpg" { print $2 }' examples/lines/transcript.tsv)
-# The library looks beside the program; these programs lie somewhere else.
-export OCELLI_MODELS=$prefix/share/ocelli/models
+unset OCELLI_MODELS             # programs find the models by the shared library's place …
 check_reads() {         # PROGRAM [ARGUMENT...]: reads the picture away from the source tree
     local text
     text=$(cd "$work" && "$@" "$picture") || fail "$*: status $?"
@@ -77,10 +76,11 @@ cmake -S tests/install/consumer -B "$work/consumer" -DCMAKE_PREFIX_PATH="$prefix
     -DEXAMPLE="$root/examples/read_line.c" >/dev/null
 cmake --build "$work/consumer" >/dev/null
 check_reads "$work/consumer/read_line_ocelli"
+export OCELLI_MODELS=$prefix/share/ocelli/models    # … but for static ones
 check_reads "$work/consumer/read_line_static"
+unset OCELLI_MODELS
 
 echo "command"
-unset OCELLI_MODELS                         # it finds its models by itself
 check_reads "$prefix/bin/ocelli" read
 mv "$prefix/share/ocelli/models" "$work/hidden"
 status=0
