@@ -39,14 +39,14 @@ oci_tensor *oci_op_act(oc_context *cx, oci_act act, oci_tensor *x);
 /* a + b, b's shape being the last dimensions of a's: positions onto every row of a batch. */
 oci_tensor *oci_op_add(oc_context *cx, oci_tensor *a, oci_tensor *b);
 oci_tensor *oci_op_scale(oc_context *cx, oci_tensor *x, float factor);
+/* x [.., D] times a factor for each channel, factors [D] (layer scale). */
+oci_tensor *oci_op_multiply(oc_context *cx, oci_tensor *x, oci_tensor *factors);
 /* x [B, N, D], token [D], where [B, N]: token where `where` is not 0 (BEiT, MAE, ViT masks). */
 oci_tensor *oci_op_replace(oc_context *cx, oci_tensor *x, oci_tensor *token, oci_tensor *where);
 
 /* shape.c */
 oci_tensor *oci_op_reshape(oc_context *cx, oci_tensor *x, int rank, const int64_t *shape);
 /* a [1|B, N, D] before b [B, M, D]: [B, N + M, D]; a batch of 1 is repeated. */
-/* x [.., D] times a factor for each channel, factors [D] (layer scale). */
-oci_tensor *oci_op_multiply(oc_context *cx, oci_tensor *x, oci_tensor *factors);
 oci_tensor *oci_op_concat(oc_context *cx, oci_tensor *a, oci_tensor *b);
 /* x [B, N, D]: positions begin .. begin + count - 1. */
 oci_tensor *oci_op_slice(oc_context *cx, oci_tensor *x, int64_t begin, int64_t count);
@@ -58,12 +58,6 @@ oci_tensor *oci_op_patches(oc_context *cx, oci_tensor *pixels, int64_t ph, int64
 oci_tensor *oci_op_interpolate(oc_context *cx, oci_tensor *x, int64_t h, int64_t w, int64_t H,
                             int64_t W, double factor_h, double factor_w);
 
-/* embedding.c: rows of table [V, D] by ids [B, T] → [B, T, D]. Row padding_idx (-1: none) gets
- * no gradient. An id outside 0..V-1 is OC_E_MALFORMED. */
-oci_tensor *oci_op_embedding(oc_context *cx, oci_tensor *table, oci_tensor *ids,
-                             int64_t padding_idx);
-
-/* loss.c: mean over the rows whose label is not -100 of -log softmax(logits [.., V])[label];
 /* mean.c: x [B, N, D] → [B, D], over the positions. */
 oci_tensor *oci_op_mean(oc_context *cx, oci_tensor *x);
 
@@ -89,6 +83,12 @@ oci_tensor *oci_op_relative_bias(oc_context *cx, oci_tensor *table, int64_t h, i
 /* The pattern of each window of a map, I64 [B * windows]: attention's mask_rows. No op. */
 oci_tensor *oci_window_patterns(oc_context *cx, int64_t B, int64_t H, int64_t W, int64_t side);
 
+/* embedding.c: rows of table [V, D] by ids [B, T] → [B, T, D]. Row padding_idx (-1: none) gets
+ * no gradient. An id outside 0..V-1 is OC_E_MALFORMED. */
+oci_tensor *oci_op_embedding(oc_context *cx, oci_tensor *table, oci_tensor *ids,
+                             int64_t padding_idx);
+
+/* loss.c: mean over the rows whose label is not -100 of -log softmax(logits [.., V])[label];
  * labels I64 [..]. NaN when every label is -100, as in torch. Scalar. */
 oci_tensor *oci_op_cross_entropy(oc_context *cx, oci_tensor *logits, oci_tensor *labels);
 
