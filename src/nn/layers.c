@@ -9,6 +9,8 @@ void oci_walk_linear(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K, 
     if (bias) oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(N));
 }
 
+/* A convolution whose kernel is its stride is a product over patches: one row of weights for
+ * each output channel, in the order of the patch's pixels. */
 void oci_walk_conv(oci_walk w, oci_linear_layer *layer, int64_t out, int64_t in,
                    int64_t kernel_h, int64_t kernel_w)
 {
@@ -17,6 +19,8 @@ void oci_walk_conv(oci_walk w, oci_linear_layer *layer, int64_t out, int64_t in,
     oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(out));
 }
 
+/* On a tape each part is an op of its own, for its gradient; off it they ride on the product.
+ * The same operations in the same order, so training and inference agree bit for bit. */
 oci_tensor *oci_linear_run(oc_context *cx, const oci_linear_layer *layer, oci_linear_call call)
 {
     if (!cx->tape)
@@ -62,10 +66,6 @@ static int64_t remember(oc_context *cx, const oci_attention_layer *layer,
     return at + T;
 }
 
-oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
-                              oci_attention_call call)
-{
-    oci_tensor *q = oci_linear(cx, &layer->q, call.x), *y;                  /* [B, T, D] */
 /* What the queries of a call read: all that its rows have there. */
 static oci_cached cached_part(const oci_attention_call *call, int64_t keys)
 {
@@ -77,6 +77,10 @@ static oci_cached cached_part(const oci_attention_call *call, int64_t keys)
                          .origin = cache->origin, .origin_row = cache->origin_row };
 }
 
+oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
+                              oci_attention_call call)
+{
+    oci_tensor *q = oci_linear(cx, &layer->q, call.x), *y;                  /* [B, T, D] */
     if (call.cache) {
         int64_t keys = oci_failed(cx) ? 0 : remember(cx, layer, &call);
         y = oci_op_attention_cached(cx, q, cached_part(&call, keys), call.mask, call.head_mask,
@@ -109,6 +113,7 @@ oci_tensor *oci_head_mask_of(oc_context *cx, oci_tensor *head_mask, int64_t laye
     return oci_tensor_view(cx, head_mask, OCI_SHAPE(heads), each ? layer * heads : 0);
 }
 
+/* Most masks hide nothing; then the causal flag says all, and no [B, T, keys] is made. */
 static bool all_seen(const oci_tensor *mask)
 {
     for (int64_t i = 0; i < oci_tensor_count(mask); i++)
