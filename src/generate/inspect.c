@@ -12,7 +12,6 @@ typedef struct inspection {
     oci_model model;
     oci_weights weights;
     bool *used;                     /* [weights.count] */
-    const char *prefix;
     json_t *missing;                /* names that the model needs and the files lack */
     int64_t parameters;
 } inspection;
@@ -20,11 +19,9 @@ typedef struct inspection {
 static void visit(oci_walker *walker, const oci_param *p)
 {
     inspection *i = walker->user;
-    char name[OCI_MAX_NAME];
-    snprintf(name, sizeof name, "%s%s", i->prefix, p->name);
-    const oci_weight_ref *ref = oci_weights_find(&i->weights, name);
+    const oci_weight_ref *ref = oci_model_weight(i->model.arch, &i->weights, p->name);
     if (ref) i->used[ref - i->weights.refs] = true;
-    if (!ref && !p->optional) json_array_append_new(i->missing, json_string(p->name));
+    if (!ref && !p->optional && !p->tied) json_array_append_new(i->missing, json_string(p->name));
     if (p->tied || !ref) return;
     int64_t n = 1;
     for (int d = 0; d < p->rank; d++) n *= p->shape[d];
@@ -135,21 +132,12 @@ static json_t *lacking(oc_context *cx, const char *folder)
     return list;
 }
 
-static const char *base_prefix(const inspection *i)
-{
-    const char *prefix = i->model.arch->base_prefix;
-    for (size_t k = 0; prefix && k < i->weights.count; k++)
-        if (!strncmp(i->weights.refs[k].name, prefix, strlen(prefix))) return prefix;
-    return "";
-}
-
 static json_t *describe(inspection *i, const char *folder, bool tensors)
 {
     json_t *out = json_object();
     i->used = oci_calloc(i->cx, i->weights.count, sizeof *i->used);
     if (!i->used) return out;
     i->missing = json_array();
-    i->prefix = base_prefix(i);
     oci_model_walk(i->cx, &i->model, visit, i);
     json_object_set_new(out, "folder", json_string(folder));
     put_config(i, out);

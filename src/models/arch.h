@@ -17,9 +17,10 @@ typedef struct oci_encode_call {        /* arguments of a vision encoder */
     bool pooler;                        /* hand out pooler_output */
 } oci_encode_call;
 
-typedef struct oci_decode_call {        /* arguments of a text decoder */
+typedef struct oci_decode_call {        /* arguments of a text model */
     oci_tensor *input_ids;              /* [B, T], or … */
     oci_tensor *inputs_embeds;          /* … [B, T, D] */
+    oci_tensor *token_type_ids, *position_ids;          /* [1|B, T] or NULL: the model's own */
     oci_tensor *attention_mask;         /* [B, past + T], 1 = seen */
     oci_tensor *encoder_hidden_states;  /* [B, N, Dc]; NULL: no cross-attention, or cached */
     oci_tensor *encoder_attention_mask; /* [B, N] */
@@ -33,8 +34,11 @@ typedef struct oci_decode_call {        /* arguments of a text decoder */
 typedef struct oci_decoder_shape {      /* what a composite must know of its decoder */
     int64_t layers, heads, head_dim, width, vocab_size;
     int64_t max_positions;              /* most positions it can count; 0: no bound */
-    int64_t cross_width;                /* cross_attention_hidden_size; 0: null */
+    int64_t cross_width;                /* cross_attention_hidden_size, where the model reads
+                                           it; 0: keys come from `width` */
     int64_t pad_token_id;               /* its own, which positions may leave out; -1: null */
+    bool cross_attention;               /* it was configured to have some */
+    bool cross_past;                    /* its past_key_values have cross-attention's too */
 } oci_decoder_shape;
 
 /* A Transformers class over an architecture: what `ocelli forward --class` names. */
@@ -60,23 +64,19 @@ typedef struct oci_arch {
     /* Decoders: logits [B, T, V]. */
     oci_tensor *(*decode)(oc_context *cx, const void *model, oci_decode_call call);
     oci_decoder_shape (*decoder_shape)(const void *model);
+    const oci_input_spec *decoder_inputs;       /* what its causal language model takes */
+    /* Text encoders: last_hidden_state [B, T, D]; *pooled, if not NULL, receives [B, D], or
+     * NULL where the model has no pooler. */
+    oci_tensor *(*encode_text)(oc_context *cx, const void *model, oci_decode_call call,
+                               oci_tensor **pooled);
 } oci_arch;
 
-/* One forward pass of a decoder class: checks that the arguments of `call` fit each other,
- * brings in past_key_values.LAYER.INDEX from `in`, if there, through a cache of this call, and
- * runs arch->decode. Shared by all decoders and composites. */
-oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const void *model,
-                                 const oc_tensors *in, const oci_input_spec *specs,
-                                 oci_decode_call call);
-
-/* Hands out layer `layer`'s keys and values in Transformers' form, when the cache is asked
- * for: kv are self and cross keys and values [B, N, D] of a call without a cache, or NULL. */
-void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
-                           int64_t heads, oci_tensor *const kv[4]);
-
-extern const oci_arch oci_vit, oci_trocr, oci_vision_encoder_decoder;
+extern const oci_arch oci_vit, oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
+    oci_xlm_roberta, oci_camembert, oci_distilbert, oci_gpt2, oci_bart, oci_mbart;
 
 /* NULL when there is no such model_type. */
 const oci_arch *oci_arch_find(const char *model_type);
+/* "vit, deit, …" of all that have the part in question: 'e' vision encoders, 'd' decoders. */
+const char *oci_arch_list(char part, char *text, size_t size);
 
 #endif

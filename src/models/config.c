@@ -81,3 +81,35 @@ bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_fi
     }
     return !oci_failed(cx);
 }
+
+bool oci_config_has_head(const oci_config_source *from, const char *base_class)
+{
+    if (from->role != OCI_ROLE_ALONE) return from->role == OCI_ROLE_DECODER;
+    const json_t *names = json_object_get(from->object, "architectures");
+    const char *name = json_string_value(json_array_get(names, 0));
+    return name && strcmp(name, base_class) != 0;
+}
+
+void oci_config_only(oc_context *cx, const oci_config_source *from, const char *field,
+                     const char *value)
+{
+    char name[OCI_MAX_NAME];
+    snprintf(name, sizeof name, "%s%s", from->path, field);
+    const char *found = oci_json_text(cx, from->doc, from->object, name, value);
+    if (!oci_failed(cx) && strcmp(found, value) != 0)
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected \"%s\", found \"%.40s\"",
+                 from->doc->name, name, value, found);
+}
+
+int64_t oci_config_pad(oc_context *cx, const oci_config_source *from, int64_t fallback,
+                       int64_t vocab_size)
+{
+    char name[OCI_MAX_NAME];
+    snprintf(name, sizeof name, "%spad_token_id", from->path);
+    if (json_is_null(json_object_get(from->object, "pad_token_id"))) return -1;
+    int64_t pad = oci_json_int(cx, from->doc, from->object, name, fallback, 0, 1 << 24);
+    if (!oci_failed(cx) && pad >= vocab_size)
+        oci_config_fail(cx, from, "pad_token_id", "expected less than vocab_size %lld, found "
+                        "%lld", (long long)vocab_size, (long long)pad);
+    return pad;
+}

@@ -34,12 +34,27 @@ typedef struct oci_field {
     { #key, OCI_FIELD_PAIR, offsetof(type, key), fallback, low, high }
 #define OCI_FIELDS_END { NULL, OCI_FIELD_INT, 0, 0, 0, 0 }
 
+/* As what a model is opened: by itself, or as a part of a composite, which takes an encoder as
+ * its base class and a decoder as its causal language model. */
+typedef enum oci_role { OCI_ROLE_ALONE, OCI_ROLE_ENCODER, OCI_ROLE_DECODER } oci_role;
+
 /* A config object inside a document: `path` ("" or "encoder.") leads its field names. */
 typedef struct oci_config_source {
     const oci_json *doc;
     const json_t *object;
     const char *path;
+    oci_role role;
 } oci_config_source;
+
+/* True where the weights are those of a model with a head around the base class: a composite's
+ * decoder, or architectures[0] names another class than `base_class`. */
+bool oci_config_has_head(const oci_config_source *from, const char *base_class);
+/* Text fields with one value that is implemented: any other is OC_E_UNSUPPORTED. */
+void oci_config_only(oc_context *cx, const oci_config_source *from, const char *field,
+                     const char *value);
+/* pad_token_id: `fallback` where it is absent, -1 where it is null. */
+int64_t oci_config_pad(oc_context *cx, const oci_config_source *from, int64_t fallback,
+                       int64_t vocab_size);
 
 /* Fills *config; on a fault the error names document, field, expectation and finding. */
 bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_field *fields,

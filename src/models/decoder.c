@@ -1,8 +1,9 @@
-/* What all text decoders share around their layers: checks of the arguments, and caches as
- * Transformers hands them in and out (past_key_values.LAYER.INDEX). */
+/* What all text models share around their layers: checks of the arguments, caches as
+ * Transformers hands them in and out (past_key_values.LAYER.INDEX), and their classes. */
 #include <stdio.h>
+#include <string.h>
 
-#include "models/arch.h"
+#include "models/text.h"
 
 /* Of ids, or of embeddings where there are none (check() saw to it that one is there). */
 static int64_t batch_of(const oci_decode_call *call)
@@ -16,12 +17,12 @@ static int64_t length_of(const oci_decode_call *call)
 }
 
 void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
-                           int64_t heads, oci_tensor *const kv[4])
+                           int64_t heads, bool cross, oci_tensor *const kv[4])
 {
     if (!oci_wants_cache(cx) || oci_failed(cx)) return;
     oci_arena_mark mark = oci_mark(cx);
     const oci_cache *cache = call->cache;
-    for (int part = 0; part < 4; part++) {
+    for (int part = 0; part < (cross ? 4 : 2); part++) {
         if (!cache) {
             if (kv[part])
                 oci_output_past(cx, layer, part, oci_split_heads(cx, kv[part], heads));
@@ -68,7 +69,7 @@ static oci_cache *import_past(oc_context *cx, const oc_tensors *in,
     int64_t B = batch_of(call);
     oc_tensor_view view;
     const oci_tensor *k = past_part(cx, in, specs, s, B, 0, 0, 0);
-    bool cross = oc_tensors_find(in, "past_key_values.0.2", &view);
+    bool cross = s->cross_past && oc_tensors_find(in, "past_key_values.0.2", &view);
     const oci_tensor *c = cross ? past_part(cx, in, specs, s, B, 0, 2, 0) : NULL;
     if (oci_failed(cx)) return NULL;
     int64_t past = k->shape[2], N = c ? c->shape[2] : 0;
@@ -86,6 +87,17 @@ static oci_cache *import_past(oc_context *cx, const oc_tensors *in,
     return cache;
 }
 
+/* [1|B, T], T as of the ids. */
+static void check_rows(oc_context *cx, const char *name, const oci_tensor *x,
+                       const oci_tensor *ids)
+{
+    char found[128];
+    if (!x || (x->shape[1] == ids->shape[1] && (x->shape[0] == 1 ||
+                                                x->shape[0] == ids->shape[0]))) return;
+    oci_fail(cx, OC_E_MALFORMED, "%s: expected [%lld, %lld], found %s", name,
+             (long long)ids->shape[0], (long long)ids->shape[1], oci_shape_text(x, found));
+}
+
 /* Everything that the layers take for granted. With a mask it must cover the past as well. */
 static void check(oc_context *cx, const oci_arch *arch, const oci_decoder_shape *s,
                   const oci_decode_call *call, int64_t past)
@@ -101,6 +113,11 @@ static void check(oc_context *cx, const oci_arch *arch, const oci_decoder_shape 
     const oci_tensor *ids = call->input_ids ? call->input_ids : call->inputs_embeds;
     const oci_tensor *states = call->encoder_hidden_states, *mask = call->attention_mask;
     int64_t width = s->cross_width ? s->cross_width : s->width;
+    check_rows(cx, "token_type_ids", call->token_type_ids, ids);
+    check_rows(cx, "position_ids", call->position_ids, ids);
+    if (states && !s->cross_attention)
+        oci_fail(cx, OC_E_ARGUMENT, "encoder_hidden_states: expected a %s with cross-attention "
+                 "(is_decoder and add_cross_attention in its config)", arch->model_type);
     oci_inputs_agree(cx, "input_ids", ids, "encoder_hidden_states", states, 1);
     oci_inputs_agree(cx, "encoder_hidden_states", states, "encoder_attention_mask",
                      states ? call->encoder_attention_mask : NULL, 2);
@@ -129,4 +146,64 @@ oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const voi
     oci_tensor *logits = oci_failed(cx) ? NULL : arch->decode(cx, model, call);
     oci_cache_free(call.cache);
     return logits;
+}
+
+/* ---- classes ---- */
+
+static oci_decode_call call_of(oc_context *cx, const oc_tensors *in,
+                               const oci_input_spec *specs)
+{
+    return (oci_decode_call){
+        .input_ids = oci_input(cx, in, specs, "input_ids"),
+        .inputs_embeds = oci_input(cx, in, specs, "inputs_embeds"),
+        .token_type_ids = oci_input(cx, in, specs, "token_type_ids"),
+        .position_ids = oci_input(cx, in, specs, "position_ids"),
+        .attention_mask = oci_input(cx, in, specs, "attention_mask"),
+        .encoder_hidden_states = oci_input(cx, in, specs, "encoder_hidden_states"),
+        .encoder_attention_mask = oci_input(cx, in, specs, "encoder_attention_mask"),
+        .head_mask = oci_input(cx, in, specs, "head_mask"),
+        .cross_attn_head_mask = oci_input(cx, in, specs, "cross_attn_head_mask") };
+}
+
+/* labels[:, 1:] */
+static oci_tensor *next_labels(oc_context *cx, const oci_tensor *labels)
+{
+    int64_t B = labels->shape[0], T = labels->shape[1] - 1;
+    oci_tensor *y = oci_tensor_create(cx, OC_I64, OCI_SHAPE(B, T));
+    for (int64_t b = 0; y && b < B; b++)
+        memcpy(oci_i64(y) + b * T, oci_i64(labels) + b * (T + 1) + 1,
+               (size_t)T * sizeof(int64_t));
+    return y;
+}
+
+oci_tensor *oci_causal_lm_forward(oc_context *cx, const oci_arch *arch, const void *model,
+                                  const oc_tensors *in, oci_lm_loss kind)
+{
+    const oci_input_spec *specs = arch->decoder_inputs;
+    oci_tensor *logits = oci_decode_with_past(cx, arch, model, in, specs,
+                                              call_of(cx, in, specs));
+    oci_tensor *labels = oci_input(cx, in, specs, "labels");
+    oci_output(cx, "logits", logits);                                   /* [B, T, V] */
+    if (!labels || !logits) return NULL;
+    oci_inputs_agree(cx, "logits", logits, "labels", labels, 2);
+    if (kind == OCI_LM_SHIFTED && !oci_failed(cx)) {
+        logits = oci_op_slice(cx, logits, 0, logits->shape[1] - 1);     /* [B, T - 1, V] */
+        labels = next_labels(cx, labels);
+    }
+    oci_tensor *loss = oci_op_cross_entropy(cx, logits, labels);
+    oci_output(cx, "loss", loss);
+    return loss;
+}
+
+oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch, const void *model,
+                                   const oc_tensors *in, const oci_input_spec *specs)
+{
+    oci_decode_call call = call_of(cx, in, specs);
+    oci_decoder_shape shape = arch->decoder_shape(model);
+    oci_tensor *pooled = NULL;
+    check(cx, arch, &shape, &call, 0);
+    if (oci_failed(cx)) return NULL;
+    oci_output(cx, "last_hidden_state", arch->encode_text(cx, model, call, &pooled));
+    oci_output(cx, "pooler_output", pooled);
+    return NULL;        /* base models have no loss */
 }

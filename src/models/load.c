@@ -76,7 +76,7 @@ void oci_model_unload(oci_model *model)
 
 typedef struct loader {
     const oci_weights *weights;
-    const char *prefix;         /* "vit." when a file of a model with a head gives its base */
+    const oci_arch *arch;
     bool trainable;
     bool *used;                 /* [weights->count] */
 } loader;
@@ -119,21 +119,28 @@ static bool bits_nan(oc_dtype dtype, const void *data, size_t n)
 }
 
 /* An f32 copy. */
-static void fill_plain(oc_context *cx, oci_tensor *t, const oci_entry *e, const void *data)
+static void fill_plain(oc_context *cx, oci_tensor *t, const oci_param *p, const oci_entry *e,
+                       const void *data)
 {
     size_t n = (size_t)oci_tensor_count(t);
+    bool turned = p->kind == OCI_PARAM_TURNED;
     t->dtype = OC_F32;
     t->buffer = oci_buffer_create(cx, n * sizeof(float));
-    if (!t->buffer) return;
+    float *wide = turned && t->buffer ? oci_alloc(cx, n * sizeof *wide) : NULL;
+    if (!t->buffer || (turned && !wide)) return;
     t->data = t->buffer->data;
-    oci_dtype_to_f32(e->dtype, data, oci_f32(t), n);
+    oci_dtype_to_f32(e->dtype, data, turned ? wide : oci_f32(t), n);
+    if (turned) oci_param_from_file(p, wide, oci_f32(t));
+    oci_free(wide);
 }
 
 /* Panels in the file's dtype (f64 as f32). */
-static void fill_panels(oc_context *cx, oci_tensor *t, const oci_entry *e, const void *data)
+static void fill_panels(oc_context *cx, oci_tensor *t, const oci_param *p, const oci_entry *e,
+                        const void *data)
 {
     const oci_backend *be = oci_backend_get(cx);
     int64_t N = t->shape[0], K = t->shape[1];
+    bool turned = p->kind == OCI_PARAM_TURNED;
     float *wide = NULL;
     t->dtype = e->dtype;
     if (e->dtype == OC_F64) {
@@ -143,7 +150,8 @@ static void fill_panels(oc_context *cx, oci_tensor *t, const oci_entry *e, const
         oci_dtype_to_f32(OC_F64, data, wide, (size_t)(N * K));
     }
     t->panels = oci_buffer_create(cx, be->packed_bytes(t->dtype, N, K));
-    if (t->panels) be->pack(cx, t->dtype, N, K, wide ? wide : data, K, 1, t->panels->data);
+    if (t->panels) be->pack(cx, t->dtype, N, K, wide ? wide : data, turned ? 1 : K,
+                            turned ? N : 1, t->panels->data);
     oci_free(wide);
 }
 
@@ -171,13 +179,35 @@ static void fill(oc_context *cx, const loader *from, const oci_param *p,
         t->shape[1] = oci_tensor_count(&(oci_tensor){ .rank = p->rank - 1,
                           .shape = { p->shape[1], p->shape[2], p->shape[3] } });
     }
+    if (p->kind == OCI_PARAM_TURNED) {
+        t->shape[0] = p->shape[1];
+        t->shape[1] = p->shape[0];
+    }
     if (bits_nan(e->dtype, data, e->bytes / oci_dtype_size(e->dtype)))
         oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN",
                 ref->file->path, ref->name);
-    if (from->trainable || p->kind == OCI_PARAM_VALUE) fill_plain(cx, t, e, data);
-    else if (p->kind == OCI_PARAM_PRODUCT) fill_panels(cx, t, e, data);
-    else if (e->dtype == OC_F64) fill_plain(cx, t, e, data);
+    bool product = p->kind == OCI_PARAM_PRODUCT || p->kind == OCI_PARAM_TURNED;
+    if (from->trainable || p->kind == OCI_PARAM_VALUE) fill_plain(cx, t, p, e, data);
+    else if (product) fill_panels(cx, t, p, e, data);
+    else if (e->dtype == OC_F64) fill_plain(cx, t, p, e, data);
     else fill_raw(cx, t, e, data);
+}
+
+/* Files of a model with a head have the base model's names behind its prefix ("vit."), files
+ * of a base model (and GPT-2's) have not; either serves for either. */
+const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *weights,
+                                       const char *name)
+{
+    char other[OCI_MAX_NAME];
+    const char *prefix = arch->base_prefix;
+    const oci_weight_ref *ref = oci_weights_find(weights, name);
+    if (ref || !prefix) return ref;
+    size_t n = strlen(prefix), length = strlen(name);
+    if (!strncmp(name, prefix, n)) return oci_weights_find(weights, name + n);
+    if (n + length >= sizeof other) return NULL;
+    memcpy(other, prefix, n);
+    memcpy(other + n, name, length + 1);
+    return oci_weights_find(weights, other);
 }
 
 /* Finds, checks, converts. The first fault stays in the context and makes the rest of the walk
@@ -186,23 +216,23 @@ static void visit_load(oci_walker *walker, const oci_param *p)
 {
     oc_context *cx = walker->cx;
     const loader *from = walker->user;
-    char name[OCI_MAX_NAME];
     if (oci_failed(cx)) return;
-    snprintf(name, sizeof name, "%s%s", from->prefix, p->name);
-    const oci_weight_ref *ref = oci_weights_find(from->weights, name);
+    const oci_weight_ref *ref = oci_model_weight(from->arch, from->weights, p->name);
     if (!ref) {
-        if (!p->optional)
+        bool there = p->tied && *p->slot;       /* under its first name */
+        if (!p->optional && !there)
             oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: required, but missing",
-                     from->weights->folder, name);
+                     from->weights->folder, p->name);
         return;
     }
     from->used[ref - from->weights->refs] = true;
     if (!shape_fits(cx, p, ref)) return;
-    if (p->tied) {              /* the second name's values replace the first's */
+    if (p->tied && *p->slot) {  /* the second name's values replace the first's */
         oci_buffer_unref(&(*p->slot)->buffer);
         oci_buffer_unref(&(*p->slot)->panels);
     } else {
         *p->slot = oci_calloc(cx, 1, sizeof(oci_tensor));
+        if (p->tied) *p->shared = *p->slot;
     }
     if (*p->slot) fill(cx, from, p, ref, *p->slot);
 }
@@ -236,15 +266,6 @@ static void warn_unused(oc_context *cx, const loader *from)
                 "out, the first of them %s", from->weights->folder, unused, first);
 }
 
-/* The base model's prefix if the file's names have it (checkpoints of a model with a head). */
-static const char *prefix_of(const oci_arch *arch, const oci_weights *weights)
-{
-    const char *prefix = arch->base_prefix;
-    for (size_t i = 0; prefix && i < weights->count; i++)
-        if (!strncmp(weights->refs[i].name, prefix, strlen(prefix))) return prefix;
-    return "";
-}
-
 bool oci_model_load(oc_context *cx, oci_model *model, const char *folder, bool trainable,
                     bool map)
 {
@@ -252,8 +273,7 @@ bool oci_model_load(oc_context *cx, oci_model *model, const char *folder, bool t
     if (!oci_model_load_config(cx, model, folder)) return false;
     model->trainable = trainable;
     if (oci_weights_open(cx, &weights, folder, map, false)) {
-        loader from = { .weights = &weights, .prefix = prefix_of(model->arch, &weights),
-                        .trainable = trainable };
+        loader from = { .weights = &weights, .arch = model->arch, .trainable = trainable };
         from.used = oci_calloc(cx, weights.count, sizeof *from.used);
         if (from.used) {
             oci_model_walk(cx, model, visit_load, &from);

@@ -33,7 +33,11 @@ static void visit_output_gradient(oci_walker *walker, const oci_param *p)
     const oci_tensor *t = *p->slot;
     if (p->tied || !t || !t->grad) return;
     snprintf(name, sizeof name, "grad.%s", p->name);
-    oc_tensors_add(walker->cx, walker->user, name, OC_F32, p->rank, p->shape, t->grad);
+    float *grad = oci_alloc(walker->cx, (size_t)oci_tensor_count(t) * sizeof *grad);
+    if (!grad) return;
+    oci_param_to_file(p, t->grad, grad);
+    oc_tensors_add(walker->cx, walker->user, name, OC_F32, p->rank, p->shape, grad);
+    oci_free(grad);
 }
 
 /* A gradient that stayed would be added to by the next call. */
@@ -100,19 +104,24 @@ static void visit_count(oci_walker *walker, const oci_param *p)
     *count += !p->tied && *p->slot;
 }
 
-/* Elements in the stored type, from wherever the model keeps them. NULL on error. */
-static void *stored_data(oc_context *cx, const oci_tensor *t)
+/* Elements in the stored type and the file's order, from wherever the model keeps them. NULL on
+ * error. */
+static void *stored_data(oc_context *cx, const oci_param *p, const oci_tensor *t)
 {
     size_t n = (size_t)oci_tensor_count(t), each = oci_dtype_size(t->stored);
     int64_t N = t->shape[0], K = t->rank > 1 ? t->shape[1] : 1;
+    bool turned = p->kind == OCI_PARAM_TURNED;
     float *wide = oci_alloc(cx, n * sizeof *wide);
+    float *order = turned ? oci_alloc(cx, n * sizeof *order) : wide;
     void *data = oci_alloc(cx, n * each);
-    if (wide && data) {
+    if (wide && order && data) {
         if (t->data) oci_dtype_to_f32(t->dtype, t->data, wide, n);
         else for (int64_t i = 0; i < N; i++)
             oci_backend_get(cx)->unpack_row(t->dtype, N, K, t->panels->data, i, wide + i * K);
-        oci_dtype_from_f32(t->stored, wide, data, n);
+        if (turned) oci_param_to_file(p, wide, order);
+        oci_dtype_from_f32(t->stored, order, data, n);
     }
+    if (turned) oci_free(order);
     oci_free(wide);
     return data;
 }
@@ -126,7 +135,7 @@ static void visit_write(oci_walker *walker, const oci_param *p)
     /* A trained model is written in the type it was trained in. */
     oci_tensor as = *t;
     if (t->requires_grad || t->stored == OC_F64) as.stored = OC_F32;
-    w->owned[i] = stored_data(walker->cx, &as);
+    w->owned[i] = stored_data(walker->cx, p, &as);
     snprintf(w->names[i], sizeof w->names[i], "%s", p->name);
     memcpy(w->shapes[i], p->shape, sizeof p->shape);
     w->tensors[i] = (oci_save_tensor){

@@ -3,6 +3,7 @@
 #ifndef OCI_MODELS_MODEL_H
 #define OCI_MODELS_MODEL_H
 
+#include "io/weights.h"
 #include "models/arch.h"
 
 typedef struct oci_model {
@@ -36,6 +37,10 @@ oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model, const oc_t
 
 /* Writes config.json and model.safetensors into an existing folder. */
 oc_status oci_model_write(oc_context *cx, const oci_model *model, const char *folder);
+
+/* The tensor of that name, also with the base model's prefix before it or taken off. */
+const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *weights,
+                                       const char *name);
 
 /* Keys of old checkpoints that nothing reads and nobody misses. */
 bool oci_key_ignored(const char *name);

@@ -1,11 +1,13 @@
 /* Every architecture there is: one line each. */
+#include <stdio.h>
 #include <string.h>
 
 #include "models/arch.h"
 
 static const oci_arch *const archs[] = {
     &oci_vit,
-    &oci_trocr,
+    &oci_trocr, &oci_bert, &oci_roberta, &oci_xlm_roberta, &oci_camembert, &oci_distilbert,
+    &oci_gpt2, &oci_bart, &oci_mbart,
     &oci_vision_encoder_decoder,
 };
 
@@ -14,4 +16,15 @@ const oci_arch *oci_arch_find(const char *model_type)
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
         if (!strcmp(archs[i]->model_type, model_type)) return archs[i];
     return NULL;
+}
+
+const char *oci_arch_list(char part, char *text, size_t size)
+{
+    size_t n = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof archs / sizeof *archs && n < size; i++)
+        if (part == 'e' ? archs[i]->encode != NULL : archs[i]->decode != NULL)
+            n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "",
+                                  archs[i]->model_type);
+    return text;
 }

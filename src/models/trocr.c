@@ -5,7 +5,7 @@
  *     → L post-norm layers: self-attention, cross-attention to [B,N,Dc], feed-forward [B,T,D]
  *     → output_projection [B,T,V], tied to embed_tokens
  */
-#include "models/arch.h"
+#include "models/text.h"
 
 #include <math.h>
 
@@ -38,18 +38,12 @@ static const oci_field fields[] = {
 
 enum { POSITION_OFFSET = 2 };       /* rows 0 and 1 of learned positions are never used */
 
-typedef struct trocr_layer {
-    oci_attention_layer self_attn, encoder_attn;
-    oci_norm_layer self_attn_layer_norm, encoder_attn_layer_norm, final_layer_norm;
-    oci_linear_layer fc1, fc2;
-} trocr_layer;
-
 typedef struct trocr {
     trocr_config cfg;
     oci_tensor *embed_tokens;           /* [V, D] */
     oci_tensor *embed_positions;        /* [max + 2, D]; NULL: sinusoids */
     oci_norm_layer layernorm_embedding;
-    trocr_layer *layers;                /* [L] */
+    oci_text_layer *layers;             /* [L] */
     oci_linear_layer output_projection; /* [V, D] */
 } trocr;
 
@@ -71,36 +65,12 @@ static void trocr_close(void *model)
     oci_free(((trocr *)model)->layers);
 }
 
-static void attention_walk(oci_walk w, oci_attention_layer *a, int64_t D, int64_t source,
-                           int64_t heads)
-{
-    oci_walk_linear(oci_walk_enter(w, "k_proj"), &a->k, D, source, true);
-    oci_walk_linear(oci_walk_enter(w, "v_proj"), &a->v, D, source, true);
-    oci_walk_linear(oci_walk_enter(w, "q_proj"), &a->q, D, D, true);
-    oci_walk_linear(oci_walk_enter(w, "out_proj"), &a->out, D, D, true);
-    a->heads = heads;
-    a->scale = 1.0f / sqrtf((float)(D / heads));
-}
-
-static void layer_walk(oci_walk w, trocr_layer *l, const trocr_config *c)
-{
-    int64_t D = c->d_model, F = c->decoder_ffn_dim, H = c->decoder_attention_heads;
-    int64_t Dc = c->cross_attention_hidden_size ? c->cross_attention_hidden_size : D;
-    attention_walk(oci_walk_enter(w, "self_attn"), &l->self_attn, D, D, H);
-    oci_walk_norm(oci_walk_enter(w, "self_attn_layer_norm"), &l->self_attn_layer_norm, D, 1e-5);
-    attention_walk(oci_walk_enter(w, "encoder_attn"), &l->encoder_attn, D, Dc, H);
-    oci_walk_norm(oci_walk_enter(w, "encoder_attn_layer_norm"), &l->encoder_attn_layer_norm, D,
-                  1e-5);
-    oci_walk_linear(oci_walk_enter(w, "fc1"), &l->fc1, F, D, true);
-    oci_walk_linear(oci_walk_enter(w, "fc2"), &l->fc2, D, F, true);
-    oci_walk_norm(oci_walk_enter(w, "final_layer_norm"), &l->final_layer_norm, D, 1e-5);
-}
-
 static void trocr_walk(oci_walk w, void *model)
 {
     trocr *m = model;
     const trocr_config *c = &m->cfg;
     int64_t D = c->d_model, V = c->vocab_size;
+    int64_t Dc = c->cross_attention_hidden_size ? c->cross_attention_hidden_size : D;
     oci_walk d = oci_walk_enter(w, "model.decoder");
     oci_walk_param(oci_walk_enter(d, "embed_tokens"), "weight", &m->embed_tokens,
                    c->tie_word_embeddings ? OCI_PARAM_PRODUCT : OCI_PARAM_TABLE,
@@ -113,28 +83,18 @@ static void trocr_walk(oci_walk w, void *model)
         oci_walk_norm(oci_walk_enter(d, "layernorm_embedding"), &m->layernorm_embedding, D,
                       1e-5);
     for (int64_t i = 0; i < c->decoder_layers; i++)
-        layer_walk(oci_walk_enter(d, "layers.%lld", (long long)i), &m->layers[i], c);
+        oci_bart_layer_walk(oci_walk_enter(d, "layers.%lld", (long long)i), &m->layers[i], D,
+                            Dc, c->decoder_ffn_dim, c->decoder_attention_heads);
     if (c->tie_word_embeddings)
         oci_walk_tied(oci_walk_enter(w, "output_projection"), "weight",
-                      &m->output_projection.weight, &m->embed_tokens, V, D);
+                      &m->output_projection.weight, &m->embed_tokens, OCI_PARAM_PRODUCT,
+                      OCI_SHAPE(V, D));
     else
         oci_walk_linear(oci_walk_enter(w, "output_projection"), &m->output_projection, V, D,
                         false);
 }
 
 /* ---- positions ---- */
-
-static oci_tensor *learned_positions(oc_context *cx, const trocr *m, int64_t past, int64_t T)
-{
-    oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, T));
-    if (!rows) return NULL;
-    if (past + T > m->cfg.max_position_embeddings)
-        oci_fail(cx, OC_E_MALFORMED, "decoder positions: expected at most "
-                 "max_position_embeddings %lld, found %lld",
-                 (long long)m->cfg.max_position_embeddings, (long long)(past + T));
-    for (int64_t t = 0; t < T; t++) oci_i64(rows)[t] = past + t + POSITION_OFFSET;
-    return oci_op_embedding(cx, m->embed_positions, rows, -1);          /* [1, T, D] */
-}
 
 /* [sin(row f_j) | cos(row f_j)], f_j = 10000^(-j / (D/2 - 1)), an odd last column 0. */
 static void sinusoid(int64_t row, int64_t D, float *out)
@@ -181,76 +141,31 @@ static oci_tensor *sinusoidal_positions(oc_context *cx, const trocr *m, const oc
 static oci_tensor *embed(oc_context *cx, const trocr *m, const oci_decode_call *call)
 {
     const trocr_config *c = &m->cfg;
-    oci_tensor *x = call->inputs_embeds;                                /* [B, T, D] */
-    int64_t past = call->cache ? call->cache->length : 0;
-    if (!x) x = oci_op_embedding(cx, m->embed_tokens, call->input_ids, c->pad_token_id);
+    oci_tensor *x = oci_text_embed(cx, m->embed_tokens, call, c->pad_token_id);
     if (!x || oci_failed(cx)) return NULL;
-    int64_t T = x->shape[1];
     if (c->scale_embedding && !call->inputs_embeds)
-        x = oci_op_scale(cx, x, sqrtf((float)c->d_model));
+        x = oci_op_scale(cx, x, sqrtf((float)c->d_model));              /* [B, T, D] */
     oci_tensor *p = c->use_learned_position_embeddings
-                        ? learned_positions(cx, m, past, T)
-                        : sinusoidal_positions(cx, m, call->input_ids, past, call->counted);
+        ? oci_text_positions(cx, m->embed_positions, call, x->shape[1], POSITION_OFFSET)
+        : sinusoidal_positions(cx, m, call->input_ids, oci_text_past(call), call->counted);
     x = oci_op_add(cx, x, p);
     return c->layernorm_embedding ? oci_layer_norm(cx, &m->layernorm_embedding, x) : x;
-}
-
-/* ---- layers ---- */
-
-typedef struct layer_masks {
-    oci_tensor *self, *cross;           /* added to scores; NULL: only the causal one */
-} layer_masks;
-
-static oci_tensor *layer(oc_context *cx, const trocr *m, int64_t i, oci_tensor *x,
-                         const oci_decode_call *call, const layer_masks *masks)
-{
-    const trocr_layer *l = &m->layers[i];
-    int64_t L = m->cfg.decoder_layers, H = m->cfg.decoder_attention_heads;
-    oci_tensor *weights = NULL, *cross_weights = NULL, *kv[4] = { NULL };
-    bool tap = oci_wants_attentions(cx);
-    x = oci_attention(cx, &l->self_attn, x, .causal = !masks->self, .mask = masks->self,
-                      .residual = x, .cache = call->cache, .layer = i,
-                      .head_mask = oci_head_mask_of(cx, call->head_mask, i, L, H),
-                      .weights = tap ? &weights : NULL, .keys = &kv[0], .values = &kv[1]);
-    x = oci_layer_norm(cx, &l->self_attn_layer_norm, x);
-    if (call->encoder_hidden_states) {
-        x = oci_attention(cx, &l->encoder_attn, x, .source = call->encoder_hidden_states,
-                          .mask = masks->cross, .residual = x, .cache = call->cache,
-                          .layer = i, .weights = tap ? &cross_weights : NULL,
-                          .head_mask = oci_head_mask_of(cx, call->cross_attn_head_mask, i, L, H),
-                          .keys = &kv[2], .values = &kv[3]);
-        x = oci_layer_norm(cx, &l->encoder_attn_layer_norm, x);
-    }
-    oci_tensor *h = oci_linear(cx, &l->fc1, x, .act = m->cfg.activation_function);
-    x = oci_layer_norm(cx, &l->final_layer_norm, oci_linear(cx, &l->fc2, h, .residual = x));
-    oci_output_at(cx, "attentions", i, weights);
-    oci_output_cross(cx, "cross_attentions", i, cross_weights);
-    oci_output_layer_past(cx, call, i, H, kv);
-    return x;                                                           /* [B, T, D] */
 }
 
 static oci_tensor *trocr_decode(oc_context *cx, const void *model, oci_decode_call call)
 {
     const trocr *m = model;
+    const trocr_config *c = &m->cfg;
     oci_arena_mark mark = oci_mark(cx);
     oci_tensor *x = embed(cx, m, &call);                                /* [B, T, D] */
     if (!x) return NULL;
-    int64_t T = x->shape[1], past = call.cache ? call.cache->length : 0, N = 0;
-    layer_masks masks = { 0 };
-    masks.self = oci_causal_mask(cx, call.attention_mask, T, past + T);
-    if (call.encoder_hidden_states) {
-        masks.cross = oci_padding_mask(cx, call.encoder_attention_mask);
-        N = call.encoder_hidden_states->shape[1];
-    }
-    if (!masks.self && !masks.cross) x = oci_settle(cx, mark, x);
-    else mark = oci_mark(cx);           /* the masks stay for all layers */
-    for (int64_t i = 0; i < m->cfg.decoder_layers && !oci_cancelled(cx); i++) {
-        if (oci_wants_hidden_states(cx)) oci_output_at(cx, "hidden_states", i, x);
-        x = oci_settle(cx, mark, layer(cx, m, i, x, &call, &masks));
-    }
-    if (oci_wants_hidden_states(cx))
-        oci_output_at(cx, "hidden_states", m->cfg.decoder_layers, x);
-    oci_cache_advance(call.cache, T, N);
+    int64_t T = x->shape[1];
+    oci_text_stack stack = {
+        .layers = m->layers, .count = c->decoder_layers, .heads = c->decoder_attention_heads,
+        .act = c->activation_function, .cross_past = true,
+        .mask = oci_causal_mask(cx, call.attention_mask, T, oci_text_past(&call) + T),
+        .cross_mask = oci_padding_mask(cx, call.encoder_attention_mask) };
+    x = oci_text_stack_run(cx, &stack, mark, x, &call);                 /* [B, T, D] */
     if (call.last_only) x = oci_op_slice(cx, x, T - 1, 1);              /* [B, 1, D] */
     return oci_linear(cx, &m->output_projection, x);                    /* [B, T, V] */
 }
@@ -261,7 +176,8 @@ static oci_decoder_shape trocr_shape(const void *model)
     return (oci_decoder_shape){
         .layers = c->decoder_layers, .heads = c->decoder_attention_heads,
         .head_dim = c->d_model / c->decoder_attention_heads, .width = c->d_model,
-        .vocab_size = c->vocab_size, .cross_width = c->cross_attention_hidden_size,
+        .vocab_size = c->vocab_size, .cross_attention = true, .cross_past = true,
+        .cross_width = c->cross_attention_hidden_size,
         .max_positions = c->max_position_embeddings, .pad_token_id = c->pad_token_id };
 }
 
@@ -277,26 +193,12 @@ static const oci_input_spec inputs[] = {
 
 static oci_tensor *trocr_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
-    oci_decode_call call = {
-        .input_ids = oci_input(cx, in, inputs, "input_ids"),
-        .inputs_embeds = oci_input(cx, in, inputs, "inputs_embeds"),
-        .attention_mask = oci_input(cx, in, inputs, "attention_mask"),
-        .encoder_hidden_states = oci_input(cx, in, inputs, "encoder_hidden_states"),
-        .encoder_attention_mask = oci_input(cx, in, inputs, "encoder_attention_mask"),
-        .head_mask = oci_input(cx, in, inputs, "head_mask"),
-        .cross_attn_head_mask = oci_input(cx, in, inputs, "cross_attn_head_mask") };
-    oci_tensor *logits = oci_decode_with_past(cx, &oci_trocr, model, in, inputs, call);
-    oci_output(cx, "logits", logits);
-    oci_tensor *labels = oci_input(cx, in, inputs, "labels");
-    if (!labels) return NULL;
-    oci_inputs_agree(cx, "logits", logits, "labels", labels, 2);
-    oci_tensor *loss = oci_op_cross_entropy(cx, logits, labels);
-    oci_output(cx, "loss", loss);
-    return loss;
+    return oci_causal_lm_forward(cx, &oci_trocr, model, in, OCI_LM_PLAIN);
 }
 
 static const oci_class classes[] = { { "TrOCRForCausalLM", inputs, trocr_forward }, { 0 } };
 
 const oci_arch oci_trocr = { .model_type = "trocr", .size = sizeof(trocr), .classes = classes,
                              .open = trocr_open, .close = trocr_close, .walk = trocr_walk,
-                             .decode = trocr_decode, .decoder_shape = trocr_shape };
+                             .decode = trocr_decode, .decoder_shape = trocr_shape,
+                             .decoder_inputs = inputs };

@@ -8,6 +8,34 @@
 #include "models/vision_encoder_decoder.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "models/text.h"
+
+/* Decoders that Transformers 4.37.2 refuses, or fails with at the first forward pass. */
+static const char *why_no_decoder(const char *type)
+{
+    static const char *const deaf[] = { "biogpt", "bloom", "codegen", "ctrl", "falcon", "git",
+        "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "mixtral", "mpt", "opt", "phi",
+        "qwen2", "reformer", "rwkv", "whisper", "xlm", "xlnet", "transfo-xl" };
+    static const char *const no_lm[] = { "distilbert", "t5", "albert", "deberta", "deberta-v2" };
+    for (size_t i = 0; i < sizeof deaf / sizeof *deaf; i++)
+        if (!strcmp(deaf[i], type)) return "has no cross-attention";
+    for (size_t i = 0; i < sizeof no_lm / sizeof *no_lm; i++)
+        if (!strcmp(no_lm[i], type)) return "has no causal language model";
+    return "is none that this build knows";
+}
+
+static void refuse_part(oc_context *cx, const oci_config_source *sub, const char *key,
+                        const char *type)
+{
+    char list[512];
+    bool encoder = key[0] == 'e';
+    oci_fail(cx, OC_E_UNSUPPORTED, "%s: %smodel_type: as the %s expected one of %s, found "
+             "\"%.40s\", which %s", sub->doc->name, sub->path, key,
+             oci_arch_list(key[0], list, sizeof list), type,
+             encoder ? "is none that this build knows" : why_no_decoder(type));
+}
 
 /* One of the two sub-configs: finds its architecture and opens the part. */
 static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
@@ -15,7 +43,9 @@ static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
 {
     char path[OCI_MAX_NAME];
     json_t *object = oci_json_object(cx, from->doc, from->object, key);
-    oci_config_source sub = { .doc = from->doc, .object = object, .path = path };
+    bool encoder = key[0] == 'e';
+    oci_config_source sub = { .doc = from->doc, .object = object, .path = path,
+                              .role = encoder ? OCI_ROLE_ENCODER : OCI_ROLE_DECODER };
     if (oci_failed(cx)) return NULL;
     if (!object) {
         oci_config_fail(cx, from, key, "required, but missing");
@@ -28,15 +58,36 @@ static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
         return NULL;
     }
     const oci_arch *arch = oci_arch_find(type);
-    bool encoder = key[0] == 'e';
     if (!arch || (encoder ? !arch->encode : !arch->decode)) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %smodel_type: \"%.40s\" is no %s that this build "
-                 "knows", from->doc->name, path, type, key);
+        refuse_part(cx, &sub, key, type);
         return NULL;
     }
     *part = oci_calloc(cx, 1, arch->size);
     if (*part) arch->open(cx, &sub, *part);
     return arch;
+}
+
+/* Whether the decoder's cross-attention reads what the encoder gives. 4.37.2 projects iff the
+ * widths differ and cross_attention_hidden_size is null, whoever reads that key; only TrOCR
+ * does, and others then fail on the shape. */
+static void check_pair(oc_context *cx, const oci_config_source *from, oci_ved *m)
+{
+    static const char field[] = "decoder.cross_attention_hidden_size";
+    const json_t *decoder = json_object_get(from->object, "decoder");
+    int64_t cross = oci_json_int(cx, from->doc, decoder, field, 0, 1, OCI_MAX_WIDTH);
+    m->project = m->encoder_width != m->shape.width && !cross;
+    if (oci_failed(cx)) return;
+    if (!m->shape.cross_attention)
+        oci_config_fail(cx, from, "decoder", "expected a %s with cross-attention (is_decoder "
+                        "and add_cross_attention true), found none",
+                        m->decoder_arch->model_type);
+    else if (cross && cross != m->encoder_width)
+        oci_config_fail(cx, from, field, "expected the encoder's hidden_size %lld, found %lld",
+                        (long long)m->encoder_width, (long long)cross);
+    else if (cross && !m->shape.cross_width && cross != m->shape.width)
+        oci_config_fail(cx, from, field, "expected null or the decoder's width %lld (%s does "
+                        "not read it), found %lld", (long long)m->shape.width,
+                        m->decoder_arch->model_type, (long long)cross);
 }
 
 static void ved_open(oc_context *cx, const oci_config_source *from, void *model)
@@ -51,11 +102,7 @@ static void ved_open(oc_context *cx, const oci_config_source *from, void *model)
                                              "decoder_start_token_id", -1, 0, most);
     m->encoder_width = m->encoder_arch->encoder_width(m->encoder);
     m->shape = m->decoder_arch->decoder_shape(m->decoder);
-    if (m->shape.cross_width && m->shape.cross_width != m->encoder_width)
-        oci_config_fail(cx, from, "decoder.cross_attention_hidden_size",
-                        "expected the encoder's hidden_size %lld, found %lld",
-                        (long long)m->encoder_width, (long long)m->shape.cross_width);
-    m->project = m->encoder_width != m->shape.width && !m->shape.cross_width;
+    check_pair(cx, from, m);
 }
 
 static void ved_close(void *model)
@@ -109,11 +156,30 @@ static const oci_input_spec inputs[] = {
     { "decoder_attention_mask", OCI_INPUT_MASK, 2 },
     { "encoder_outputs.0", OCI_INPUT_FLOAT, 3 }, { "past_key_values.", OCI_INPUT_FLOAT, 4 },
     { "decoder_inputs_embeds", OCI_INPUT_FLOAT, 3 }, { "labels", OCI_INPUT_IDS, 2 },
-    { "decoder_head_mask", OCI_INPUT_FLOAT, 2 },
+    { "decoder_token_type_ids", OCI_INPUT_IDS, 2 }, { "decoder_position_ids", OCI_INPUT_IDS, 2 },
+    { "decoder_head_mask", OCI_INPUT_FLOAT, 0 },
     { "decoder_cross_attn_head_mask", OCI_INPUT_FLOAT, 2 },
     { "head_mask", OCI_INPUT_FLOAT, 0 }, { "bool_masked_pos", OCI_INPUT_MASK, 2 },
     { "interpolate_pos_encoding", OCI_INPUT_FLAG, 0 }, OCI_INPUTS_END
 };
+
+/* decoder_NAME is for decoders whose own forward takes NAME. */
+static void check_decoder_inputs(oc_context *cx, const oci_ved *m, const oc_tensors *in)
+{
+    static const char prefix[] = "decoder_";
+    for (size_t i = 0; i < oc_tensors_count(in) && !oci_failed(cx); i++) {
+        oc_tensor_view v = oc_tensors_get(in, i);
+        const oci_input_spec *spec = m->decoder_arch->decoder_inputs;
+        if (strncmp(v.name, prefix, sizeof prefix - 1) != 0) continue;
+        while (spec->name && strcmp(spec->name, v.name + sizeof prefix - 1) != 0) spec++;
+        if (!spec->name)
+            oci_fail(cx, OC_E_MALFORMED, "input %s: %s takes no %s", v.name,
+                     m->decoder_arch->model_type, v.name + sizeof prefix - 1);
+        else if (spec->rank && spec->rank != v.rank)
+            oci_fail(cx, OC_E_MALFORMED, "input %s: expected %d dimensions, found %d", v.name,
+                     spec->rank, v.rank);
+    }
+}
 
 /* The encoder's last hidden state: computed, or handed in. [B, N, De] */
 static oci_tensor *encoder_states(oc_context *cx, const oci_ved *m, const oc_tensors *in)
@@ -138,11 +204,14 @@ static oci_tensor *encoder_states(oc_context *cx, const oci_ved *m, const oc_ten
 static oci_tensor *ved_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
     const oci_ved *m = model;
+    check_decoder_inputs(cx, m, in);
     oci_tensor *states = encoder_states(cx, m, in);
     oci_tensor *labels = oci_input(cx, in, inputs, "labels");
     oci_decode_call call = {
         .input_ids = oci_input(cx, in, inputs, "decoder_input_ids"),
         .inputs_embeds = oci_input(cx, in, inputs, "decoder_inputs_embeds"),
+        .token_type_ids = oci_input(cx, in, inputs, "decoder_token_type_ids"),
+        .position_ids = oci_input(cx, in, inputs, "decoder_position_ids"),
         .attention_mask = oci_input(cx, in, inputs, "decoder_attention_mask"),
         .head_mask = oci_input(cx, in, inputs, "decoder_head_mask"),
         .cross_attn_head_mask = oci_input(cx, in, inputs, "decoder_cross_attn_head_mask"),

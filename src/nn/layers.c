@@ -3,10 +3,18 @@
 #include <float.h>
 #include <string.h>
 
+#include "base/size.h"
+
 void oci_walk_linear(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K, bool bias)
 {
     oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_PRODUCT, OCI_SHAPE(N, K));
     if (bias) oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(N));
+}
+
+void oci_walk_conv1d(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K)
+{
+    oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_TURNED, OCI_SHAPE(K, N));
+    oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(N));
 }
 
 /* A convolution whose kernel is its stride is a product over patches: one row of weights for
@@ -42,17 +50,38 @@ oci_tensor *oci_layer_norm(oc_context *cx, const oci_norm_layer *layer, oci_tens
     return oci_op_layer_norm(cx, x, layer->weight, layer->bias, layer->eps);
 }
 
-/* Keys and values of the source go into the cache behind those that are there; returns how
- * many there are then. */
-static int64_t remember(oc_context *cx, const oci_attention_layer *layer,
-                        const oci_attention_call *call)
+/* Columns `part` of `parts` of a fused product. */
+static oci_tensor *part_of(oc_context *cx, oci_tensor *y, int64_t part, int64_t parts)
+{
+    if (!y) return NULL;
+    int64_t D = oci_tensor_width(y) / parts;
+    return oci_op_columns(cx, y, part * D, D);
+}
+
+/* q from x, and, if wanted, k and v from the source; each [B, T or N, D]. */
+static void project(oc_context *cx, const oci_attention_layer *layer,
+                    const oci_attention_call *call, bool keys, oci_tensor *qkv[3])
+{
+    oci_tensor *from = call->source ? call->source : call->x;
+    bool all = layer->fused.weight && !call->source;        /* one product has all three */
+    if (layer->fused.weight && (all || keys)) {
+        oci_tensor *y = oci_linear(cx, &layer->fused, from);    /* [B, N, 2D or 3D] */
+        for (int i = all ? 0 : 1; i < 3; i++) qkv[i] = part_of(cx, y, i - !all, 2 + all);
+    } else if (keys) {
+        qkv[1] = oci_linear(cx, &layer->k, from);
+        qkv[2] = oci_linear(cx, &layer->v, from);
+    }
+    if (!all) qkv[0] = oci_linear(cx, &layer->q, call->x);
+}
+
+/* Keys and values go into the cache behind those that are there; returns how many there are
+ * then. */
+static int64_t remember(oc_context *cx, const oci_attention_call *call, const oci_tensor *k,
+                        const oci_tensor *v)
 {
     bool self = !call->source;
     const oci_cache *cache = call->cache;
-    if (!self && cache->cross_length > 0) return cache->cross_length;
-    oci_tensor *from = self ? call->x : call->source;
-    const oci_tensor *k = oci_linear(cx, &layer->k, from), *v = oci_linear(cx, &layer->v, from);
-    if (!k || !v) return 0;
+    if (!k || !v) return self ? 0 : cache->cross_length;
     const oci_kv *kv = self ? &cache->self[call->layer] : &cache->cross[call->layer];
     int64_t T = k->shape[1], at = self ? cache->length : 0;
     if (at + T > kv->room) {
@@ -80,19 +109,19 @@ static oci_cached cached_part(const oci_attention_call *call, int64_t keys)
 oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
                               oci_attention_call call)
 {
-    oci_tensor *q = oci_linear(cx, &layer->q, call.x), *y;                  /* [B, T, D] */
+    oci_tensor *qkv[3] = { NULL }, *y;                      /* each [B, T or N, D] */
+    bool cached = call.cache && call.source && call.cache->cross_length > 0;
+    project(cx, layer, &call, !cached, qkv);
     if (call.cache) {
-        int64_t keys = oci_failed(cx) ? 0 : remember(cx, layer, &call);
-        y = oci_op_attention_cached(cx, q, cached_part(&call, keys), call.mask, call.head_mask,
-                                    layer->scale, call.causal, call.weights);
+        int64_t keys = oci_failed(cx) ? 0 : remember(cx, &call, qkv[1], qkv[2]);
+        y = oci_op_attention_cached(cx, qkv[0], cached_part(&call, keys), call.mask,
+                                    call.head_mask, layer->scale, call.causal, call.weights);
     } else {
-        oci_tensor *from = call.source ? call.source : call.x;
-        oci_tensor *k = oci_linear(cx, &layer->k, from);                    /* [B, N, D] */
-        oci_tensor *v = oci_linear(cx, &layer->v, from);                    /* [B, N, D] */
-        y = oci_op_attention(cx, q, k, v, call.mask, call.mask_rows, call.head_mask,
-                             layer->heads, layer->scale, call.causal, call.weights);
-        if (call.keys) *call.keys = k;
-        if (call.values) *call.values = v;
+        y = oci_op_attention(cx, qkv[0], qkv[1], qkv[2], call.mask, call.mask_rows,
+                             call.head_mask, layer->heads, layer->scale, call.causal,
+                             call.weights);
+        if (call.keys) *call.keys = qkv[1];
+        if (call.values) *call.values = qkv[2];
     }
     return oci_linear(cx, &layer->out, y, .residual = call.residual);
 }
@@ -144,5 +173,20 @@ oci_tensor *oci_padding_mask(oc_context *cx, const oci_tensor *attention_mask)
     if (!y) return NULL;
     for (int64_t i = 0; i < B * keys; i++)
         oci_f32(y)[i] = oci_f32(attention_mask)[i] == 1.0f ? 0.0f : -FLT_MAX;
+    return y;
+}
+
+oci_tensor *oci_extended_mask(oc_context *cx, const oci_tensor *attention_mask, int64_t T)
+{
+    if (!attention_mask || oci_failed(cx) || all_seen(attention_mask)) return NULL;
+    int64_t B = attention_mask->shape[0], keys = attention_mask->shape[1], rows = oci_max(T, 1);
+    oci_tensor *y = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, 1, rows, keys));
+    if (!y) return NULL;
+    for (int64_t i = 0; i < B * rows * keys; i++) {
+        int64_t b = i / (rows * keys), t = i / keys % rows, key = i % keys;
+        bool to_come = T > 0 && key > t + keys - T;
+        float m = to_come ? 0.0f : oci_f32(attention_mask)[b * keys + key];
+        oci_f32(y)[i] = (1.0f - m) * -FLT_MAX;
+    }
     return y;
 }

@@ -24,6 +24,8 @@ typedef struct oci_linear_call {
 } oci_linear_call;
 
 void oci_walk_linear(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K, bool bias);
+/* Transformers' Conv1D: a linear map whose weight is [K, N] in files. */
+void oci_walk_conv1d(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K);
 void oci_walk_conv(oci_walk w, oci_linear_layer *layer, int64_t out, int64_t in,
                    int64_t kernel_h, int64_t kernel_w);
 /* [.., N] */
@@ -45,6 +47,8 @@ oci_tensor *oci_layer_norm(oc_context *cx, const oci_norm_layer *layer, oci_tens
 
 typedef struct oci_attention_layer {
     oci_linear_layer q, k, v, out;
+    oci_linear_layer fused;         /* weight not NULL: [q | k | v] in one product, in place of
+                                       the three; or [k | v] of cross-attention, beside q */
     int64_t heads;
     float scale;
 } oci_attention_layer;
@@ -81,5 +85,9 @@ oci_tensor *oci_causal_mask(oc_context *cx, const oci_tensor *attention_mask, in
                             int64_t keys);
 /* _prepare_4d_attention_mask: [B, 1, 1, keys]. */
 oci_tensor *oci_padding_mask(oc_context *cx, const oci_tensor *attention_mask);
+/* get_extended_attention_mask of BERT's time: (1 - m) * lowest, m = attention_mask, and 0 for
+ * keys to come if T > 0; [B, 1, T, keys] or (T = 0: all keys for all) [B, 1, 1, keys]. Where
+ * nothing is seen all keys count alike, those to come too. NULL when there is nothing to add. */
+oci_tensor *oci_extended_mask(oc_context *cx, const oci_tensor *attention_mask, int64_t T);
 
 #endif

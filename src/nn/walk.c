@@ -40,11 +40,38 @@ void oci_walk_param(oci_walk w, const char *name, oci_tensor **slot, oci_param_k
     w.walker->visit(w.walker, &param);
 }
 
-void oci_walk_tied(oci_walk w, const char *name, oci_tensor **slot, oci_tensor *const *shared,
-                   int64_t N, int64_t K)
+void oci_walk_tied(oci_walk w, const char *name, oci_tensor **slot, oci_tensor **shared,
+                   oci_param_kind kind, int rank, const int64_t *shape)
 {
     *slot = *shared;
-    oci_param param = { .name = join(w, name, ""), .slot = slot, .kind = OCI_PARAM_PRODUCT,
-                        .rank = 2, .shape = { N, K }, .optional = true, .tied = true };
+    oci_param param = { .name = join(w, name, ""), .slot = slot, .kind = kind, .rank = rank,
+                        .optional = w.optional, .tied = true, .shared = shared };
+    memcpy(param.shape, shape, (size_t)rank * sizeof *shape);
     w.walker->visit(w.walker, &param);
+}
+
+/* `to` [columns, rows] = `from` [rows, columns], turned. */
+static void turn(const float *from, int64_t rows, int64_t columns, float *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) to[j * rows + i] = from[i * columns + j];
+}
+
+static size_t param_bytes(const oci_param *p)
+{
+    size_t n = sizeof(float);
+    for (int i = 0; i < p->rank; i++) n *= (size_t)p->shape[i];
+    return n;
+}
+
+void oci_param_to_file(const oci_param *p, const float *memory, float *file)
+{
+    if (p->kind == OCI_PARAM_TURNED) turn(memory, p->shape[1], p->shape[0], file);
+    else memcpy(file, memory, param_bytes(p));
+}
+
+void oci_param_from_file(const oci_param *p, const float *file, float *memory)
+{
+    if (p->kind == OCI_PARAM_TURNED) turn(file, p->shape[0], p->shape[1], memory);
+    else memcpy(memory, file, param_bytes(p));
 }

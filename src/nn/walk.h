@@ -15,6 +15,7 @@
 typedef enum oci_param_kind {
     OCI_PARAM_VALUE,        /* used element by element: f32 in memory */
     OCI_PARAM_PRODUCT,      /* right side of products: panels in the file's dtype */
+    OCI_PARAM_TURNED,       /* the same, but [K, N] in the file: Transformers' Conv1D */
     OCI_PARAM_TABLE         /* rows are looked up: raw in the file's dtype */
 } oci_param_kind;
 
@@ -25,7 +26,8 @@ typedef struct oci_param {
     int rank;                       /* shape in the file; a product of rank > 2 is [s0, rest] */
     int64_t shape[OCI_MAX_RANK];    /* in memory */
     bool optional;                  /* the file may lack it; the slot is then NULL */
-    bool tied;                      /* *slot is another parameter's tensor already */
+    bool tied;                      /* *slot is another parameter's tensor already … */
+    oci_tensor **shared;            /* … which is kept here; NULL if the file lacks that one */
 } oci_param;
 
 typedef struct oci_walker oci_walker;
@@ -50,9 +52,15 @@ oci_walk oci_walk_optional(oci_walk w);
 /* One parameter `name` below w. */
 void oci_walk_param(oci_walk w, const char *name, oci_tensor **slot, oci_param_kind kind,
                     int rank, const int64_t *shape);
-/* A second name of a tensor that was walked before: `*slot` becomes `shared`. A file that has
- * this name too overrules the first (the later module wins, as in PyTorch). */
-void oci_walk_tied(oci_walk w, const char *name, oci_tensor **slot, oci_tensor *const *shared,
-                   int64_t N, int64_t K);
+/* A second name of a tensor that was walked before: `*slot` becomes `*shared`. A file that has
+ * this name too overrules the first (the later module wins, as in PyTorch). If the first was
+ * optional, one of the two must be there, unless w is optional as well. */
+void oci_walk_tied(oci_walk w, const char *name, oci_tensor **slot, oci_tensor **shared,
+                   oci_param_kind kind, int rank, const int64_t *shape);
+
+/* Elements of a parameter as a file has them, from their order in memory, and back. They differ
+ * for OCI_PARAM_TURNED only. */
+void oci_param_to_file(const oci_param *param, const float *memory, float *file);
+void oci_param_from_file(const oci_param *param, const float *file, float *memory);
 
 #endif

@@ -50,6 +50,8 @@ oci_tensor *oci_op_reshape(oc_context *cx, oci_tensor *x, int rank, const int64_
 oci_tensor *oci_op_concat(oc_context *cx, oci_tensor *a, oci_tensor *b);
 /* x [B, N, D]: positions begin .. begin + count - 1. */
 oci_tensor *oci_op_slice(oc_context *cx, oci_tensor *x, int64_t begin, int64_t count);
+/* x [.., W]: columns begin .. begin + count - 1 of every row, [.., count]. */
+oci_tensor *oci_op_columns(oc_context *cx, oci_tensor *x, int64_t begin, int64_t count);
 /* pixels [B, C, H, W] → [B, H/ph * W/pw, C * ph * pw], the rows that a convolution with stride
  * = kernel = [ph, pw] multiplies; H, W need not divide (the rest is cut, as Conv2d does). */
 oci_tensor *oci_op_patches(oc_context *cx, oci_tensor *pixels, int64_t ph, int64_t pw);

@@ -137,6 +137,49 @@ oci_tensor *oci_op_slice(oc_context *cx, oci_tensor *x, int64_t begin, int64_t c
     return oci_apply(cx, &oci_op_row_slice, OCI_IN(x), (oci_args){ .size = { begin, count } });
 }
 
+/* ---- columns: along the width ---- */
+
+static bool columns_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *x = call->in[0];
+    int64_t begin = call->args.size[0], count = call->args.size[1];
+    if (x->rank < 1 || begin < 0 || count < 0 || begin > oci_tensor_width(x) - count)
+        return oci_op_fail(cx, call, "x [.., W] with %lld columns from %lld on",
+                           (long long)count, (long long)begin);
+    out->rank = x->rank;
+    memcpy(out->shape, x->shape, sizeof out->shape);
+    out->shape[x->rank - 1] = count;
+    return true;
+}
+
+static void columns_forward(oc_context *cx, oci_call *call)
+{
+    (void)cx;
+    const oci_tensor *x = call->in[0];
+    int64_t W = oci_tensor_width(x), n = oci_tensor_width(call->out);
+    const float *from = oci_f32(x) + call->args.size[0];
+    for (int64_t r = 0; r < oci_tensor_rows(x); r++)
+        memcpy(oci_f32(call->out) + r * n, from + r * W, (size_t)n * sizeof(float));
+}
+
+static void columns_gradient(oc_context *cx, const oci_call *call)
+{
+    int64_t W = oci_tensor_width(call->in[0]), n = oci_tensor_width(call->out);
+    float *dx;
+    if (!oci_wants_grad(cx, call, 0, &dx)) return;
+    for (int64_t r = 0; r < oci_tensor_rows(call->in[0]); r++)
+        oci_backend_get(cx)->axpy(cx, n, 1.0f, call->out->grad + r * n,
+                                  dx + r * W + call->args.size[0]);
+}
+
+const oci_op oci_op_row_columns = { "columns", 1, 1, columns_shape, columns_forward,
+                                    columns_gradient };
+
+oci_tensor *oci_op_columns(oc_context *cx, oci_tensor *x, int64_t begin, int64_t count)
+{
+    return oci_apply(cx, &oci_op_row_columns, OCI_IN(x), (oci_args){ .size = { begin, count } });
+}
+
 /* ---- patches: pictures to rows ---- */
 
 static bool patches_shape(oc_context *cx, const oci_call *call, oci_tensor *out)

@@ -357,6 +357,22 @@ static inline void slice_reference(const sample *s, double *const in[], double *
             *out++ = in[0][b * 21 + s->args.size[0] * 3 + i];
 }
 
+static inline void make_columns(oc_context *cx, sample *s)
+{
+    static const int64_t begin[] = { 0, 2, 11 }, count[] = { 12, 7, 1 };
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 3, 12));
+    s->args.size[0] = begin[s->variant];
+    s->args.size[1] = count[s->variant];
+    WANT(s, 0);
+}
+
+static inline void columns_reference(const sample *s, double *const in[], double *out)
+{
+    for (int64_t row = 0; row < 6; row++)
+        for (int64_t i = 0; i < s->args.size[1]; i++)
+            *out++ = in[0][row * 12 + s->args.size[0] + i];
+}
+
 static inline void make_patches(oc_context *cx, sample *s)
 {
     static const int64_t H[] = { 6, 7, 5 }, W[] = { 9, 11, 5 };
@@ -638,6 +654,7 @@ static const op_case op_cases[] = {
     { "reshape", 2, make_reshape, reshape_reference },
     { "concat", 3, make_concat, concat_reference },
     { "slice", 3, make_slice, slice_reference },
+    { "columns", 3, make_columns, columns_reference },
     { "patches", 3, make_patches, patches_reference },
     { "interpolate", 3, make_interpolate, interpolate_reference },
     { "mean", 3, make_mean, mean_reference },

@@ -10,6 +10,7 @@ reference refuses).  Everything runs in float32 on one CPU thread from fixed
 seeds, so a second run writes the same bytes.  See README.md here.
 """
 import argparse
+import inspect
 import json
 import math
 import os
@@ -212,7 +213,7 @@ def run_forward(model, inputs, klass, options):
     args["output_hidden_states"] = bool(options.get("output_hidden_states"))
     args["output_attentions"] = bool(options.get("output_attentions"))
     args["return_dict"] = True
-    if klass != "ViTModel":
+    if "use_cache" in inspect.signature(model.forward).parameters:
         args["use_cache"] = bool(options.get("use_cache"))
     model.zero_grad(set_to_none=True)
     with torch.set_grad_enabled(bool(options.get("gradients"))):

@@ -168,6 +168,7 @@ def make():
     labels = torch.tensor([[3, -100, 0], [6, 2, -100]])
     loss = lambda x, y: F.cross_entropy(x.reshape(-1, x.shape[-1]), y.reshape(-1))
     add("cross_entropy", "cross_entropy", loss, [3 * rand(2, 3, 7), labels], [0])
+    add("columns", "columns", lambda x: x[..., 3:7], [rand(2, 3, 11)], [0], size=[3, 4])
 
 
 def main():
