@@ -2,7 +2,7 @@
  * Transformers 4.37.2, all outputs and gradients, and what it refuses. One test program an
  * index, so that they run side by side:
  *     #include "goldens.h"
- *     int main(void) { return run_goldens("INDEX-decoders.txt", 200); }
+ *     int main(void) { return check_goldens("INDEX-decoders.txt", 200); }
  */
 #ifndef OCELLI_TESTS_GOLDENS_H
 #define OCELLI_TESTS_GOLDENS_H
@@ -211,7 +211,7 @@ static void test_avx2(void **state) { (void)state; check_all(OC_ISA_AVX2); }
 static void test_avx512(void **state) { (void)state; check_all(OC_ISA_AVX512); }
 
 /* main()'s result. `fewest` guards against an index that lost its lines. */
-static inline int run_goldens(const char *index, int fewest)
+static inline int check_goldens(const char *index, int fewest)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_generic), cmocka_unit_test(test_avx2),

@@ -2,4 +2,4 @@
  * models by themselves, as text encoders. tools/goldens/make_decoders.py. */
 #include "goldens.h"
 
-int main(void) { return run_goldens("INDEX-decoders.txt", 200); }
+int main(void) { return check_goldens("INDEX-decoders.txt", 200); }
