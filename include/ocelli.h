@@ -387,6 +387,12 @@ typedef struct oc_trainer_options {
 /* Trains `model` (opened as trainable) in place; nobody else may use it meanwhile. */
 OC_API OC_NODISCARD oc_trainer *oc_trainer_create(oc_context *cx, oc_model *model,
                                                   const oc_trainer_options *options);
+/* What Donut writes (`<s_total>9.50</s_total>`) as JSON (`{"total":"9.50"}`) in a new string
+ * (oc_string_free), also for text that is not well-formed, as the reference reads it. The
+ * tokenizer, which may be NULL, tells its added tokens (`<yes/>`) from text. */
+OC_API OC_NODISCARD char *oc_document_json(oc_context *cx, const char *text, size_t size,
+                                           const oc_tokenizer *tokenizer);
+
 /* One step on a batch under the names of oc_forward, labels included: forward, backward,
  * update. *loss is that of before the update. */
 OC_API oc_status oc_trainer_step(oc_context *cx, oc_trainer *trainer, const oc_tensors *batch,

@@ -128,6 +128,13 @@ static void override_offsets(oci_loader *in)
     post->trim_offsets = trim;
 }
 
+static int64_t find_role(const oci_loader *in, oci_role role)
+{
+    const oci_added *token = &in->roles[role];
+    return token->content ? oci_vocab_find(&in->t->vocab, token->content, token->size)
+                          : OCI_NO_ID;
+}
+
 static bool read_settings(oci_loader *in)
 {
     oc_context *cx = in->cx;
@@ -141,8 +148,9 @@ static bool read_settings(oci_loader *in)
     double length = oci_json_real(cx, &in->config, root, "model_max_length", 0, -1e300, 1e300);
     t->max_length = length >= 1 && length < 1e18 ? (int64_t)length : 0;
     if (in->class) override_offsets(in);
-    const oci_added *pad = &in->roles[OCI_PAD];
-    t->pad_id = pad->content ? oci_vocab_find(&t->vocab, pad->content, pad->size) : OCI_NO_ID;
+    t->pad_id = find_role(in, OCI_PAD);
+    t->eos_id = find_role(in, OCI_EOS);
+    t->unk_id = find_role(in, OCI_UNK);
     return !oci_failed(cx);
 }
 

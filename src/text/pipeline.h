@@ -99,6 +99,7 @@ struct oc_tokenizer {
     const oci_decoder_kind *decoder;
     oci_post post;
     int64_t pad_id;             /* OCI_NO_ID: the tokenizer has no pad token */
+    int64_t eos_id, unk_id;     /* the same */
     int64_t max_length;         /* model_max_length; 0: none */
     bool pad_left, truncate_left;
     bool clean_up;              /* clean_up_tokenization_spaces */

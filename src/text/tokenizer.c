@@ -98,6 +98,16 @@ const char *oc_tokenizer_token(const oc_tokenizer *t, int64_t id)
 
 int64_t oc_tokenizer_vocab_size(const oc_tokenizer *t) { return t ? t->vocab.bound : 0; }
 
+bool oci_tokenizer_adds(const oc_tokenizer *t, const char *token, size_t size)
+{
+    int64_t id = oci_vocab_find(&t->vocab, token, size);
+    return id != OCI_NO_ID && oci_added_has(&t->added, id);
+}
+
+int64_t oci_tokenizer_pad(const oc_tokenizer *t) { return t->pad_id; }
+int64_t oci_tokenizer_eos(const oc_tokenizer *t) { return t->eos_id; }
+int64_t oci_tokenizer_unk(const oc_tokenizer *t) { return t->unk_id; }
+
 int64_t oc_tokenizer_find(const oc_tokenizer *t, const char *token)
 {
     return t && token ? oci_vocab_find(&t->vocab, token, strlen(token)) : OCI_NO_ID;

@@ -22,4 +22,11 @@ const char *oci_detokenizer_push(oc_context *cx, oci_detokenizer *stream, int64_
 /* What is left at the end: broken bytes become U+FFFD as in oc_decode. */
 const char *oci_detokenizer_finish(oc_context *cx, oci_detokenizer *stream, size_t *size);
 
+/* Whether a string is one of the added tokens, special ones among them. */
+bool oci_tokenizer_adds(const oc_tokenizer *t, const char *token, size_t size);
+/* Ids of the tokens that play these parts; -1: none. */
+int64_t oci_tokenizer_pad(const oc_tokenizer *t);
+int64_t oci_tokenizer_eos(const oc_tokenizer *t);
+int64_t oci_tokenizer_unk(const oc_tokenizer *t);
+
 #endif
