@@ -248,8 +248,9 @@ oci_buffer *oci_file_map(oc_context *cx, const char *path)
 bool oci_file_exists(oc_context *cx, const char *path)
 {
     struct stat st;
-    return !oci_failed(cx) && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-           access(path, R_OK) == 0;
+    if (oci_failed(cx)) return false;
+    if (stat(path, &st) == 0) return !S_ISDIR(st.st_mode);
+    return errno != ENOENT && errno != ENOTDIR;
 }
 
 bool oci_folder_exists(oc_context *cx, const char *path)
@@ -316,16 +317,27 @@ static void open_temp(oc_context *cx, oci_save *save, const char *folder)
     oci_fail(cx, OC_E_WRITE, "%s: no free name for a temporary file beside it", save->path);
 }
 
-/* Renaming over a device or a folder would destroy it or fail late; a link is replaced. */
+/* True for /dev/stdout and its like: links into /proc, whatever they lead to now. */
+static bool names_open_file(const char *path)
+{
+    char to[8];
+    return readlink(path, to, sizeof to) >= 6 && !memcmp(to, "/proc/", 6);
+}
+
+/* Renaming over a device or a folder would destroy it or fail late. A link to a file, or to
+ * nothing, is replaced; one of the system's is not: root would take it from everybody. */
 static void check_target(oc_context *cx, const char *path)
 {
     struct stat st;
     size_t n = strlen(path);
     if (n == 0 || path[n - 1] == '/')
         oci_fail(cx, OC_E_WRITE, "%s: expected the name of a file", path);
-    else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+    else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         oci_fail(cx, OC_E_WRITE, "%s: expected a regular file, found a %s", path,
                  S_ISDIR(st.st_mode) ? "folder" : "pipe or a device");
+    else if (names_open_file(path))
+        oci_fail(cx, OC_E_WRITE, "%s: expected a regular file, found a name for an open one",
+                 path);
 }
 
 oci_save *oci_save_begin(oc_context *cx, const char *path)

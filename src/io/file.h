@@ -18,7 +18,8 @@ OC_NODISCARD oci_buffer *oci_file_read_head(oc_context *cx, const char *path, ui
  * at open; a file that shrinks later faults, so callers choose this only where
  * oc_model_options.map says so. */
 OC_NODISCARD oci_buffer *oci_file_map(oc_context *cx, const char *path);
-/* True for a readable regular file; sets no error. */
+/* True if something that is no folder goes by that name, or may: what permissions hide counts
+ * as there, so that opening it says why it cannot be read. Sets no error. */
 bool oci_file_exists(oc_context *cx, const char *path);
 bool oci_folder_exists(oc_context *cx, const char *path);
 /* "folder/name" in a new string (oci_free). */
