@@ -14,7 +14,8 @@ typedef struct oci_encode_call {        /* arguments of a vision encoder */
     oci_tensor *head_mask;              /* [layers, H] or [H] */
     oci_tensor *bool_masked_pos;        /* [B, patches] */
     bool interpolate_pos_encoding;
-    bool pooler;                        /* hand out pooler_output */
+    bool pooler;                        /* hand out pooler_output, and all else that only
+                                           the encoder's own class has */
 } oci_encode_call;
 
 typedef struct oci_decode_call {        /* arguments of a text model */
@@ -37,6 +38,9 @@ typedef struct oci_decoder_shape {      /* what a composite must know of its dec
     int64_t cross_width;                /* cross_attention_hidden_size, where the model reads
                                            it; 0: keys come from `width` */
     int64_t pad_token_id;               /* its own, which positions may leave out; -1: null */
+    bool cross_cache_stays;             /* its _reorder_cache leaves the encoder's keys where
+                                           they are (BART's family); seen in the scores of
+                                           beams that go on after their item is done */
     bool cross_attention;               /* it was configured to have some */
     bool cross_past;                    /* its past_key_values have cross-attention's too */
 } oci_decoder_shape;
@@ -61,6 +65,7 @@ typedef struct oci_arch {
     /* Encoders: last_hidden_state [B, N, D]. */
     oci_tensor *(*encode)(oc_context *cx, const void *model, oci_encode_call call);
     int64_t (*encoder_width)(const void *model);
+    bool interpolates;                  /* takes interpolate_pos_encoding */
     /* Decoders: logits [B, T, V]. */
     oci_tensor *(*decode)(oc_context *cx, const void *model, oci_decode_call call);
     oci_decoder_shape (*decoder_shape)(const void *model);
@@ -71,7 +76,12 @@ typedef struct oci_arch {
                                oci_tensor **pooled);
 } oci_arch;
 
-extern const oci_arch oci_vit, oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
+/* The arguments of a vision encoder out of named inputs. */
+oci_encode_call oci_encode_call_of(oc_context *cx, const oc_tensors *in,
+                                   const oci_input_spec *specs);
+
+extern const oci_arch oci_vit, oci_deit, oci_beit, oci_swin_arch, oci_donut_swin;
+extern const oci_arch oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
     oci_xlm_roberta, oci_camembert, oci_distilbert, oci_gpt2, oci_bart, oci_mbart;
 
 /* NULL when there is no such model_type. */

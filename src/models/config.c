@@ -55,6 +55,26 @@ static void read_pair(oc_context *cx, const oci_config_source *from, const oci_f
 
 /* One loop over the table: every field is read, ranged and named in messages alike, and a model
  * file has no line of it. */
+int64_t oci_config_list(oc_context *cx, const oci_config_source *from, const char *key,
+                        int64_t low, int64_t high, int64_t *out, int64_t count, int64_t most)
+{
+    char name[OCI_MAX_NAME];
+    snprintf(name, sizeof name, "%s%s", from->path, key);
+    const json_t *list = oci_json_array(cx, from->doc, from->object, name);
+    if (!list || oci_failed(cx)) return count;
+    int64_t n = (int64_t)json_array_size(list);
+    if (n < 1 || n > most)
+        oci_config_fail(cx, from, key, "expected 1 to %lld numbers, found %lld",
+                        (long long)most, (long long)n);
+    for (int64_t i = 0; i < n && !oci_failed(cx); i++) {
+        const json_t *item = json_array_get(list, (size_t)i);
+        out[i] = json_integer_value(item);
+        if (!json_is_integer(item) || out[i] < low || out[i] > high)
+            oci_json_expected(cx, from->doc, name, "integers of a sensible size", item);
+    }
+    return n;
+}
+
 bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_field *fields,
                      void *config)
 {

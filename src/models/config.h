@@ -59,6 +59,10 @@ int64_t oci_config_pad(oc_context *cx, const oci_config_source *from, int64_t fa
 /* Fills *config; on a fault the error names document, field, expectation and finding. */
 bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_field *fields,
                      void *config);
+/* A list of 1 to `most` integers; returns how many. `out` holds `count` of them beforehand,
+ * which stay if the key is absent. */
+int64_t oci_config_list(oc_context *cx, const oci_config_source *from, const char *key,
+                        int64_t low, int64_t high, int64_t *out, int64_t count, int64_t most);
 /* "FILE: path+field: expected …, found …" as OC_E_MALFORMED. */
 OC_PRINTF(4, 5)
 void oci_config_fail(oc_context *cx, const oci_config_source *from, const char *field,

@@ -186,14 +186,15 @@ static oci_tensor *encoder_states(oc_context *cx, const oci_ved *m, const oc_ten
 {
     oci_tensor *given = oci_input(cx, in, inputs, "encoder_outputs.0"), *x = given;
     oci_taps before = oci_outputs_enter(cx, "encoder_", "encoder_");
-    if (!given)
-        x = m->encoder_arch->encode(cx, m->encoder, (oci_encode_call){
-            .pixel_values = oci_input_required(cx, in, inputs, "pixel_values"),
-            .head_mask = oci_input(cx, in, inputs, "head_mask"),
-            .bool_masked_pos = oci_input(cx, in, inputs, "bool_masked_pos"),
-            .interpolate_pos_encoding = oci_input_flag(in, "interpolate_pos_encoding") });
-    else
+    if (given) {
         oci_output(cx, "last_hidden_state", given);
+    } else {
+        oci_encode_call call = oci_encode_call_of(cx, in, inputs);
+        if (call.interpolate_pos_encoding && !m->encoder_arch->interpolates)
+            oci_fail(cx, OC_E_MALFORMED, "input interpolate_pos_encoding: expected none, a %s "
+                     "encoder does not take it", m->encoder_arch->model_type);
+        x = m->encoder_arch->encode(cx, m->encoder, call);
+    }
     oci_outputs_leave(cx, before);
     if (x && x->shape[2] != m->encoder_width)
         oci_fail(cx, OC_E_MALFORMED, "encoder_outputs.0: expected width %lld, found %lld",

@@ -852,16 +852,16 @@ CASES = {
 }
 
 
-def write_index(out):
+def write_index(out, cases, index):
     """One "case call" a line, so that the C tests need not read folders."""
     lines = []
-    for name in CASES:
+    for name in cases:
         folder = os.path.join(out, name)
         if os.path.isdir(folder):
             calls = [f[:-len(".in.safetensors")] for f in os.listdir(folder)
                      if f.endswith(".in.safetensors")]
             lines += [f"{name} {call}\n" for call in sorted(calls)]
-    with open(os.path.join(out, "INDEX.txt"), "w", encoding="utf-8") as f:
+    with open(os.path.join(out, index), "w", encoding="utf-8") as f:
         f.writelines(lines)
 
 
@@ -882,7 +882,7 @@ def main():
         CASES[name](case)
         size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
         print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
-    write_index(args.out)
+    write_index(args.out, CASES, "INDEX.txt")
 
 
 if __name__ == "__main__":
