@@ -48,9 +48,12 @@ void oci_bart_walk(oci_walk w, void *model)
     const oci_bart_config *c = &m->cfg;
     int64_t D = c->d_model, V = c->vocab_size;
     oci_walk d = oci_walk_enter(w, "model.decoder"), head = oci_walk_enter(w, "lm_head");
-    oci_walk_param(oci_walk_enter(d, "embed_tokens"), "weight", &m->embed_tokens,
-                   c->tie_word_embeddings ? OCI_PARAM_PRODUCT : OCI_PARAM_TABLE,
-                   OCI_SHAPE(V, D));
+    oci_walk tokens = oci_walk_enter(d, "embed_tokens");
+    if (c->tie_word_embeddings)         /* a file may have it as lm_head alone */
+        oci_walk_param(oci_walk_optional(tokens), "weight", &m->embed_tokens,
+                       OCI_PARAM_PRODUCT, OCI_SHAPE(V, D));
+    else
+        oci_walk_param(tokens, "weight", &m->embed_tokens, OCI_PARAM_TABLE, OCI_SHAPE(V, D));
     oci_walk_param(oci_walk_enter(d, "embed_positions"), "weight", &m->embed_positions,
                    OCI_PARAM_TABLE, OCI_SHAPE(c->max_position_embeddings + POSITION_OFFSET, D));
     for (int64_t i = 0; i < c->decoder_layers; i++)

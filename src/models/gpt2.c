@@ -92,9 +92,12 @@ static void gpt2_walk(oci_walk w, void *model)
     const gpt2_config *c = &m->cfg;
     int64_t D = c->n_embd, V = c->vocab_size;
     oci_walk t = m->has_head ? oci_walk_enter(w, "transformer") : w;
-    oci_walk_param(oci_walk_enter(t, "wte"), "weight", &m->wte,
-                   m->has_head && c->tie_word_embeddings ? OCI_PARAM_PRODUCT : OCI_PARAM_TABLE,
-                   OCI_SHAPE(V, D));
+    oci_walk tokens = oci_walk_enter(t, "wte");
+    if (m->has_head && c->tie_word_embeddings)  /* a file may have it as lm_head alone */
+        oci_walk_param(oci_walk_optional(tokens), "weight", &m->wte, OCI_PARAM_PRODUCT,
+                       OCI_SHAPE(V, D));
+    else
+        oci_walk_param(tokens, "weight", &m->wte, OCI_PARAM_TABLE, OCI_SHAPE(V, D));
     oci_walk_param(oci_walk_enter(t, "wpe"), "weight", &m->wpe, OCI_PARAM_TABLE,
                    OCI_SHAPE(c->n_positions, D));
     for (int64_t i = 0; i < c->n_layer; i++)

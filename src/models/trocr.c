@@ -72,9 +72,12 @@ static void trocr_walk(oci_walk w, void *model)
     int64_t D = c->d_model, V = c->vocab_size;
     int64_t Dc = c->cross_attention_hidden_size ? c->cross_attention_hidden_size : D;
     oci_walk d = oci_walk_enter(w, "model.decoder");
-    oci_walk_param(oci_walk_enter(d, "embed_tokens"), "weight", &m->embed_tokens,
-                   c->tie_word_embeddings ? OCI_PARAM_PRODUCT : OCI_PARAM_TABLE,
-                   OCI_SHAPE(V, D));
+    oci_walk tokens = oci_walk_enter(d, "embed_tokens");
+    if (c->tie_word_embeddings)         /* a file may have it as output_projection alone */
+        oci_walk_param(oci_walk_optional(tokens), "weight", &m->embed_tokens,
+                       OCI_PARAM_PRODUCT, OCI_SHAPE(V, D));
+    else
+        oci_walk_param(tokens, "weight", &m->embed_tokens, OCI_PARAM_TABLE, OCI_SHAPE(V, D));
     if (c->use_learned_position_embeddings)
         oci_walk_param(oci_walk_enter(d, "embed_positions"), "weight", &m->embed_positions,
                        OCI_PARAM_VALUE,
