@@ -84,8 +84,7 @@ static void load(oc_context *cx, const char *data, size_t size)
     if (ok && config_size)
         ok = oci_json_parse(cx, &in.config, "tokenizer_config.json", config, config_size) &&
              json_is_object(in.config.root);
-    ok = ok && oci_load_tokenizer_json(&in) && oci_config_apply(&in, false) &&
-         oci_added_finish(cx, &t->added, &t->vocab);
+    ok = ok && oci_load_tokenizer_json(&in) && oci_config_apply(&in, false);
     require(ok == !oci_failed(cx) || json_is_array(in.config.root));
     oci_config_close(&in);
     if (ok && text) use(cx, t, text + 1, size - (size_t)(text + 1 - data));

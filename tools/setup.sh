@@ -35,6 +35,7 @@ for_build() {
     library jansson libjansson-dev
     library libpng libpng-dev
     library libjpeg libjpeg-dev
+    library libutf8proc libutf8proc-dev
     library libwebpdemux libwebp-dev
 }
 for_test() {

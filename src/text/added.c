@@ -73,13 +73,14 @@ static int64_t find_or_make_id(oc_context *cx, oci_added_vocab *a, oci_vocab *vo
     return oci_vocab_add(cx, vocab, token->content, token->size, id) ? id : OCI_NO_ID;
 }
 
-static bool push_entry(oc_context *cx, oci_added_vocab *a, int64_t id, bool normalized)
+static bool push_entry(oc_context *cx, oci_added_vocab *a, int64_t id, bool normalized,
+                       bool special)
 {
     oci_added_entry *entries = oci_grow(cx, a->entries, &a->room, a->count + 1,
                                         sizeof *entries);
     if (!entries) return false;
     a->entries = entries;
-    entries[a->count++] = (oci_added_entry){ (uint32_t)id, normalized };
+    entries[a->count++] = (oci_added_entry){ (uint32_t)id, 0, normalized, special };
     return true;
 }
 
@@ -114,7 +115,7 @@ int64_t oci_added_add(oc_context *cx, oci_added_vocab *a, oci_vocab *vocab,
     /* A special token is matched as it was when it first became special; one that is not is
      * matched in every form that it was added in. */
     if ((first_special || !((old & SKIPPED) || token->special)) &&
-        !push_entry(cx, a, id, normalized))
+        !push_entry(cx, a, id, normalized, token->special))
         return OCI_NO_ID;
     a->flags[id] = (uint8_t)(now | (old & SKIPPED) | (token->special ? SKIPPED : 0));
     a->largest = oci_max(a->largest, id);
@@ -141,7 +142,9 @@ static uint32_t step(const oci_matcher *m, uint32_t node, uint8_t byte)
     }
 }
 
-static void insert_pattern(oci_matcher *m, trie *t, const char *text, size_t size, uint32_t id)
+/* Of two entries with one pattern the earlier one counts. */
+static void insert_pattern(oci_matcher *m, trie *t, const char *text, size_t size,
+                           uint32_t entry)
 {
     uint32_t node = 0;
     m->first[(uint8_t)text[size - 1]] = true;
@@ -157,7 +160,7 @@ static void insert_pattern(oci_matcher *m, trie *t, const char *text, size_t siz
         }
         node = next;
     }
-    m->best[node] = id + 1;
+    if (!m->best[node]) m->best[node] = entry + 1;
 }
 
 /* Failure links, shallow nodes first: a node's own pattern is longer than what ends at its
@@ -175,18 +178,57 @@ static void link_nodes(oci_matcher *m, trie *t, uint32_t *starts, size_t max_dep
     }
 }
 
-static bool build(oc_context *cx, oci_matcher *m, const oci_added_vocab *a,
-                  const oci_vocab *vocab, bool normalized)
+/* The strings that the entries of a matcher are found by, one after the other. */
+static bool collect_patterns(oc_context *cx, oc_tokenizer *t, bool normalized,
+                             oci_bytes *patterns, size_t *longest)
 {
-    size_t bytes = 0, longest = 0, size;
-    for (size_t i = 0; i < a->count; i++) {
-        if (a->entries[i].normalized != normalized) continue;
-        oci_vocab_get(vocab, a->entries[i].id, &size);
-        bytes += size;
-        if (size > longest) longest = size;
+    oci_added_vocab *a = &t->added;
+    oci_text texts[2] = { { 0 } };
+    bool ok = true;
+    for (size_t i = 0; ok && i < a->count; i++) {
+        oci_added_entry *entry = &a->entries[i];
+        if (entry->normalized != normalized) continue;
+        oci_segment s = { 0 };
+        s.text = oci_vocab_get(&t->vocab, entry->id, &s.size);
+        ok = (!normalized || oci_normalize(cx, t, &s, texts)) &&
+             oci_bytes_append(cx, patterns, s.text, s.size) == OC_OK;
+        entry->size = (uint32_t)s.size;
+        if (s.size > *longest) *longest = s.size;
     }
-    if (bytes == 0) return true;
-    size_t nodes = bytes + 1;
+    oci_text_deinit(&texts[0]);
+    oci_text_deinit(&texts[1]);
+    return ok;
+}
+
+/* Special tokens first, as the reference numbers its patterns; one that normalizes to nothing
+ * is found nowhere. */
+static void insert_all(oci_matcher *m, trie *t, const oci_added_vocab *a, bool normalized,
+                       const char *patterns)
+{
+    m->nodes = 1;
+    for (int special = 1; special >= 0; special--) {
+        const char *pattern = patterns;
+        for (size_t i = 0; i < a->count; i++) {
+            const oci_added_entry *entry = &a->entries[i];
+            if (entry->normalized != normalized) continue;
+            if (entry->special == special && entry->size > 0)
+                insert_pattern(m, t, pattern, entry->size, (uint32_t)i);
+            pattern += entry->size;
+        }
+    }
+}
+
+static bool build(oc_context *cx, oci_matcher *m, oc_tokenizer *tokenizer, bool normalized)
+{
+    size_t longest = 0;
+    oci_bytes patterns;
+    oci_bytes_init(&patterns, UINT32_MAX / 2);
+    if (!collect_patterns(cx, tokenizer, normalized, &patterns, &longest) ||
+        patterns.size == 0) {
+        oci_bytes_deinit(&patterns);
+        return !oci_failed(cx);
+    }
+    size_t nodes = patterns.size + 1;
     trie t = { .parent = oci_calloc(cx, nodes, sizeof *t.parent),
                .depth = oci_calloc(cx, nodes, sizeof *t.depth),
                .order = oci_calloc(cx, nodes, sizeof *t.order),
@@ -195,14 +237,10 @@ static bool build(oc_context *cx, oci_matcher *m, const oci_added_vocab *a,
     m->fail = oci_calloc(cx, nodes, sizeof *m->fail);
     m->best = oci_calloc(cx, nodes, sizeof *m->best);
     if (oci_pairs_init(cx, &m->edges, nodes) && !oci_failed(cx)) {
-        m->nodes = 1;
-        for (size_t i = 0; i < a->count; i++) {
-            if (a->entries[i].normalized != normalized) continue;
-            const char *text = oci_vocab_get(vocab, a->entries[i].id, &size);
-            insert_pattern(m, &t, text, size, a->entries[i].id);
-        }
+        insert_all(m, &t, &tokenizer->added, normalized, patterns.data);
         link_nodes(m, &t, starts, longest);
     }
+    oci_bytes_deinit(&patterns);
     oci_free(t.parent);
     oci_free(t.depth);
     oci_free(t.order);
@@ -211,9 +249,9 @@ static bool build(oc_context *cx, oci_matcher *m, const oci_added_vocab *a,
     return !oci_failed(cx);
 }
 
-bool oci_added_finish(oc_context *cx, oci_added_vocab *a, const oci_vocab *vocab)
+bool oci_added_finish(oc_context *cx, oc_tokenizer *t)
 {
-    return build(cx, &a->raw, a, vocab, false) && build(cx, &a->normalized, a, vocab, true);
+    return build(cx, &t->added.raw, t, false) && build(cx, &t->added.normalized, t, true);
 }
 
 /* The longest pattern at each place that has one. */
@@ -282,48 +320,31 @@ static size_t eat_right(const char *text, size_t size, size_t end)
     return end;
 }
 
-static bool emit_added(oci_work *work, uint32_t id, size_t begin, size_t end)
-{
-    size_t size;
-    oci_vocab_get(&work->t->vocab, id, &size);
-    if (!oci_work_emit(work, id, begin, end)) return false;
-    if (end - begin == size) return true;
-    oci_surface *surfaces = oci_grow(work->cx, work->surfaces, &work->surface_room,
-                                     work->surface_count + 1, sizeof *surfaces);
-    if (!surfaces) return false;
-    work->surfaces = surfaces;
-    surfaces[work->surface_count++] = (oci_surface){ begin, end - begin };
-    work->tokens[work->count - 1].surface = (uint32_t)work->surface_count;
-    return true;
-}
-
 bool oci_added_split(oci_work *work, int level, const oci_segment *segment,
                      bool (*rest)(oci_work *work, const oci_segment *gap))
 {
     const oci_added_vocab *a = &work->t->added;
     const oci_matcher *m = level == 0 ? &a->raw : &a->normalized;
     oci_hits *hits = &work->hits[level];
-    const char *text = work->text + segment->at;
+    const char *text = segment->text;
     if (m->nodes == 0) return segment->size == 0 || rest(work, segment);
     if (!find_hits(work->cx, m, text, segment->size, hits)) return false;
     size_t done = 0, free_from = 0;     /* given out; where the next match may begin */
     for (size_t i = hits->count; i-- > 0;) {
-        size_t begin = hits->items[i].at, size;
-        uint32_t id = hits->items[i].id;
+        const oci_added_entry *entry = &a->entries[hits->items[i].entry];
+        size_t begin = hits->items[i].at, end = begin + entry->size;
         if (begin < free_from) continue;
-        oci_vocab_get(&work->t->vocab, id, &size);
-        size_t end = begin + size;
         free_from = end;                /* also where single_word refuses the match */
-        unsigned flags = flags_of(a, id);
+        unsigned flags = flags_of(a, entry->id);
         if (flags & SINGLE_WORD && !stands_alone(text, segment->size, begin, end)) continue;
         if (flags & LSTRIP) begin = eat_left(text, done, begin);
         if (flags & RSTRIP) end = eat_right(text, segment->size, end);
         if (begin >= end) continue;     /* white space that the match before it ate */
-        oci_segment gap = { segment->at + done, begin - done, false };
+        oci_segment gap = oci_part(segment, done, begin);
         if (begin > done && !rest(work, &gap)) return false;
-        if (!emit_added(work, id, segment->at + begin, segment->at + end)) return false;
+        if (!oci_work_emit_surface(work, entry->id, segment, begin, end)) return false;
         done = end;
     }
-    oci_segment gap = { segment->at + done, segment->size - done, false };
+    oci_segment gap = oci_part(segment, done, segment->size);
     return gap.size == 0 || rest(work, &gap);
 }

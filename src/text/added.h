@@ -24,14 +24,15 @@ typedef struct oci_added {      /* one token as a file gives it; borrows its tex
 typedef struct oci_matcher {
     oci_pairs edges;            /* node << 8 | byte → node */
     uint32_t *fail;             /* [nodes] */
-    uint32_t *best;             /* [nodes]: id + 1 of the longest pattern that ends here */
+    uint32_t *best;             /* [nodes]: 1 + place of the entry with the longest pattern
+                                   that ends here */
     size_t nodes;               /* 0: no patterns */
     bool first[256];            /* bytes that some reversed pattern begins with */
 } oci_matcher;
 
 typedef struct oci_hit {
     size_t at;
-    uint32_t id;
+    uint32_t entry;
 } oci_hit;
 
 typedef struct oci_hits {       /* from the last to the first */
@@ -41,7 +42,8 @@ typedef struct oci_hits {       /* from the last to the first */
 
 typedef struct oci_added_entry {
     uint32_t id;
-    bool normalized;
+    uint32_t size;              /* of its pattern: its string, normalized if it is said to be */
+    bool normalized, special;
 } oci_added_entry;
 
 typedef struct oci_added_vocab {
@@ -64,8 +66,8 @@ int64_t oci_added_add(oc_context *cx, oci_added_vocab *added, oci_vocab *vocab,
 bool oci_added_has(const oci_added_vocab *added, int64_t id);
 /* Decoding with skip_special_tokens drops it. */
 bool oci_added_is_special(const oci_added_vocab *added, int64_t id);
-/* Builds the matchers, once all tokens are in. */
-bool oci_added_finish(oc_context *cx, oci_added_vocab *added, const oci_vocab *vocab);
+/* Builds the matchers, once all tokens and the normalizers are in. */
+bool oci_added_finish(oc_context *cx, struct oc_tokenizer *t);
 /* Emits the tokens of level 0 (raw) or 1 (normalized) that a segment holds, and passes what
  * lies between them to `rest`. */
 bool oci_added_split(struct oci_work *work, int level, const struct oci_segment *segment,

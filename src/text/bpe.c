@@ -263,9 +263,9 @@ static uint32_t char_size(uint8_t byte) { return oci_bytelevel_char(byte) < 0x80
 
 /* One symbol a byte; returns their number. A byte without an id is the unknown token, or
  * left out if there is none. */
-static size_t fill(const oci_bpe *bpe, const char *text, const oci_segment *word,
-                   symbol *symbols)
+static size_t fill(const oci_bpe *bpe, const oci_segment *word, symbol *symbols)
 {
+    const char *text = word->text;
     size_t count = 0;
     bool after_unknown = false;
     for (size_t i = 0; i < word->size + word->prefixed; i++) {
@@ -312,7 +312,7 @@ static size_t byte_at(ruler *r, size_t place)
 static bool emit(oci_work *work, const oci_bpe *bpe, const oci_segment *word,
                  const symbol *symbols, size_t count)
 {
-    ruler r = { .bpe = bpe, .text = work->text + word->at, .word = word };
+    ruler r = { .bpe = bpe, .text = word->text, .word = word };
     size_t place = 0, shift = word->prefixed;
     for (int32_t i = 0; count && i >= 0; i = symbols[i].next) {
         size_t begin = byte_at(&r, place);
@@ -321,7 +321,7 @@ static bool emit(oci_work *work, const oci_bpe *bpe, const oci_segment *word,
         /* The invented space has the offsets of the character after it. */
         begin = begin < shift ? 0 : begin - shift;
         end = end <= shift ? 1 : end - shift;
-        if (!oci_work_emit(work, symbols[i].id, word->at + begin, word->at + end)) return false;
+        if (!oci_work_emit(work, symbols[i].id, word, begin, end)) return false;
     }
     return true;
 }
@@ -343,7 +343,7 @@ static bool encode(oci_work *work, const void *self, const oci_segment *word)
     if (!items) return false;
     work->queue = items;
     heap h = { .items = items };
-    size_t count = fill(bpe, work->text + word->at, word, symbols);
+    size_t count = fill(bpe, word, symbols);
     merge_all(bpe, symbols, count, &h);
     return emit(work, bpe, word, symbols, count);
 }

@@ -32,11 +32,12 @@ static int byte_of(uint32_t c)
 }
 
 /* A token with any other character in it (an added one) stands for its own bytes. */
-static oc_status decode_token(oc_context *cx, const char *token, size_t size, bool first,
-                              oci_bytes *out)
+static oc_status decode_token(oc_context *cx, const void *self, const char *token, size_t size,
+                              bool first, oci_bytes *out)
 {
     char bytes[256];
     size_t before = out->size, n = 0;
+    (void)self;
     (void)first;
     for (size_t at = 0; at < size;) {
         uint32_t code = 0;
@@ -54,8 +55,6 @@ static oc_status decode_token(oc_context *cx, const char *token, size_t size, bo
     }
     return cx->status;
 }
-
-const oci_decoder_kind oci_bytelevel_decoder = { "ByteLevel", decode_token };
 
 /* ---- words ----------------------------------------------------------------------------- */
 
@@ -136,16 +135,16 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
 static bool run(oci_work *work, const void *self, const oci_segment *segment, int next)
 {
     const oci_bytelevel *b = self;
-    const char *text = work->text + segment->at;
+    const char *text = segment->text;
     bool prefixed = segment->prefixed || (b->add_prefix_space && text[0] != ' ');
-    if (!b->use_regex) {
-        oci_segment whole = { segment->at, segment->size, prefixed };
-        return oci_pre_tokenize(work, next, &whole);
-    }
+    oci_segment word = *segment;
+    word.prefixed = prefixed;
+    if (!b->use_regex) return oci_pre_tokenize(work, next, &word);
     size_t at = 0;
     while (at < segment->size) {
         size_t n = oci_bytelevel_word(text, segment->size, at, prefixed);
-        oci_segment word = { segment->at + at, n, prefixed };
+        word = oci_part(segment, at, at + n);
+        word.prefixed = prefixed;
         if (!oci_pre_tokenize(work, next, &word)) return false;
         at += n;
         prefixed = false;
@@ -154,3 +153,4 @@ static bool run(oci_work *work, const void *self, const oci_segment *segment, in
 }
 
 const oci_pre_kind oci_bytelevel_pre = { "ByteLevel", load, run };
+const oci_decoder_kind oci_bytelevel_decoder = { "ByteLevel", load, decode_token };

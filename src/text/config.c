@@ -5,16 +5,36 @@
 #include "io/file.h"
 #include "text/bytelevel.h"
 #include "text/loader.h"
+#include "text/normalize.h"
 
 #define ROBERTA_ROLES { "<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>" }
+#define BERT_ROLES { NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]" }
 
 static const oci_class classes[] = {
-    { "GPT2Tokenizer", "gpt2", { "<|endoftext|>", "<|endoftext|>", "<|endoftext|>" },
-      false, false, false },
-    { "RobertaTokenizer", "roberta", ROBERTA_ROLES, false, true, false },
-    { "BartTokenizer", "bart", ROBERTA_ROLES, true, true, false },
-    { "LongformerTokenizer", "longformer", ROBERTA_ROLES, false, true, false },
-    { "LEDTokenizer", "led", ROBERTA_ROLES, true, true, false }
+    { .name = "GPT2Tokenizer", .model_type = "gpt2", .family = OCI_GPT2,
+      .roles = { "<|endoftext|>", "<|endoftext|>", "<|endoftext|>" } },
+    { .name = "RobertaTokenizer", .model_type = "roberta", .family = OCI_ROBERTA,
+      .roles = ROBERTA_ROLES, .mask = OCI_MASK_RAW },
+    { .name = "BartTokenizer", .model_type = "bart", .family = OCI_ROBERTA,
+      .roles = ROBERTA_ROLES, .mask = OCI_MASK_NORMALIZED },
+    { .name = "LongformerTokenizer", .model_type = "longformer", .family = OCI_ROBERTA,
+      .roles = ROBERTA_ROLES, .mask = OCI_MASK_RAW },
+    { .name = "LEDTokenizer", .model_type = "led", .family = OCI_ROBERTA,
+      .roles = ROBERTA_ROLES, .mask = OCI_MASK_NORMALIZED },
+    { .name = "BertTokenizer", .model_type = "bert", .family = OCI_BERT, .roles = BERT_ROLES,
+      .token_types = true },
+    { .name = "BertTokenizer", .model_type = "visual_bert", .family = OCI_BERT,
+      .roles = BERT_ROLES, .token_types = true },
+    { .name = "DistilBertTokenizer", .model_type = "distilbert", .family = OCI_BERT,
+      .roles = BERT_ROLES },
+    { .name = "ElectraTokenizer", .model_type = "electra", .family = OCI_BERT,
+      .roles = BERT_ROLES, .token_types = true },
+    { .name = "XLMRobertaTokenizer", .model_type = "xlm-roberta", .family = OCI_XLMR,
+      .roles = ROBERTA_ROLES, .mask = OCI_MASK_UNSAID },
+    { .name = "MBartTokenizer", .model_type = "mbart", .family = OCI_MBART,
+      .roles = ROBERTA_ROLES, .mask = OCI_MASK_UNSAID, .more = oci_mbart_languages },
+    { .name = "NougatTokenizer", .model_type = "nougat", .family = OCI_PLAIN,
+      .roles = { "<s>", "</s>", "<unk>", NULL, "<pad>" }, .no_clean_up = true }
 };
 
 /* ---- opening --------------------------------------------------------------------------- */
@@ -107,7 +127,7 @@ static bool read_token_types(oci_loader *in)
     return false;
 }
 
-/* The classes' own defaults win over tokenizer.json. */
+/* Defaults of GPT-2's and RoBERTa's classes win over tokenizer.json. */
 static void override_offsets(oci_loader *in)
 {
     oc_tokenizer *t = in->t;
@@ -119,13 +139,40 @@ static void override_offsets(oci_loader *in)
         pre->add_prefix_space = prefix;
     }
     oci_post *post = &t->post;
-    if (!in->class->roberta || !post->has_offsets) return;
+    if (in->class->family != OCI_ROBERTA || !post->has_offsets) return;
     /* The constructor of processors.ByteLevel does not hear of add_prefix_space: made anew, it
      * has the default. */
     if (post->bytelevel)
         prefix = post->add_prefix_space == prefix && post->trim_offsets == trim ? prefix : true;
     post->add_prefix_space = prefix;
     post->trim_offsets = trim;
+}
+
+/* So do BERT's. The reference has built what it finds added tokens with by then. */
+static bool override_normalizer(oci_loader *in)
+{
+    oc_tokenizer *t = in->t;
+    oc_context *cx = in->cx;
+    const json_t *root = in->config.root;
+    if (!in->class || in->class->family != OCI_BERT) return true;
+    if (t->normalizer_count != 1 || t->normalizers[0].kind != &oci_bert_normalizer_kind)
+        return true;
+    oci_bert_normalizer *b = t->normalizers[0].self;
+    b->lowercase = oci_json_bool(cx, &in->config, root, "do_lower_case", true);
+    b->strip_accents = oci_json_bool(cx, &in->config, root, "strip_accents", b->lowercase);
+    b->handle_chinese_chars = oci_json_bool(cx, &in->config, root, "tokenize_chinese_chars",
+                                            true);
+    return !oci_failed(cx);
+}
+
+static bool override_class(oci_loader *in)
+{
+    switch (in->class->family) {
+    case OCI_GPT2: case OCI_ROBERTA: override_offsets(in); break;
+    case OCI_MBART: return oci_load_mbart_post(in);
+    case OCI_BERT: case OCI_XLMR: case OCI_PLAIN: break;
+    }
+    return !oci_failed(in->cx);
 }
 
 static int64_t find_role(const oci_loader *in, oci_role role)
@@ -140,14 +187,15 @@ static bool read_settings(oci_loader *in)
     oc_context *cx = in->cx;
     oc_tokenizer *t = in->t;
     const json_t *root = in->config.root;
-    t->clean_up = oci_json_bool(cx, &in->config, root, "clean_up_tokenization_spaces", true);
+    t->clean_up = oci_json_bool(cx, &in->config, root, "clean_up_tokenization_spaces",
+                                !in->class || !in->class->no_clean_up);
     t->pad_left = read_side(in, "padding_side", "padding");
     t->truncate_left = read_side(in, "truncation_side", "truncation");
     t->token_types = read_token_types(in);
     /* Transformers writes 10^30 for "none". */
     double length = oci_json_real(cx, &in->config, root, "model_max_length", 0, -1e300, 1e300);
     t->max_length = length >= 1 && length < 1e18 ? (int64_t)length : 0;
-    if (in->class) override_offsets(in);
+    if (in->class && !override_class(in)) return false;
     t->pad_id = find_role(in, OCI_PAD);
     t->eos_id = find_role(in, OCI_EOS);
     t->unk_id = find_role(in, OCI_UNK);
@@ -156,5 +204,6 @@ static bool read_settings(oci_loader *in)
 
 bool oci_config_apply(oci_loader *in, bool converted)
 {
-    return oci_special_add(in, converted) && read_settings(in);
+    return oci_special_add(in, converted) && read_settings(in) &&
+           oci_added_finish(in->cx, in->t) && override_normalizer(in);
 }

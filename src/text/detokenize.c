@@ -137,7 +137,7 @@ static oc_status push(oc_context *cx, oci_detokenizer *s, int64_t id)
     const char *token = oci_vocab_get(&t->vocab, id, &size);
     if (!token || (s->skip_special && oci_added_is_special(&t->added, id))) return cx->status;
     if (t->decoder) {
-        t->decoder->token(cx, token, size, !s->begun, &s->raw);
+        t->decoder->token(cx, t->decoder_self, token, size, !s->begun, &s->raw);
     } else {                    /* without a decoder tokens are words */
         if (s->begun) oci_bytes_append(cx, &s->raw, " ", 1);
         oci_bytes_append(cx, &s->raw, token, size);

@@ -222,7 +222,7 @@ static bool put_text(job *j, oc_encoding *e, size_t *at, const oci_template_item
         const char *text = oci_vocab_get(&j->t->vocab, token->id, &size);
         if (token->surface) {
             const oci_surface *surface = &work->surfaces[token->surface - 1];
-            text = work->text + surface->at;
+            text = work->surface_text.data + surface->at;
             size = surface->size;
             if (!set_surface(j, e, *at, text, size)) return false;
         }

@@ -5,11 +5,30 @@
 #include "base/size.h"
 #include "text/bpe.h"
 #include "text/bytelevel.h"
+#include "text/charsmap.h"
+#include "text/forms.h"
 #include "text/loader.h"
+#include "text/metaspace.h"
+#include "text/normalize.h"
+#include "text/split.h"
+#include "text/unigram.h"
+#include "text/wordpiece.h"
 
-static const oci_pre_kind *const pre_kinds[] = { &oci_bytelevel_pre };
-static const oci_model_kind *const model_kinds[] = { &oci_bpe_model };
-static const oci_decoder_kind *const decoder_kinds[] = { &oci_bytelevel_decoder };
+static const oci_normalizer_kind *const normalizer_kinds[] = {
+    &oci_bert_normalizer_kind, &oci_precompiled, &oci_nfc, &oci_nfd, &oci_nfkc, &oci_nfkd,
+    &oci_lowercase, &oci_strip_kind, &oci_strip_accents, &oci_prepend, &oci_replace, &oci_nmt
+};
+static const oci_pre_kind *const pre_kinds[] = {
+    &oci_bytelevel_pre, &oci_bert_pre, &oci_metaspace_pre, &oci_whitespace_split,
+    &oci_whitespace, &oci_digits, &oci_punctuation, &oci_split
+};
+static const oci_model_kind *const model_kinds[] = { &oci_bpe_model, &oci_wordpiece_model,
+                                                     &oci_unigram_model };
+static const oci_decoder_kind *const decoder_kinds[] = {
+    &oci_bytelevel_decoder, &oci_wordpiece_decoder, &oci_metaspace_decoder
+};
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
 
 const char *oci_field(oci_loader *in, const char *path, const char *key)
 {
@@ -107,18 +126,88 @@ bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
 
 /* ---- parts ----------------------------------------------------------------------------- */
 
-static bool load_pre_tokenizer(oci_loader *in, const json_t *object, const char *field)
+static bool load_normalizer(oci_loader *in, const json_t *object, const char *field,
+                            const char *type)
 {
     oc_tokenizer *t = in->t;
-    const char *type = type_of(in, object, field);
-    if (!type) return false;
-    for (size_t i = 0; i < sizeof pre_kinds / sizeof *pre_kinds; i++) {
+    for (size_t i = 0; i < COUNT(normalizer_kinds); i++) {
+        const oci_normalizer_kind *kind = normalizer_kinds[i];
+        if (strcmp(kind->type, type)) continue;
+        void *self = kind->load(in, object, field);
+        if (self) t->normalizers[t->normalizer_count++] = (oci_normalizer){ kind, self };
+        return self;
+    }
+    return unsupported(in, field, type);
+}
+
+static bool load_pre_tokenizer(oci_loader *in, const json_t *object, const char *field,
+                               const char *type)
+{
+    oc_tokenizer *t = in->t;
+    for (size_t i = 0; i < COUNT(pre_kinds); i++) {
         if (strcmp(pre_kinds[i]->type, type)) continue;
         void *self = pre_kinds[i]->load(in, object, field);
         if (self) t->pre[t->pre_count++] = (oci_pre){ pre_kinds[i], self };
         return self;
     }
     return unsupported(in, field, type);
+}
+
+/* What a Sequence holds, Sequences within it too, in the order in which it runs. */
+typedef struct parts {
+    const char *list;           /* the member that holds a Sequence's parts */
+    bool (*load)(oci_loader *in, const json_t *object, const char *field, const char *type);
+    struct {
+        const json_t *list;
+        size_t next;
+    } stack[OCI_MAX_PARTS];
+    int depth, count;
+} parts;
+
+/* One part: a Sequence goes onto the stack, any other is loaded. */
+static bool load_part(oci_loader *in, parts *p, const json_t *object, const char *field)
+{
+    if (!json_is_object(object)) {
+        oci_json_expected(in->cx, &in->json, field, "an object", object);
+        return false;
+    }
+    const char *type = type_of(in, object, field);
+    if (!type) return false;
+    bool sequence = !strcmp(type, "Sequence");
+    if (sequence ? p->depth == OCI_MAX_PARTS : p->count == OCI_MAX_PARTS) {
+        oci_fail(in->cx, OC_E_LIMIT, "%s: %s: expected at most %d parts", in->json.name, field,
+                 OCI_MAX_PARTS);
+        return false;
+    }
+    if (!sequence) {
+        p->count++;
+        return p->load(in, object, field, type);
+    }
+    const json_t *list = oci_json_array(in->cx, &in->json, object,
+                                        oci_field(in, field, p->list));
+    if (!list && !oci_failed(in->cx))
+        oci_json_expected(in->cx, &in->json, in->field, "an array of parts", list);
+    p->stack[p->depth].list = list;
+    p->stack[p->depth++].next = 0;
+    return !oci_failed(in->cx);
+}
+
+static bool load_parts(oci_loader *in, parts *p, const json_t *object, const char *field)
+{
+    char place[64];
+    if (!object) return true;
+    if (!load_part(in, p, object, field)) return false;
+    while (p->depth > 0) {
+        const json_t *list = p->stack[p->depth - 1].list;
+        size_t next = p->stack[p->depth - 1].next++;
+        if (next == json_array_size(list)) {
+            p->depth--;
+            continue;
+        }
+        snprintf(place, sizeof place, "%s.%s[%zu]", field, p->list, next);
+        if (!load_part(in, p, json_array_get(list, next), place)) return false;
+    }
+    return true;
 }
 
 static bool load_model(oci_loader *in, const json_t *object)
@@ -128,7 +217,7 @@ static bool load_model(oci_loader *in, const json_t *object)
     const char *type = oci_json_text(in->cx, &in->json, object, "model.type", fallback);
     if (!type) type = type_of(in, object, "model");
     if (oci_failed(in->cx)) return false;
-    for (size_t i = 0; i < sizeof model_kinds / sizeof *model_kinds; i++) {
+    for (size_t i = 0; i < COUNT(model_kinds); i++) {
         if (strcmp(model_kinds[i]->type, type)) continue;
         in->t->model_kind = model_kinds[i];
         in->t->model = model_kinds[i]->load(in, object, "model");
@@ -142,10 +231,11 @@ static bool load_decoder(oci_loader *in, const json_t *object)
     if (!object) return true;
     const char *type = type_of(in, object, "decoder");
     if (!type) return false;
-    for (size_t i = 0; i < sizeof decoder_kinds / sizeof *decoder_kinds; i++) {
+    for (size_t i = 0; i < COUNT(decoder_kinds); i++) {
         if (strcmp(decoder_kinds[i]->type, type)) continue;
         in->t->decoder = decoder_kinds[i];
-        return true;
+        in->t->decoder_self = decoder_kinds[i]->load(in, object, "decoder");
+        return in->t->decoder_self;
     }
     return unsupported(in, "decoder", type);
 }
@@ -215,11 +305,6 @@ static bool check_top(oci_loader *in)
     }
     const char *version = oci_json_text(in->cx, &in->json, root, "version", "1.0");
     if (!oci_failed(in->cx) && strcmp(version, "1.0")) unsupported(in, "version", version);
-    const json_t *normalizer = oci_json_object(in->cx, &in->json, root, "normalizer");
-    if (!oci_failed(in->cx) && normalizer) {
-        const char *type = type_of(in, normalizer, "normalizer");
-        if (type) unsupported(in, "normalizer", type);
-    }
     return !oci_failed(in->cx);
 }
 
@@ -228,6 +313,7 @@ bool oci_load_tokenizer_json(oci_loader *in)
     oc_context *cx = in->cx;
     if (!check_top(in)) return false;
     const json_t *root = in->json.root;
+    const json_t *normalizer = oci_json_object(cx, &in->json, root, "normalizer");
     const json_t *pre = oci_json_object(cx, &in->json, root, "pre_tokenizer");
     const json_t *model = oci_json_object(cx, &in->json, root, "model");
     const json_t *post = oci_json_object(cx, &in->json, root, "post_processor");
@@ -236,6 +322,9 @@ bool oci_load_tokenizer_json(oci_loader *in)
     if (!oci_failed(cx) && !model)
         oci_json_expected(cx, &in->json, "model", "an object", model);
     if (oci_failed(cx)) return false;
-    return (!pre || load_pre_tokenizer(in, pre, "pre_tokenizer")) && load_model(in, model) &&
+    parts normalizers = { .list = "normalizers", .load = load_normalizer };
+    parts pre_tokenizers = { .list = "pretokenizers", .load = load_pre_tokenizer };
+    return load_parts(in, &normalizers, normalizer, "normalizer") &&
+           load_parts(in, &pre_tokenizers, pre, "pre_tokenizer") && load_model(in, model) &&
            load_added(in, added) && load_decoder(in, decoder) && oci_post_load(in, post);
 }

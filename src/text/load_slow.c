@@ -1,5 +1,5 @@
-/* vocab.json and merges.txt, read as GPT2Tokenizer and RobertaTokenizer read them and put
- * together as convert_slow_tokenizer.py of Transformers 4.37.2 does. */
+/* vocab.json and merges.txt, vocab.txt, sentencepiece.bpe.model: read as Transformers' slow
+ * tokenizers read them, and put together as its convert_slow_tokenizer.py (4.37.2) does. */
 #include <string.h>
 
 #include "base/buffer.h"
@@ -7,7 +7,13 @@
 #include "io/file.h"
 #include "text/bpe.h"
 #include "text/bytelevel.h"
+#include "text/charsmap.h"
 #include "text/loader.h"
+#include "text/metaspace.h"
+#include "text/normalize.h"
+#include "text/sentencepiece.h"
+#include "text/split.h"
+#include "text/wordpiece.h"
 
 typedef struct lines {
     const char *text;
@@ -76,20 +82,29 @@ static size_t count_lines(const oci_buffer *bytes)
     return count;
 }
 
-static bool load_merges(oci_loader *in, const char *path)
+/* The text of a file of at most limits.vocab_size lines. */
+static oci_buffer *read_text(oci_loader *in, const char *path, size_t *count)
 {
     oc_context *cx = in->cx;
     oci_buffer *bytes = oci_file_read(cx, path, cx->limits.json_bytes);
-    if (!bytes) return false;
-    size_t count = count_lines(bytes);
-    oci_bpe *bpe = NULL;
+    if (!bytes) return NULL;
+    *count = count_lines(bytes);
     if (!oci_utf8_valid((const char *)bytes->data, bytes->size))
         oci_fail(cx, OC_E_MALFORMED, "%s: expected UTF-8", path);
-    else if (count > cx->limits.vocab_size)
-        oci_fail(cx, OC_E_LIMIT, "%s: expected at most %llu merges, found %zu", path,
-                 (unsigned long long)cx->limits.vocab_size, count);
-    else
-        bpe = oci_bpe_create(cx, &in->t->vocab, count);
+    else if (*count > cx->limits.vocab_size)
+        oci_fail(cx, OC_E_LIMIT, "%s: expected at most %llu lines, found %zu", path,
+                 (unsigned long long)cx->limits.vocab_size, *count);
+    if (!oci_failed(cx)) return bytes;
+    oci_buffer_unref(&bytes);
+    return NULL;
+}
+
+static bool load_merges(oci_loader *in, const char *path)
+{
+    size_t count;
+    oci_buffer *bytes = read_text(in, path, &count);
+    if (!bytes) return false;
+    oci_bpe *bpe = oci_bpe_create(in->cx, &in->t->vocab, count);
     in->t->model_kind = &oci_bpe_model;
     in->t->model = bpe;             /* the tokenizer's from here on */
     bool ok = bpe && read_merges(in, bpe, path,
@@ -118,6 +133,154 @@ bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path, const char *m
            load_merges(in, merges_path);
 }
 
+/* ---- BERT ------------------------------------------------------------------------------ */
+
+/* The number of a line is its token's id; of a token that comes twice the last one counts,
+ * and the first has none. A last line needs no line end. */
+static bool read_tokens(oci_loader *in, const char *path, lines text, size_t most)
+{
+    oci_vocab *vocab = &in->t->vocab;
+    oc_context *cx = in->cx;
+    uint32_t *starts = oci_calloc(cx, most + 1, sizeof *starts);
+    size_t count = 0, size;
+    const char *line;
+    if (!starts) return false;
+    while (text.at < text.size) {
+        starts[count++] = (uint32_t)text.at;
+        if (!next_line(&text, &line, &size)) text.at = text.size;
+    }
+    bool ok = oci_vocab_init(cx, vocab, (int64_t)count, (int64_t)count, text.size);
+    /* From the end, so that the last of two is there first. */
+    for (size_t i = count; ok && i-- > 0;) {
+        lines rest = { text.text, text.size, starts[i] };
+        if (!next_line(&rest, &line, &size)) {
+            line = text.text + starts[i];
+            size = text.size - starts[i];
+        }
+        if (size > cx->limits.token_bytes) {
+            oci_fail(cx, OC_E_LIMIT, "%s: line %zu: expected at most %llu bytes, found %zu", path,
+                     i + 1, (unsigned long long)cx->limits.token_bytes, size);
+            ok = false;
+        } else if (oci_vocab_find(vocab, line, size) == OCI_NO_ID) {
+            ok = oci_vocab_add(cx, vocab, line, size, (int64_t)i);
+        }
+    }
+    oci_free(starts);
+    if (ok) oci_added_init(&in->t->added, vocab->count);
+    return ok;
+}
+
+static bool make_bert(oci_loader *in)
+{
+    oc_context *cx = in->cx;
+    oc_tokenizer *t = in->t;
+    oci_bert_normalizer *b = oci_calloc(cx, 1, sizeof *b);
+    if (b) {                            /* its settings: oci_config_apply */
+        *b = (oci_bert_normalizer){ true, true, true, true };
+        t->normalizers[t->normalizer_count++] = (oci_normalizer){ &oci_bert_normalizer_kind, b };
+    }
+    void *none = oci_calloc(cx, 1, 1);
+    if (none) t->pre[t->pre_count++] = (oci_pre){ &oci_bert_pre, none };
+    t->decoder = &oci_wordpiece_decoder;
+    t->decoder_self = oci_wordpiece_decoder_create(cx, "##", true);
+    return !oci_failed(cx);
+}
+
+bool oci_load_vocab_txt(oci_loader *in, const char *path)
+{
+    size_t count;
+    oci_buffer *bytes = read_text(in, path, &count);
+    if (!bytes) return false;
+    lines text = { (const char *)bytes->data, bytes->size, 0 };
+    bool ok = read_tokens(in, path, text, count) && make_bert(in);
+    oci_buffer_unref(&bytes);
+    if (!ok) return false;
+    /* special_tokens_map.json counts where the config is of the old kind. */
+    const json_t *given = json_object_get(in->config.root, "added_tokens_decoder")
+                              ? NULL : json_object_get(in->map.root, "unk_token");
+    if (!given) given = json_object_get(in->config.root, "unk_token");
+    if (json_is_object(given)) given = json_object_get(given, "content");
+    const char *unknown = json_string_value(given);
+    in->t->model_kind = &oci_wordpiece_model;
+    in->t->model = oci_wordpiece_create(in->cx, &in->t->vocab, unknown ? unknown : "[UNK]",
+                                        "##", 100);
+    return in->t->model;
+}
+
+/* ---- SentencePiece --------------------------------------------------------------------- */
+
+const char *const oci_mbart_languages[] = {
+    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN",
+    "it_IT", "ja_XX", "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO",
+    "ru_RU", "si_LK", "tr_TR", "vi_VN", "zh_CN", NULL
+};
+
+/* fairseq's order: four tokens of its own instead of SentencePiece's three, then the pieces,
+ * the class's tokens, and the mask. */
+static bool make_unigram(oci_loader *in, const oci_spm *spm, const char *path)
+{
+    static const char *const before[] = { "<s>", "<pad>", "</s>", "<unk>" };
+    enum { BEFORE = 4, DROPPED = 3, UNKNOWN = 3 };
+    const char *const *more = in->class->more;
+    size_t languages = 0, count = 0;
+    while (more && more[languages]) languages++;
+    oci_piece *pieces = oci_calloc(in->cx, spm->count + BEFORE + languages + 1, sizeof *pieces);
+    if (!pieces) return false;
+    for (size_t i = 0; i < BEFORE; i++)
+        pieces[count++] = (oci_piece){ before[i], strlen(before[i]), 0 };
+    for (size_t i = DROPPED; i < spm->count; i++) pieces[count++] = spm->pieces[i];
+    for (size_t i = 0; i < languages; i++)
+        pieces[count++] = (oci_piece){ more[i], strlen(more[i]), 0 };
+    pieces[count++] = (oci_piece){ "<mask>", 6, 0 };
+    in->t->model_kind = &oci_unigram_model;
+    in->t->model = oci_unigram_create(in, pieces, count, UNKNOWN, false, path);
+    oci_free(pieces);
+    return in->t->model;
+}
+
+static void add_normalizer(oc_tokenizer *t, const oci_normalizer_kind *kind, void *self)
+{
+    if (self) t->normalizers[t->normalizer_count++] = (oci_normalizer){ kind, self };
+}
+
+static bool make_sentencepiece(oci_loader *in, const oci_spm *spm, const char *path)
+{
+    oc_context *cx = in->cx;
+    oc_tokenizer *t = in->t;
+    if (spm->charsmap_size)
+        add_normalizer(t, &oci_precompiled,
+                       oci_charsmap_create(cx, spm->charsmap, spm->charsmap_size, path));
+    oci_strip *strip = oci_calloc(cx, 1, sizeof *strip);
+    if (strip) strip->right = true;
+    add_normalizer(t, &oci_strip_kind, strip);
+    add_normalizer(t, &oci_replace, oci_replace_spaces(cx));
+    oci_metaspace *words = oci_metaspace_create(cx);
+    if (words) t->pre[t->pre_count++] = (oci_pre){ &oci_metaspace_pre, words };
+    t->decoder = &oci_metaspace_decoder;
+    t->decoder_self = oci_metaspace_create(cx);
+    return !oci_failed(cx);
+}
+
+bool oci_load_sentencepiece(oci_loader *in, const char *path)
+{
+    oc_context *cx = in->cx;
+    oci_buffer *bytes = oci_file_read(cx, path, cx->limits.json_bytes);
+    if (!bytes) return false;
+    oci_spm spm;
+    bool ok = oci_spm_parse(cx, &spm, path, bytes->data, bytes->size);
+    if (ok && spm.model_type != OCI_SPM_UNIGRAM) {
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: expected 1 (Unigram), found %llu", path,
+                 (unsigned long long)spm.model_type);
+        ok = false;
+    }
+    ok = ok && make_sentencepiece(in, &spm, path) && make_unigram(in, &spm, path);
+    oci_spm_deinit(&spm);
+    oci_buffer_unref(&bytes);
+    return ok;
+}
+
+/* ---- post-processors ------------------------------------------------------------------- */
+
 /* The id of a special token that the post-processor sets. */
 static uint32_t role_id(oci_loader *in, oci_role role)
 {
@@ -129,21 +292,67 @@ static uint32_t role_id(oci_loader *in, oci_role role)
     return (uint32_t)id;
 }
 
-bool oci_load_class_post(oci_loader *in)
+static bool load_roberta_post(oci_loader *in)
+{
+    oci_post *post = &in->t->post;
+    uint32_t cls = role_id(in, OCI_CLS), sep = role_id(in, OCI_SEP);
+    post->trim_offsets = true;
+    post->add_prefix_space = oci_json_bool(in->cx, &in->config, in->config.root,
+                                           "add_prefix_space", false);
+    return !oci_failed(in->cx) && oci_post_roberta(in->cx, post, cls, sep);
+}
+
+static bool load_gpt2_post(oci_loader *in)
 {
     oc_context *cx = in->cx;
     oci_post *post = &in->t->post;
-    if (in->class->roberta) {
-        uint32_t cls = role_id(in, OCI_CLS), sep = role_id(in, OCI_SEP);
-        post->trim_offsets = true;
-        post->add_prefix_space = oci_json_bool(cx, &in->config, in->config.root,
-                                               "add_prefix_space", false);
-        return !oci_failed(cx) && oci_post_roberta(cx, post, cls, sep);
-    }
     if (!oci_json_bool(cx, &in->config, in->config.root, "add_bos_token", false))
         return !oci_failed(cx) && oci_post_none(cx, post);
     uint32_t bos = role_id(in, OCI_BOS);
     const oci_template_item items[] = { { -1, 0, bos }, { 0, 0, 0 }, { 1, 1, 0 } };
     return !oci_failed(cx) && oci_template_set(cx, &post->single, items, 2) &&
            oci_template_set(cx, &post->pair, items, 3);
+}
+
+static bool load_bert_post(oci_loader *in)
+{
+    oci_post *post = &in->t->post;
+    uint32_t cls = role_id(in, OCI_CLS), sep = role_id(in, OCI_SEP);
+    const oci_template_item items[] = { { -1, 0, cls }, { 0, 0, 0 }, { -1, 0, sep },
+                                        { 1, 1, 0 }, { -1, 1, sep } };
+    post->first_types_only = true;
+    return !oci_failed(in->cx) && oci_template_set(in->cx, &post->single, items, 3) &&
+           oci_template_set(in->cx, &post->pair, items, 5);
+}
+
+bool oci_load_mbart_post(oci_loader *in)
+{
+    oc_context *cx = in->cx;
+    oci_post *post = &in->t->post;
+    const char *language = oci_json_text(cx, &in->config, in->config.root, "src_lang", "en_XX");
+    if (oci_failed(cx)) return false;
+    int64_t id = oci_vocab_find(&in->t->vocab, language, strlen(language));
+    uint32_t end = role_id(in, OCI_EOS), last = id == OCI_NO_ID ? role_id(in, OCI_UNK)
+                                                                : (uint32_t)id;
+    const oci_template_item single[] = { { 0, 0, 0 }, { -1, 0, end }, { -1, 0, last } };
+    const oci_template_item pair[] = { { 0, 0, 0 }, { 1, 0, 0 }, { -1, 0, end },
+                                       { -1, 0, last } };
+    post->has_offsets = post->trim_offsets = false;
+    post->first_types_only = true;
+    return !oci_failed(cx) && oci_template_set(cx, &post->single, single, 3) &&
+           oci_template_set(cx, &post->pair, pair, 4);
+}
+
+bool oci_load_class_post(oci_loader *in)
+{
+    switch (in->class->family) {
+    case OCI_GPT2: return load_gpt2_post(in);
+    case OCI_ROBERTA: return load_roberta_post(in);
+    case OCI_BERT: return load_bert_post(in);
+    case OCI_XLMR:                      /* its own names, whatever the files call them */
+        in->t->post.first_types_only = true;
+        return oci_post_roberta(in->cx, &in->t->post, 0, 2);
+    case OCI_MBART: case OCI_PLAIN: break;      /* done by oci_config_apply */
+    }
+    return !oci_failed(in->cx);
 }

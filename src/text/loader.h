@@ -11,14 +11,30 @@ typedef enum oci_role {
     OCI_BOS, OCI_EOS, OCI_UNK, OCI_SEP, OCI_PAD, OCI_CLS, OCI_MASK
 } oci_role;
 
+/* Classes that Transformers puts together and changes alike. */
+typedef enum oci_family {
+    OCI_GPT2, OCI_ROBERTA,      /* byte-level BPE: vocab.json and merges.txt */
+    OCI_BERT,                   /* WordPiece: vocab.txt */
+    OCI_XLMR, OCI_MBART,        /* Unigram: sentencepiece.bpe.model */
+    OCI_PLAIN                   /* tokenizer.json alone */
+} oci_family;
+
+/* What a class makes of the mask token's string: an AddedToken that eats the space before it,
+ * with or without saying whether it is normalized. */
+typedef enum oci_mask_kind {
+    OCI_MASK_TEXT, OCI_MASK_UNSAID, OCI_MASK_RAW, OCI_MASK_NORMALIZED
+} oci_mask_kind;
+
 /* What Transformers' tokenizer classes know without a file. */
 typedef struct oci_class {
     const char *name;           /* without "Fast" */
     const char *model_type;     /* of config.json, where tokenizer_config.json names no class */
     const char *roles[OCI_ROLES];
-    bool mask_normalized;       /* of the mask token, which eats the space before it */
-    bool roberta;               /* post-processor of RoBERTa, else that of GPT-2 */
+    oci_family family;
+    oci_mask_kind mask;
     bool token_types;
+    bool no_clean_up;           /* the default of clean_up_tokenization_spaces is false */
+    const char *const *more;    /* additional_special_tokens, up to a NULL; NULL: none */
 } oci_class;
 
 struct oci_loader {
@@ -49,8 +65,16 @@ bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
                     const char *field);
 /* vocab.json and merges.txt, put together as Transformers' converters do. */
 bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path, const char *merges_path);
+/* vocab.txt of BERT, and sentencepiece.bpe.model, likewise. */
+bool oci_load_vocab_txt(oci_loader *in, const char *path);
+bool oci_load_sentencepiece(oci_loader *in, const char *path);
 /* The post-processor of the class; after all tokens have ids. */
 bool oci_load_class_post(oci_loader *in);
+/* mBART's, which replaces any other: it ends with the language that a text is in. */
+bool oci_load_mbart_post(oci_loader *in);
+
+/* The languages of mBART, up to a NULL. */
+extern const char *const oci_mbart_languages[];
 
 /* tokenizer_config.json and the files beside it: opens them, finds class and special tokens. */
 bool oci_config_open(oci_loader *in);

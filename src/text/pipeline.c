@@ -22,10 +22,13 @@ void oci_work_deinit(oci_work *work)
 {
     oci_free(work->tokens);
     oci_free(work->surfaces);
+    oci_bytes_deinit(&work->surface_text);
     oci_free(work->hits[0].items);
     oci_free(work->hits[1].items);
     oci_free(work->symbols);
     oci_free(work->queue);
+    for (int i = 0; i < 2; i++) oci_text_deinit(&work->normal[i]);
+    for (int i = 0; i < OCI_MAX_PARTS; i++) oci_text_deinit(&work->pieces[i]);
     *work = (oci_work){ 0 };
 }
 
@@ -51,14 +54,104 @@ static uint32_t code_at(oci_work *work, size_t at)
     }
 }
 
-bool oci_work_emit(oci_work *work, int64_t id, size_t begin, size_t end)
+bool oci_work_emit(oci_work *work, int64_t id, const oci_segment *segment, size_t begin,
+                   size_t end)
 {
     oci_token *tokens = oci_grow(work->cx, work->tokens, &work->room, work->count + 1,
                                  sizeof *tokens);
     if (!tokens) return false;
     work->tokens = tokens;
-    uint32_t first = code_at(work, begin);
-    tokens[work->count++] = (oci_token){ (uint32_t)id, first, code_at(work, end - 1) + 1, 0 };
+    uint32_t first = code_at(work, oci_origin(segment, begin));
+    uint32_t last = code_at(work, oci_origin(segment, end - 1));
+    tokens[work->count++] = (oci_token){ (uint32_t)id, first, last + 1, 0 };
+    return true;
+}
+
+bool oci_work_emit_surface(oci_work *work, int64_t id, const oci_segment *segment,
+                           size_t begin, size_t end)
+{
+    size_t size;
+    const char *own = oci_vocab_get(&work->t->vocab, id, &size);
+    if (!oci_work_emit(work, id, segment, begin, end)) return false;
+    if (end - begin == size && !memcmp(own, segment->text + begin, size)) return true;
+    oci_surface *surfaces = oci_grow(work->cx, work->surfaces, &work->surface_room,
+                                     work->surface_count + 1, sizeof *surfaces);
+    if (!surfaces) return false;
+    work->surfaces = surfaces;
+    size_t at = work->surface_text.size;
+    /* Unlike the segment the copy lives as long as the work. */
+    if (oci_bytes_append(work->cx, &work->surface_text, segment->text + begin, end - begin))
+        return false;
+    surfaces[work->surface_count++] = (oci_surface){ at, end - begin };
+    work->tokens[work->count - 1].surface = (uint32_t)work->surface_count;
+    return true;
+}
+
+/* ---- normalized text ------------------------------------------------------------------- */
+
+void oci_text_deinit(oci_text *text)
+{
+    oci_free(text->bytes);
+    oci_free(text->origin);
+    *text = (oci_text){ 0 };
+}
+
+bool oci_text_reserve(oc_context *cx, oci_text *text, size_t more)
+{
+    size_t need, most = (size_t)cx->limits.text_bytes * 2 + 64;
+    if (!oci_add(text->size, more, &need) || need > most) {
+        oci_fail(cx, OC_E_LIMIT, "text: expected at most %zu bytes once normalized", most);
+        return false;
+    }
+    if (text->bytes && need <= text->room) return true;
+    size_t room = need + need / 2 + 64;
+    char *bytes = oci_realloc(cx, text->bytes, room);
+    if (!bytes) return false;
+    text->bytes = bytes;
+    uint32_t *origin = oci_realloc(cx, text->origin, room * sizeof *origin);
+    if (!origin) return false;
+    text->origin = origin;
+    text->room = room;
+    return true;
+}
+
+bool oci_text_copy(oc_context *cx, oci_text *text, const oci_segment *segment, size_t begin,
+                   size_t end)
+{
+    size_t n = end - begin;
+    if (n == 0) return true;
+    if (!oci_text_reserve(cx, text, n)) return false;
+    memcpy(text->bytes + text->size, segment->text + begin, n);
+    uint32_t *origin = text->origin + text->size;
+    if (segment->origin)
+        memcpy(origin, segment->origin + begin, n * sizeof *origin);
+    else
+        for (size_t i = 0; i < n; i++) origin[i] = (uint32_t)(segment->at + begin + i);
+    text->size += n;
+    return true;
+}
+
+oci_segment oci_text_segment(const oci_text *text)
+{
+    /* A text that nothing was ever written to has no bytes. */
+    return (oci_segment){ text->bytes ? text->bytes : "", text->size, text->origin, 0, false };
+}
+
+bool oci_normalize(oc_context *cx, const oc_tokenizer *t, oci_segment *segment,
+                   oci_text texts[2])
+{
+    int next = 0;
+    for (int i = 0; i < t->normalizer_count && segment->size > 0; i++) {
+        const oci_normalizer *normalizer = &t->normalizers[i];
+        texts[next].size = 0;
+        switch (normalizer->kind->run(cx, normalizer->self, segment, &texts[next])) {
+        case OCI_FAILED: return false;
+        case OCI_KEPT: break;
+        case OCI_WRITTEN:
+            *segment = oci_text_segment(&texts[next]);
+            next = !next;
+        }
+    }
     return true;
 }
 
@@ -76,14 +169,16 @@ static bool pre_tokenize_all(oci_work *work, const oci_segment *segment)
     return oci_pre_tokenize(work, 0, segment);
 }
 
-/* A normalizer's place is here, between the two kinds of added tokens. */
-static bool split_normalized(oci_work *work, const oci_segment *segment)
+static bool split_normalized(oci_work *work, const oci_segment *raw)
 {
-    return oci_added_split(work, 1, segment, pre_tokenize_all);
+    oci_segment segment = *raw;
+    return oci_normalize(work->cx, work->t, &segment, work->normal) &&
+           oci_added_split(work, 1, &segment, pre_tokenize_all);
 }
 
 bool oci_work_run(oci_work *work)
 {
-    oci_segment whole = { 0, work->size, false };
+    oci_segment whole = { .text = work->text, .size = work->size };
+    oci_bytes_init(&work->surface_text, SIZE_MAX / 4);
     return oci_added_split(work, 0, &whole, split_normalized);
 }

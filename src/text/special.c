@@ -181,12 +181,16 @@ static void map_role(oci_loader *in, const pendings *list, oci_role role)
 static void wrap_role(oci_loader *in, oci_role role, bool converted)
 {
     oci_added *token = &in->roles[role];
-    bool roberta = in->class->roberta;
+    const oci_class *class = in->class;
+    bool roberta = class->family == OCI_ROBERTA;
     if (!token->content || !in->role_is_text[role]) return;
-    if (role == OCI_MASK && roberta) {
+    if (role == OCI_MASK && class->mask != OCI_MASK_TEXT) {
         token->lstrip = true;
-        token->normalized = in->class->mask_normalized;
-    } else if (converted && (roberta || role <= OCI_UNK || role == OCI_PAD)) {
+        token->normalized = class->mask == OCI_MASK_UNSAID ? -1
+                                                           : class->mask == OCI_MASK_NORMALIZED;
+        token->special = converted && class->family == OCI_XLMR;
+    } else if (converted && (roberta || (class->family == OCI_GPT2 &&
+                                         (role <= OCI_UNK || role == OCI_PAD)))) {
         token->normalized = 1;
     } else {
         return;
@@ -282,6 +286,16 @@ static bool add_special(oci_loader *in, const oci_added *given, bool is_text)
     return add(in, &token);
 }
 
+/* Those that the class brings along come before the files'. */
+static bool add_class_tokens(oci_loader *in)
+{
+    for (const char *const *more = in->class->more; more && *more; more++) {
+        oci_added token = { .content = *more, .size = strlen(*more), .normalized = -1 };
+        if (!add_special(in, &token, true)) return false;
+    }
+    return true;
+}
+
 /* additional_special_tokens of one file. */
 static bool add_more(oci_loader *in, const oci_json *doc)
 {
@@ -308,6 +322,11 @@ static bool collect_specials(oci_loader *in, const oci_json *const docs[2], oci_
             !oci_vocab_add(in->cx, set, token->content, token->size, set->bound))
             return false;
     }
+    const char *const *more = in->class ? in->class->more : NULL;
+    for (; more && *more; more++)
+        if (oci_vocab_find(set, *more, strlen(*more)) == OCI_NO_ID &&
+            !oci_vocab_add(in->cx, set, *more, strlen(*more), set->bound))
+            return false;
     for (int d = 0; d < 2; d++) {
         const json_t *list = docs[d] ? json_object_get(docs[d]->root, more_key) : NULL;
         for (size_t i = 0; i < json_array_size(list); i++) {
@@ -345,6 +364,7 @@ static bool add_all(oci_loader *in, pendings *list, bool modern)
     }
     for (int r = 0; ok && r < OCI_ROLES; r++)
         if (!listed[r]) ok = add_special(in, &in->roles[r], in->role_is_text[r]);
+    if (ok && in->class) ok = add_class_tokens(in);
     for (int d = 0; ok && d < 2; d++)
         if (docs[d]) ok = add_more(in, docs[d]);
     oci_vocab_deinit(&specials);

@@ -18,30 +18,59 @@ static char *find_file(oci_loader *in, const char *name)
     return NULL;
 }
 
-static bool open_converted(oci_loader *in, const char *vocab, const char *merges)
+/* The files of the folder that its class is read from; *second is merges.txt, or NULL. */
+static bool load_slow(oci_loader *in, const char *first, const char *second)
 {
-    if (!in->class) {
-        const char *name = oci_json_text(in->cx, &in->config, in->config.root,
-                                         "tokenizer_class", "no tokenizer_class");
-        oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: vocab.json and merges.txt, but %.100s",
-                 in->folder, name);
-        return false;
+    switch (in->class->family) {
+    case OCI_BERT: return oci_load_vocab_txt(in, first);
+    case OCI_XLMR: case OCI_MBART: return oci_load_sentencepiece(in, first);
+    case OCI_GPT2: case OCI_ROBERTA: return oci_load_vocab_merges(in, first, second);
+    case OCI_PLAIN: break;
     }
-    return oci_load_vocab_merges(in, vocab, merges) && oci_config_apply(in, true) &&
-           oci_load_class_post(in);
+    return false;
 }
 
-/* What the folder has instead, for the message. */
+static bool open_converted(oci_loader *in)
+{
+    static const char *const names[][2] = {
+        [OCI_GPT2] = { "vocab.json", "merges.txt" },
+        [OCI_ROBERTA] = { "vocab.json", "merges.txt" },
+        [OCI_BERT] = { "vocab.txt", NULL },
+        [OCI_XLMR] = { "sentencepiece.bpe.model", NULL },
+        [OCI_MBART] = { "sentencepiece.bpe.model", NULL },
+        [OCI_PLAIN] = { "tokenizer.json", NULL }
+    };
+    const char *const *name = names[in->class->family];
+    char *first = find_file(in, name[0]);
+    char *second = first && name[1] ? find_file(in, name[1]) : NULL;
+    bool ok = false;
+    if (first && (second || !name[1]))
+        ok = load_slow(in, first, second) && oci_config_apply(in, true) &&
+             oci_load_class_post(in);
+    else if (!oci_failed(in->cx))
+        oci_fail(in->cx, OC_E_FILE, "%s: expected tokenizer.json%s%s%s%s", in->folder,
+                 name[0][0] == 't' ? "" : " or ", name[0][0] == 't' ? "" : name[0],
+                 name[1] ? " and " : "", name[1] ? name[1] : "");
+    oci_free(first);
+    oci_free(second);
+    return ok;
+}
+
+/* No class that is known here: what the folder has instead, for the message. */
 static bool nothing_to_open(oci_loader *in)
 {
-    static const char *const others[] = { "tokenizer.model", "sentencepiece.bpe.model",
-                                          "vocab.txt" };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    static const char *const others[] = { "vocab.json", "vocab.txt", "tokenizer.model",
+                                          "sentencepiece.bpe.model", "spiece.model" };
+    const char *name = oci_json_text(in->cx, &in->config, in->config.root, "tokenizer_class",
+                                     "no tokenizer_class");
+    for (size_t i = 0; i < sizeof others / sizeof *others && !oci_failed(in->cx); i++) {
         char *path = find_file(in, others[i]);
-        if (path) oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: without tokenizer.json", path);
+        if (path)
+            oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: without tokenizer.json, and %.100s", path,
+                     name);
         oci_free(path);
     }
-    oci_fail(in->cx, OC_E_FILE, "%s: expected tokenizer.json, or vocab.json and merges.txt",
+    oci_fail(in->cx, OC_E_FILE, "%s: expected tokenizer.json, or a vocabulary and its class",
              in->folder);
     return false;
 }
@@ -49,20 +78,15 @@ static bool nothing_to_open(oci_loader *in)
 static bool open_files(oci_loader *in)
 {
     if (!oci_config_open(in)) return false;
-    char *json = find_file(in, "tokenizer.json"), *vocab = NULL, *merges = NULL;
+    char *json = find_file(in, "tokenizer.json");
     bool ok = false;
-    if (json) {
+    if (json)
         ok = oci_json_open(in->cx, &in->json, json) && oci_load_tokenizer_json(in) &&
              oci_config_apply(in, false);
-    } else if (!oci_failed(in->cx)) {
-        vocab = find_file(in, "vocab.json");
-        merges = find_file(in, "merges.txt");
-        ok = vocab && merges ? open_converted(in, vocab, merges) : nothing_to_open(in);
-    }
+    else if (!oci_failed(in->cx))
+        ok = in->class ? open_converted(in) : nothing_to_open(in);
     oci_free(json);
-    oci_free(vocab);
-    oci_free(merges);
-    return ok && oci_added_finish(in->cx, &in->t->added, &in->t->vocab);
+    return ok;
 }
 
 oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder)
@@ -81,7 +105,9 @@ oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder)
 void oc_tokenizer_close(oc_tokenizer *t)
 {
     if (!t) return;
+    for (int i = 0; i < t->normalizer_count; i++) oci_free(t->normalizers[i].self);
     for (int i = 0; i < t->pre_count; i++) oci_free(t->pre[i].self);
+    oci_free(t->decoder_self);
     if (t->model_kind) t->model_kind->free(t->model);
     oci_post_deinit(&t->post);
     oci_added_deinit(&t->added);

@@ -39,12 +39,22 @@ static uint64_t hash_in(const oci_vocab *v, const char *text, size_t size)
     return hash_text((uint64_t)(uintptr_t)v->slots, text, size);
 }
 
-static void insert_slot(oci_vocab *v, int64_t id)
+static bool is_word(const oci_vocab *v, int64_t id, const char *text, size_t size)
 {
     const oci_word *word = &v->words[id];
-    size_t i = (size_t)hash_in(v, v->bytes + word->at, word->size) & v->slots_mask;
-    while (v->slots[i]) i = (i + 1) & v->slots_mask;
+    return word->size == size && !memcmp(v->bytes + word->at, text, size);
+}
+
+/* False if the string is there already. */
+static bool insert_slot(oci_vocab *v, int64_t id)
+{
+    const oci_word *word = &v->words[id];
+    const char *text = v->bytes + word->at;
+    size_t i = (size_t)hash_in(v, text, word->size) & v->slots_mask;
+    for (; v->slots[i]; i = (i + 1) & v->slots_mask)
+        if (is_word(v, (int64_t)v->slots[i] - 1, text, word->size)) return false;
     v->slots[i] = (uint32_t)id + 1;
+    return true;
 }
 
 /* A table for `count` strings, with what is there put in again. */
@@ -57,11 +67,14 @@ static bool make_slots(oc_context *cx, oci_vocab *v, size_t count)
     }
     uint32_t *fresh = oci_calloc(cx, slots, sizeof *fresh);
     if (!fresh) return false;
-    oci_free(v->slots);
+    uint32_t *old = v->slots;
+    size_t old_mask = v->slots_mask;
     v->slots = fresh;
     v->slots_mask = slots - 1;
-    for (int64_t id = 0; id < v->bound; id++)
-        if (v->words[id].at) insert_slot(v, id);
+    /* The old slots, not all words: of a string with two ids they know which one counts. */
+    for (size_t i = 0; old && i <= old_mask; i++)
+        if (old[i]) insert_slot(v, (int64_t)old[i] - 1);
+    oci_free(old);
     return true;
 }
 
@@ -126,7 +139,7 @@ bool oci_vocab_add(oc_context *cx, oci_vocab *v, const char *text, size_t size, 
     v->bytes_used += size + 1;
     v->bound = oci_max(v->bound, id + 1);
     v->count++;
-    insert_slot(v, id);
+    v->repeats += !insert_slot(v, id);
     return true;
 }
 
@@ -134,11 +147,8 @@ int64_t oci_vocab_find(const oci_vocab *v, const char *text, size_t size)
 {
     if (!v->slots) return OCI_NO_ID;
     size_t i = (size_t)hash_in(v, text, size) & v->slots_mask;
-    for (; v->slots[i]; i = (i + 1) & v->slots_mask) {
-        const oci_word *word = &v->words[v->slots[i] - 1];
-        if (word->size == size && !memcmp(v->bytes + word->at, text, size))
-            return (int64_t)v->slots[i] - 1;
-    }
+    for (; v->slots[i]; i = (i + 1) & v->slots_mask)
+        if (is_word(v, (int64_t)v->slots[i] - 1, text, size)) return (int64_t)v->slots[i] - 1;
     return OCI_NO_ID;
 }
 
