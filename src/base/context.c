@@ -83,7 +83,7 @@ void oc_context_free(oc_context *cx)
 
 oc_status oc_context_status(const oc_context *cx) { return cx ? cx->status : OC_E_MEMORY; }
 int oc_context_threads(const oc_context *cx) { return cx ? oci_pool_threads(cx->pool) : 0; }
-const char *oc_context_isa(const oc_context *cx) { return oci_isa_name(cx->isa); }
+const char *oc_context_isa(const oc_context *cx) { return cx ? oci_isa_name(cx->isa) : ""; }
 
 const char *oc_context_message(const oc_context *cx)
 {
@@ -98,7 +98,10 @@ void oc_context_clear(oc_context *cx)
     atomic_store(&cx->cancel, false);
 }
 
-void oc_context_cancel(oc_context *cx) { atomic_store(&cx->cancel, true); }
+void oc_context_cancel(oc_context *cx)
+{
+    if (cx) atomic_store(&cx->cancel, true);
+}
 
 bool oci_cancelled(oc_context *cx)
 {
@@ -110,6 +113,8 @@ bool oci_cancelled(oc_context *cx)
 /* A bound may come down, for a server that knows its inputs; up is what nobody has tested. */
 oc_status oc_context_limit(oc_context *cx, const char *name, uint64_t value)
 {
+    if (!cx) return OC_E_MEMORY;
+    if (!name) name = "(NULL)";
 #define SET(field, largest, what)                                                             \
     if (!strcmp(name, #field)) {                                                              \
         if (value > (largest))                                                                \
@@ -125,6 +130,7 @@ oc_status oc_context_limit(oc_context *cx, const char *name, uint64_t value)
 
 oc_memory_usage oc_context_memory(const oc_context *cx)
 {
+    if (!cx) return (oc_memory_usage){ 0 };
     const oci_heap *h = cx->heap;
     return (oc_memory_usage){ .live_bytes = atomic_load(&h->live_bytes),
                               .peak_bytes = atomic_load(&h->peak_bytes),

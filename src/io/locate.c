@@ -49,6 +49,10 @@ static bool plain_name(const char *name)
 char *oci_model_locate(oc_context *cx, const char *name)
 {
     if (oci_failed(cx)) return NULL;
+    if (!name) {
+        oci_fail(cx, OC_E_ARGUMENT, "expected a model's folder or name, found NULL");
+        return NULL;
+    }
     char program[OCI_MAX_PATH], library[OCI_MAX_PATH], path[OCI_MAX_PATH * 2];
     program_folder(program, sizeof program);
     library_folder(library, sizeof library);

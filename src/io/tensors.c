@@ -201,7 +201,7 @@ bool oc_tensors_find(const oc_tensors *set, const char *name, oc_tensor_view *vi
 {
     bool found = false;
     size_t place = set && name ? place_of(set, name, &found) : 0;
-    *view = found ? set->views[set->sorted[place]] : (oc_tensor_view){ 0 };
+    if (view) *view = found ? set->views[set->sorted[place]] : (oc_tensor_view){ 0 };
     return found;
 }
 

@@ -41,6 +41,11 @@ static void bad_options_leave_an_error(void **state)
     assert_int_equal(oc_context_status(NULL), OC_E_MEMORY);
     assert_non_null(oc_context_message(NULL));
     oc_context_clear(NULL);
+    oc_context_cancel(NULL);
+    assert_int_equal(oc_context_threads(NULL), 0);
+    assert_string_equal(oc_context_isa(NULL), "");
+    assert_int_equal(oc_context_memory(NULL).live_bytes, 0);
+    assert_int_equal(oc_context_limit(NULL, "threads", 1), OC_E_MEMORY);
 }
 
 /* A caller compiled against an older header has a shorter struct. */

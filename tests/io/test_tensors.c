@@ -97,6 +97,7 @@ static void refuses(void **state)
     assert_int_equal(oc_tensors_count(NULL), 0);
     assert_null(oc_tensors_get(NULL, 0).name);
     assert_false(oc_tensors_find(NULL, "a", &(oc_tensor_view){ 0 }));
+    assert_false(oc_tensors_find(NULL, "a", NULL));
     assert_null(oc_tensors_metadata(NULL, "format"));
     oc_tensors_free(NULL);
     oc_tensors_free(set);
