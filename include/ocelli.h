@@ -314,23 +314,40 @@ OC_API const oc_tokenizer *oc_model_tokenizer(oc_context *cx, const oc_model *mo
 
 /* ---- generation ------------------------------------------------------------------------ */
 
-/* One decided token of row `row`; `text` is what can be shown of it (never half a code point),
- * NULL where the model has no tokenizer. Returning false stops that row. */
+/* One decided token of row `row` of the result; `text` is what can be shown of it (never half a
+ * code point), NULL where the model has no tokenizer. Returning false stops that row. Beam
+ * search decides at its end: all of row 0, then all of row 1, … */
 typedef bool (*oc_token_callback)(void *user, int64_t row, int64_t token, const char *text);
+
+/* prefix_allowed_tokens_fn: which ids may follow `ids` [count], a row of picture `picture`,
+ * prompt included. Gives the list, which must stay until the next call, and its length; an
+ * empty one is OC_E_ARGUMENT. */
+typedef const int64_t *(*oc_prefix_callback)(void *user, int64_t picture, const int64_t *ids,
+                                             size_t count, size_t *allowed);
 
 typedef struct oc_generate_options {
     size_t size;
     const char *config;             /* a JSON object of GenerationConfig's names, laid over
-                                       generation_config.json; NULL: nothing */
-    bool output_scores;             /* scores.N, every step */
+                                       generation_config.json; NULL: nothing. "seed" is ours */
+    bool output_scores;             /* scores.N, every step; of beam search also
+                                       sequences_scores and beam_indices */
     bool output_logprobs;           /* token_logprobs F32 [rows, steps]: log softmax of the raw
                                        logits at each chosen token; 0 after a row's end */
     oc_token_callback callback;
     void *callback_user;
+    bool output_attentions;         /* encoder_attentions.LAYER, decoder_attentions.STEP.LAYER,
+                                       cross_attentions.STEP.LAYER */
+    bool output_hidden_states;      /* encoder_hidden_states.N, decoder_hidden_states.STEP.N */
+    oc_prefix_callback prefix_allowed_tokens;
+    void *prefix_user;
+    int64_t first_picture;          /* number of the first picture, where a call does a part of
+                                       more: what sampling draws depends on it, not on the
+                                       batch */
 } oc_generate_options;
 
 /* `in` holds pixel_values and, if wanted, decoder_input_ids. The result holds sequences I64,
- * padded as Transformers pads. */
+ * padded as Transformers pads, num_return_sequences rows a picture. Sampling is Transformers'
+ * in distribution; its draws are a function of seed, picture, return and step alone. */
 OC_API OC_NODISCARD oc_tensors *oc_generate(oc_context *cx, const oc_model *model,
                                             const oc_tensors *in,
                                             const oc_generate_options *options);
@@ -358,6 +375,7 @@ typedef struct oc_read_options {
     oc_token_callback callback;
     void *callback_user;
     oc_timings *timings;            /* filled if not NULL */
+    int64_t first_picture;          /* as in oc_generate_options */
 } oc_read_options;
 
 /* Image → processor → encoder → decoder → text, all images as one batch; result i belongs to

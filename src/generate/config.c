@@ -474,6 +474,8 @@ static bool check_combinations(oc_context *cx, const oci_generation_config *g)
         fault = "num_return_sequences: expected at most num_beams";
     else if (g->do_sample && g->temperature == 0)
         fault = "temperature: expected greater than 0 with do_sample, found 0";
+    else if (g->do_sample && g->typical_p == 0)
+        fault = "typical_p: expected greater than 0 with do_sample, found 0";
     if (fault) oci_fail(cx, OC_E_ARGUMENT, "generation config: %s", fault);
     return !fault;
 }

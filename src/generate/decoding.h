@@ -1,42 +1,97 @@
 /* Decoding: one call that turns pictures into token ids. Everything that lasts for the call is
- * here; what lasts for a step is in the arena. */
+ * here; what lasts for a step is in the arena.
+ *
+ * A call works on B pictures. Each has `width` rows in the decoder's cache (beams, samples,
+ * candidates of contrastive search, else one) and each row a sequence of ids, but for
+ * contrastive search, where a picture's candidates continue its one sequence. What is computed
+ * is the batch: the rows that still want a next token. In the first step, over the prompt, the
+ * rows of a picture are one. */
 #ifndef OCI_GENERATE_DECODING_H
 #define OCI_GENERATE_DECODING_H
 
 #include "generate/config.h"
 #include "generate/folder.h"
+#include "generate/processors.h"
 #include "models/vision_encoder_decoder.h"
+
+typedef enum oci_search { OCI_SEARCH_GREEDY, OCI_SEARCH_SAMPLE, OCI_SEARCH_BEAM,
+                          OCI_SEARCH_CONTRASTIVE } oci_search;
 
 typedef struct oci_decoding {
     const oc_model *model;
     const oci_ved *ved;
     oci_generation_config g;
-    int64_t rows;               /* B */
+    oc_generate_options o;
+    oci_search search;
+    int64_t pictures, width;    /* B, and rows of each */
+    int64_t rows;               /* B * width, of the cache */
+    int64_t sequences;          /* rows of ids: as many, or B in contrastive search */
     int64_t prompt;             /* P: ids that were given */
-    int64_t length;             /* L: ids so far, the same for all rows */
+    int64_t length;             /* L: ids so far, the same for all sequences */
     int64_t max_length;         /* with max_new_tokens counted in */
     int64_t room;               /* ids that fit in a row of `ids` */
-    int64_t *ids;               /* [B, room] */
-    int64_t *made;              /* [B] ids that a row generated, its end token included */
-    float *logprobs;            /* [B, room]; of generated ids, from position 0 */
-    int64_t *active, active_count;      /* rows that are still in the batch, ascending */
-    bool *finished;             /* [B] */
+    int64_t *ids;               /* [sequences, room] */
+    int64_t *made;              /* [sequences] ids that were generated, the end token included */
+    float *logprobs;            /* [sequences, room]; of generated ids, from position 0 */
+    bool *finished;             /* [sequences] */
+    float *sums;                /* [sequences] beam search: final scores; else NULL */
+    int64_t *trace;             /* [sequences, room] beam search: beam_indices; else NULL */
+    int64_t *batch, batch_count;    /* [rows] the rows that are computed, ascending */
+    int64_t *slot;              /* [rows] where in the last batch the logits of a row were */
     oci_cache *cache;
+    int64_t *cross;             /* [rows] picture that a row looks at */
+    int64_t *origin;            /* [sequences, room] cache row of each position; NULL: its own */
+    int64_t *batch_origin;      /* [rows, room] the same for the rows of a batch */
     oci_tensor *states;         /* [B, N, Dc], in the arena below all steps */
-    oc_tensors *scores;         /* scores.N, or NULL */
-    oci_detokenizer **text;     /* [B] streams for the callback, or NULL */
-    oc_token_callback callback;
-    void *callback_user;
+    oc_tensors *out;            /* what is handed out besides the ids */
+    oc_tensors *held;           /* outputs of the decoder in the last step, or NULL */
+    oci_detokenizer **text;     /* [sequences] streams for the callback, or NULL */
     double started, encode_seconds, decode_seconds;
 } oci_decoding;
 
 /* Reads the config, encodes the pictures, makes the prompt and all memory of the call. */
 bool oci_decoding_begin(oc_context *cx, oci_decoding *d, const oc_model *model,
-                        const oc_tensors *in, const char *config, bool scores,
-                        oc_token_callback callback, void *callback_user);
+                        const oc_tensors *in, const oc_generate_options *options);
 void oci_decoding_end(oci_decoding *d);
+/* d->states, and the encoder's outputs if they are wanted (encode.c). */
+void oci_decoding_encode(oc_context *cx, oci_decoding *d, const oc_tensors *in,
+                         const oci_input_spec *inputs);
+/* From prompt to last token, by whichever search the config asks for. */
+oc_status oci_decoding_run(oc_context *cx, oci_decoding *d);
 
-/* The loop of 4.37.2's greedy_search (spec: generation §4). */
-oc_status oci_greedy(oc_context *cx, oci_decoding *d);
+/* The loops of 4.37.2's greedy_search and sample; of beam_search, beam_sample and
+ * group_beam_search; of contrastive_search (spec: generation §4-9). */
+void oci_search_one_by_one(oc_context *cx, oci_decoding *d);
+void oci_search_beams(oc_context *cx, oci_decoding *d);
+void oci_search_contrastive(oc_context *cx, oci_decoding *d);
+
+/* ---- parts of a step (step.c) ---- */
+
+/* One pass of the decoder over the rows of d->batch: the ids of their sequences that it has not
+ * seen yet or, if not NULL, tokens [batch_count]. Logits of the last position, [batch, V]. */
+oci_tensor *oci_step_logits(oc_context *cx, oci_decoding *d, const int64_t *tokens);
+/* Where the raw logits of a row are in what oci_step_logits gave. */
+static inline float *oci_step_row(const oci_decoding *d, const oci_tensor *logits, int64_t row)
+{
+    return oci_f32(logits) + d->slot[row] * d->ved->shape.vocab_size;
+}
+/* [count, V] of scores.STEP, to be filled; NULL if nobody wants them. */
+float *oci_step_scores(oc_context *cx, oci_decoding *d, int64_t count);
+/* Hands out what the last pass left in d->held as NAME.STEP.LAYER: row r of `count` is row
+ * from[r] of the batch. */
+void oci_step_outputs(oc_context *cx, oci_decoding *d, const int64_t *from, int64_t count);
+/* Whether all rows are to be computed to the end, because their outputs are wanted. */
+bool oci_keeps_rows(const oci_decoding *d);
+/* Processors and, when sampling, warpers on the scores of sequence s; `earlier` are the tokens
+ * that earlier beam groups chose in this step. */
+bool oci_step_process(oc_context *cx, const oci_decoding *d, int64_t s, oci_ids earlier,
+                      float *scores);
+/* Tells the callback; false when it wants the sequence to stop. */
+bool oci_announce(oc_context *cx, oci_decoding *d, int64_t s, int64_t token);
+/* Stops the loop: an error, an interruption, or no room for one more id. */
+bool oci_step_barred(oc_context *cx, const oci_decoding *d);
+/* max_length or max_time is reached. */
+bool oci_time_is_up(const oci_decoding *d);
+bool oci_is_eos(const oci_generation_config *g, int64_t id);
 
 #endif

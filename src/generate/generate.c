@@ -5,37 +5,42 @@
 #include "base/cpu.h"
 #include "generate/decoding.h"
 
-static void add_result(oc_context *cx, oci_decoding *d, bool logprobs, oc_tensors *out)
+/* Rows of `width` numbers out of rows of d->room. */
+static void add_rows(oc_context *cx, const oci_decoding *d, const char *name, oc_dtype dtype,
+                     const void *from, int64_t width, oc_tensors *out)
 {
-    oci_arena_mark mark = oci_mark(cx);
-    int64_t B = d->rows, L = d->length, steps = L - d->prompt;
-    oci_tensor *ids = oci_tensor_create(cx, OC_I64, OCI_SHAPE(B, L));
-    oci_tensor *p = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, steps));
-    for (int64_t b = 0; ids && p && b < B; b++) {
-        memcpy(oci_i64(ids) + b * L, d->ids + b * d->room, (size_t)L * sizeof *d->ids);
-        memcpy(oci_f32(p) + b * steps, d->logprobs + b * d->room,
-               (size_t)steps * sizeof *d->logprobs);
-    }
-    if (ids && p) oc_tensors_add(cx, out, "sequences", OC_I64, 2, ids->shape, ids->data);
-    if (ids && p && logprobs)
-        oc_tensors_add(cx, out, "token_logprobs", OC_F32, 2, p->shape, p->data);
-    oci_arena_reset(&cx->arena, mark);
+    oc_tensor_view made;
+    const int64_t shape[] = { d->sequences, width };
+    size_t size = dtype == OC_I64 ? sizeof(int64_t) : sizeof(float), each = (size_t)width * size;
+    oc_tensors_add(cx, out, name, dtype, 2, shape, NULL);
+    if (oci_failed(cx) || !oc_tensors_find(out, name, &made)) return;
+    for (int64_t s = 0; s < d->sequences; s++)
+        memcpy((char *)(uintptr_t)made.data + (size_t)s * each,
+               (const char *)from + (size_t)(s * d->room) * size, each);
+}
+
+static void add_result(oc_context *cx, const oci_decoding *d, oc_tensors *out)
+{
+    int64_t L = d->length;
+    add_rows(cx, d, "sequences", OC_I64, d->ids, L, out);
+    if (d->o.output_logprobs)
+        add_rows(cx, d, "token_logprobs", OC_F32, d->logprobs, L - d->prompt, out);
+    if (d->sums && d->o.output_scores)
+        oc_tensors_add(cx, out, "sequences_scores", OC_F32, 1, &d->sequences, d->sums);
+    if (d->trace) add_rows(cx, d, "beam_indices", OC_I64, d->trace, L, out);
 }
 
 oc_tensors *oc_generate(oc_context *cx, const oc_model *model, const oc_tensors *in,
                         const oc_generate_options *options)
 {
     if (!cx || oci_failed(cx) || !model || !in || !oci_model_has_weights(cx, model)) return NULL;
-    oc_generate_options o = { .size = sizeof o };
-    if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     oci_arena_mark mark = oci_mark(cx);
     oci_decoding d;
     oc_tensors *out = NULL;
-    if (oci_decoding_begin(cx, &d, model, in, o.config, o.output_scores, o.callback,
-                           o.callback_user) && oci_greedy(cx, &d) == OC_OK) {
-        out = d.scores ? d.scores : oc_tensors_create(cx);
-        d.scores = NULL;
-        if (out) add_result(cx, &d, o.output_logprobs, out);
+    if (oci_decoding_begin(cx, &d, model, in, options) && oci_decoding_run(cx, &d) == OC_OK) {
+        out = d.out;
+        d.out = NULL;
+        add_result(cx, &d, out);
     }
     oci_decoding_end(&d);
     oci_arena_reset(&cx->arena, mark);
@@ -53,13 +58,13 @@ struct oc_texts {
     float *logprobs;
 };
 
-static void fill_text(oc_context *cx, const oci_decoding *d, oc_texts *texts, int64_t b)
+static void fill_text(oc_context *cx, const oci_decoding *d, oc_texts *texts, int64_t s)
 {
-    oc_text *t = &texts->at[b];
-    int64_t n = d->made[b], *ids = texts->ids + b * d->room;
-    float *logprobs = texts->logprobs + b * d->room;
-    memcpy(ids, d->ids + b * d->room + d->prompt, (size_t)n * sizeof *ids);
-    memcpy(logprobs, d->logprobs + b * d->room, (size_t)n * sizeof *logprobs);
+    oc_text *t = &texts->at[s];
+    int64_t n = d->made[s], *ids = texts->ids + s * d->room;
+    float *logprobs = texts->logprobs + s * d->room;
+    memcpy(ids, d->ids + s * d->room + d->prompt, (size_t)n * sizeof *ids);
+    memcpy(logprobs, d->logprobs + s * d->room, (size_t)n * sizeof *logprobs);
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += logprobs[i];
     *t = (oc_text){ .tokens = n, .ids = ids, .logprobs = logprobs,
@@ -72,13 +77,13 @@ static oc_texts *texts_of(oc_context *cx, const oci_decoding *d)
 {
     oc_texts *texts = oci_calloc(cx, 1, sizeof *texts);
     if (!texts) return NULL;
-    size_t cells = (size_t)(d->rows * d->room);
-    texts->at = oci_calloc(cx, (size_t)d->rows, sizeof *texts->at);
+    size_t cells = (size_t)(d->sequences * d->room);
+    texts->at = oci_calloc(cx, (size_t)d->sequences, sizeof *texts->at);
     texts->ids = oci_calloc(cx, cells, sizeof *texts->ids);
     texts->logprobs = oci_calloc(cx, cells, sizeof *texts->logprobs);
-    if (texts->logprobs) texts->count = (size_t)d->rows;
-    for (int64_t b = 0; b < (int64_t)texts->count && !oci_failed(cx); b++)
-        fill_text(cx, d, texts, b);
+    if (texts->logprobs) texts->count = (size_t)d->sequences;
+    for (int64_t s = 0; s < (int64_t)texts->count && !oci_failed(cx); s++)
+        fill_text(cx, d, texts, s);
     return texts;
 }
 
@@ -95,12 +100,15 @@ oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images
     double preprocess = oci_now() - start;
     oci_decoding d = { 0 };
     oc_texts *texts = NULL;
-    if (pixels && oci_decoding_begin(cx, &d, model, pixels, o.config, false, o.callback,
-                                     o.callback_user) && oci_greedy(cx, &d) == OC_OK)
+    oc_generate_options how = { .size = sizeof how, .config = o.config, .callback = o.callback,
+                                .callback_user = o.callback_user,
+                                .first_picture = o.first_picture };
+    if (pixels && oci_decoding_begin(cx, &d, model, pixels, &how) &&
+        oci_decoding_run(cx, &d) == OC_OK)
         texts = texts_of(cx, &d);
     if (o.timings) {
         *o.timings = (oc_timings){ preprocess, d.encode_seconds, d.decode_seconds, 0 };
-        for (int64_t b = 0; d.made && b < d.rows; b++) o.timings->tokens += d.made[b];
+        for (int64_t s = 0; d.made && s < d.sequences; s++) o.timings->tokens += d.made[s];
     }
     oci_decoding_end(&d);
     oc_tensors_free(pixels);

@@ -63,39 +63,102 @@ static void add_biases(const oci_biases *list, const oci_ids *lone, const oci_ro
 
 /* ---- repetition ---- */
 
-/* RepetitionPenaltyLogitsProcessor: each id that occurs, once. A block of the vocabulary has
- * its marks on the stack. */
-static void penalise_repetition(double penalty, const oci_row *row, float *scores,
+enum { BLOCK = 1 << 16 };       /* ids of the vocabulary whose marks are on the stack at once */
+
+typedef struct marks {
+    uint8_t bits[BLOCK / 8];
+} marks;
+
+/* True if the id was marked already. */
+static bool mark(marks *m, int64_t id)
+{
+    bool before = m->bits[id / 8] >> (id % 8) & 1;
+    m->bits[id / 8] = (uint8_t)(m->bits[id / 8] | 1u << (id % 8));
+    return before;
+}
+
+/* RepetitionPenaltyLogitsProcessor: each id that occurs, once. The encoder's variant is the
+ * same with 1 / p on the encoder's ids. */
+static void penalise_repetition(double penalty, const oci_ids *ids, float *scores,
                                 int64_t vocab)
 {
-    enum { BLOCK = 1 << 16 };
-    uint8_t seen[BLOCK / 8];
+    marks seen;
     float p = (float)penalty;
     for (int64_t begin = 0; begin < vocab; begin += BLOCK) {
         int64_t n = oci_min(vocab - begin, BLOCK);
-        memset(seen, 0, sizeof seen);
-        for (int64_t i = 0; i < row->length; i++) {
-            int64_t id = row->ids[i] - begin;
-            if (id < 0 || id >= n || (seen[id / 8] >> (id % 8) & 1)) continue;
-            seen[id / 8] = (uint8_t)(seen[id / 8] | 1u << (id % 8));
+        memset(&seen, 0, sizeof seen);
+        for (size_t i = 0; i < ids->count; i++) {
+            int64_t id = ids->at[i] - begin;
+            if (id < 0 || id >= n || mark(&seen, id)) continue;
             float *s = &scores[begin + id];
             *s = *s < 0 ? *s * p : *s / p;
         }
     }
 }
 
-/* NoRepeatNGramLogitsProcessor: what followed an earlier occurrence of the last N-1 ids; with
- * N = 1 everything that occurred. */
-static void ban_ngrams(int64_t N, const oci_row *row, float *scores, int64_t vocab)
+/* NoRepeatNGramLogitsProcessor: what followed an occurrence of the last N-1 ids among `in`,
+ * which are the row's own ids or (EncoderNoRepeatNGramLogitsProcessor) the encoder's; with
+ * N = 1 everything that occurs there. */
+static void ban_ngrams(int64_t N, const oci_ids *in, const oci_row *row, float *scores,
+                       int64_t vocab)
 {
-    if (N > row->length) return;
+    if (N > row->length + 1) return;
     size_t bytes = (size_t)(N - 1) * sizeof *row->ids;
     const int64_t *tail = row->ids + row->length - (N - 1);
-    for (int64_t i = 0; i + N <= row->length; i++) {
-        int64_t next = row->ids[i + N - 1];
-        if (next >= 0 && next < vocab && !memcmp(row->ids + i, tail, bytes))
+    for (int64_t i = 0; i + N <= (int64_t)in->count; i++) {
+        int64_t next = in->at[i + N - 1];
+        if (next >= 0 && next < vocab && !memcmp(in->at + i, tail, bytes))
             scores[next] = -INFINITY;
     }
+}
+
+/* ---- beams, callbacks ---- */
+
+/* HammingDiversityLogitsProcessor: d for each time that an earlier group of beams chose the id.
+ * Counted before it is multiplied, as there. */
+static void penalise_earlier(double penalty, const oci_ids *earlier, float *scores,
+                             int64_t vocab)
+{
+    for (size_t i = 0; i < earlier->count; i++) {
+        int64_t times = 0;
+        bool first = true;
+        for (size_t k = 0; k < earlier->count; k++) {
+            if (earlier->at[k] != earlier->at[i]) continue;
+            times++;
+            first = first && k >= i;
+        }
+        if (first && earlier->at[i] >= 0 && earlier->at[i] < vocab)     /* a pad may not be */
+            scores[earlier->at[i]] -= (float)penalty * (float)times;
+    }
+}
+
+/* PrefixConstrainedLogitsProcessor: -infinity is added to what the callback does not name. */
+static bool keep_allowed(oc_context *cx, const oci_row *row, float *scores, int64_t vocab)
+{
+    marks kept;
+    oci_ids ids = { 0 };
+    const int64_t *at = row->allowed(row->allowed_user, row->item, row->ids,
+                                     (size_t)row->length, &ids.count);
+    if (ids.count == 0 || !at) {
+        oci_fail(cx, OC_E_ARGUMENT, "prefix_allowed_tokens: expected ids for picture %lld, "
+                 "found none", (long long)row->item);
+        return false;
+    }
+    for (size_t i = 0; i < ids.count; i++)
+        if (at[i] < 0 || at[i] >= vocab) {
+            oci_fail(cx, OC_E_ARGUMENT, "prefix_allowed_tokens: expected ids in 0..%lld, found "
+                     "%lld", (long long)vocab - 1, (long long)at[i]);
+            return false;
+        }
+    for (int64_t begin = 0; begin < vocab; begin += BLOCK) {
+        int64_t n = oci_min(vocab - begin, BLOCK);
+        memset(&kept, 0, sizeof kept);
+        for (size_t i = 0; i < ids.count; i++)
+            if (at[i] >= begin && at[i] < begin + n) mark(&kept, at[i] - begin);
+        for (int64_t i = 0; i < n; i++)
+            if (!mark(&kept, i)) scores[begin + i] += -INFINITY;
+    }
+    return true;
 }
 
 /* ---- length ---- */
@@ -171,8 +234,7 @@ static void remove_invalid(float *scores, int64_t vocab)
     }
 }
 
-/* LogitNormalization: log softmax, in the order (s - max) - log sum. */
-static void renormalize(float *scores, int64_t vocab)
+void oci_renormalize(float *scores, int64_t vocab)
 {
     float max = -INFINITY;
     double sum = 0;
@@ -185,22 +247,32 @@ static void renormalize(float *scores, int64_t vocab)
 
 /* ---- all of them ---- */
 
-void oci_process_logits(const oci_generation_config *g, const oci_row *row, float *scores,
-                        int64_t vocab)
+bool oci_process_logits(oc_context *cx, const oci_generation_config *g, const oci_row *row,
+                        float *scores, int64_t vocab)
 {
+    oci_ids own = { .at = (int64_t *)(uintptr_t)row->ids, .count = (size_t)row->length };
     add_biases(&g->sequence_bias, NULL, row, scores, vocab);
+    if (g->diversity_penalty > 0)
+        penalise_earlier(g->diversity_penalty, &row->earlier, scores, vocab);
+    if (g->encoder_repetition_penalty != 1)
+        penalise_repetition(1 / g->encoder_repetition_penalty, &row->encoder_ids, scores, vocab);
     if (g->repetition_penalty != 1)
-        penalise_repetition(g->repetition_penalty, row, scores, vocab);
-    if (g->no_repeat_ngram_size > 0) ban_ngrams(g->no_repeat_ngram_size, row, scores, vocab);
+        penalise_repetition(g->repetition_penalty, &own, scores, vocab);
+    if (g->no_repeat_ngram_size > 0)
+        ban_ngrams(g->no_repeat_ngram_size, &own, row, scores, vocab);
+    if (g->encoder_no_repeat_ngram_size > 0)
+        ban_ngrams(g->encoder_no_repeat_ngram_size, &row->encoder_ids, row, scores, vocab);
     add_biases(&g->bad_words_ids, &g->eos_token_id, row, scores, vocab);
     hold_back_end(g, row, scores);
+    if (row->allowed && !keep_allowed(cx, row, scores, vocab)) return false;
     force_ends(g, row, scores, vocab);
     if (g->remove_invalid_values) remove_invalid(scores, vocab);
     favour_end(g, row, scores);
     ban(scores, &g->suppress_tokens);
     suppress_at_begin(g, row, scores);
     force_decoder_id(&g->forced_decoder_ids, row, scores, vocab);
-    if (g->renormalize_logits) renormalize(scores, vocab);
+    if (g->renormalize_logits) oci_renormalize(scores, vocab);
+    return true;
 }
 
 /* `step` 2 looks at the ids of (index, id) pairs, where -1 stands for none. */

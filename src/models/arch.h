@@ -39,8 +39,8 @@ typedef struct oci_decoder_shape {      /* what a composite must know of its dec
                                            it; 0: keys come from `width` */
     int64_t pad_token_id;               /* its own, which positions may leave out; -1: null */
     bool cross_cache_stays;             /* its _reorder_cache leaves the encoder's keys where
-                                           they are (BART's family); seen in the scores of
-                                           beams that go on after their item is done */
+                                           they are; seen only in the scores of beams that
+                                           go on after their item is done */
     bool cross_attention;               /* it was configured to have some */
     bool cross_past;                    /* its past_key_values have cross-attention's too */
 } oci_decoder_shape;

@@ -178,7 +178,8 @@ static oci_decoder_shape gpt2_shape(const void *model)
     return (oci_decoder_shape){
         .layers = c->n_layer, .heads = c->n_head, .head_dim = c->n_embd / c->n_head,
         .width = c->n_embd, .vocab_size = c->vocab_size, .max_positions = c->n_positions,
-        .pad_token_id = -1, .cross_attention = c->add_cross_attention };
+        .pad_token_id = -1, .cross_attention = c->add_cross_attention,
+        .cross_cache_stays = true };       /* it has none: keys are made again each step */
 }
 
 /* ---- GPT2LMHeadModel, GPT2Model ---- */

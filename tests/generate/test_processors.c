@@ -81,7 +81,7 @@ static void check_golden(const json_t *item)
         int64_t vocab = read_bits(json_array_get(json_object_get(item, "scores"), r), scores);
         read_bits(json_array_get(json_object_get(item, "expected"), r), want);
         assert_int_equal(oci_processors_check(cx, &g, vocab), OC_OK);
-        oci_process_logits(&g, &row, scores, vocab);
+        oci_process_logits(cx, &g, &row, scores, vocab);
         for (int64_t i = 0; i < vocab; i++)
             if (!same_score(scores[i], want[i], !g.renormalize_logits))
                 fail_msg("%s, row %zu, id %lld: expected %.9g, found %.9g",
@@ -121,7 +121,7 @@ static void check(const char *options, const int64_t *ids, size_t length, int64_
     if (scores) memcpy(s, scores, (size_t)vocab * sizeof *s);
     oci_row row = { .ids = ids, .length = (int64_t)length, .prompt = prompt,
                     .max_length = max_length };
-    oci_process_logits(&g, &row, s, vocab);
+    oci_process_logits(cx, &g, &row, s, vocab);
     for (int64_t i = 0; i < vocab; i++)
         if (bits_of_float(s[i] + 0.0f) != bits_of_float(want[i] + 0.0f))
             fail_msg("%s, length %zu, id %lld: expected %g, found %g", options, length,
@@ -212,14 +212,14 @@ static void value_vectors(void **state)
         float s[] = { (float)sign, 1 };
         read_options(&g, decay);
         oci_row row = { .ids = zeros, .length = 20, .prompt = 2, .max_length = 30 };
-        oci_process_logits(&g, &row, s, 2);
+        oci_process_logits(cx, &g, &row, s, 2);
         assert_true(s[0] > (float)sign && s[1] == 1);
         oci_generation_config_deinit(&g);
     }
     oci_generation_config g;
     float s[] = { -23.18f, -29.96f, -43.54f, 47.77f };
     read_options(&g, "{\"renormalize_logits\": true}");
-    oci_process_logits(&g, &(oci_row){ .ids = zeros, .length = 1, .prompt = 1 }, s, 4);
+    oci_process_logits(cx, &g, &(oci_row){ .ids = zeros, .length = 1, .prompt = 1 }, s, 4);
     double sum = 0;
     for (int i = 0; i < 4; i++) sum += exp((double)s[i]);
     assert_float_equal(sum, 1, 1e-6);
@@ -245,7 +245,7 @@ static void large_vocabulary(void **state)
     read_options(&g, options);
     int64_t ids[2 * N];
     for (int i = 0; i < 2 * N; i++) ids[i] = at[i % N];
-    oci_process_logits(&g, &(oci_row){ .ids = ids, .length = 2 * N, .prompt = 1 }, scores, V);
+    oci_process_logits(cx, &g, &(oci_row){ .ids = ids, .length = 2 * N, .prompt = 1 }, scores, V);
     for (int64_t i = 0, k = 0; i < V; i++) {
         float want = k < N && i == at[k] ? (float)++k / 2 : 0;
         if (scores[i] != want) fail_msg("id %lld: %g", (long long)i, (double)scores[i]);
@@ -300,7 +300,7 @@ static void nothing_is_allocated(void **state)
     read_options(&g, "{\"repetition_penalty\": 2.0, \"no_repeat_ngram_size\": 2, "
                      "\"bad_words_ids\": [[1, 2]], \"renormalize_logits\": true}");
     uint64_t before = oc_context_memory(cx).total_count;
-    oci_process_logits(&g, &(oci_row){ .ids = zeros, .length = 9, .prompt = 1 }, scores, 16);
+    oci_process_logits(cx, &g, &(oci_row){ .ids = zeros, .length = 9, .prompt = 1 }, scores, 16);
     assert_int_equal(oc_context_memory(cx).total_count, before);
     oci_generation_config_deinit(&g);
 }
