@@ -121,8 +121,10 @@ oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model, oc_image *const
     oc_tensors *set = p ? oc_tensors_create(cx) : NULL;
     int64_t height = 0, width = 0;
     float *row = NULL;
-    if (count == 0) oci_fail(cx, OC_E_ARGUMENT, "preprocess: expected images, found none");
+    if (count == 0 || !images)
+        oci_fail(cx, OC_E_ARGUMENT, "preprocess: expected images, found none");
     for (size_t i = 0; i < count && set && !oci_failed(cx); i++) {
+        if (!images[i]) oci_fail(cx, OC_E_ARGUMENT, "image %zu: expected one, found NULL", i);
         oc_image *shaped = oci_processor_shape(cx, p, images[i]);
         if (!shaped) break;
         if (i == 0) {
@@ -166,6 +168,7 @@ oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folde
     char from[OCI_MAX_PATH], to[OCI_MAX_PATH];
     if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
+    if (!folder) return oci_fail(cx, OC_E_ARGUMENT, "save: expected a folder, found NULL");
     oci_folder_make(cx, folder);
     bool same = oci_same_file(model->folder, folder);
     for (size_t i = 0; !same && i < sizeof companions / sizeof *companions; i++) {
