@@ -98,14 +98,21 @@ static bool start_missing(const oci_tensor *given, int64_t start)
 
 /* ---- memory ---- */
 
-/* How many positions a row can come to. */
+/* No decoder answers beyond its positions: neither need the cache go there. */
+static int64_t most_positions(const oci_decoding *d)
+{
+    return oci_max(d->ved->shape.max_positions, 4096);
+}
+
+/* How many ids a row can come to. One more than there are positions for, so that it is the
+ * decoder that complains. */
 static void set_room(oc_context *cx, oci_decoding *d, int64_t prompt)
 {
     const oci_generation_config *g = &d->g;
+    int64_t most = oci_min(most_positions(d) + 2, (int64_t)cx->limits.sequence);
     d->max_length = g->max_new_tokens >= 0 ? g->max_new_tokens + prompt : g->max_length;
     d->room = oci_max(d->max_length, prompt + 1);       /* one token is always made */
-    if (d->room > (int64_t)cx->limits.sequence)
-        d->room = oci_max((int64_t)cx->limits.sequence, prompt + 1);
+    if (d->room > most) d->room = oci_max(most, prompt + 1);
 }
 
 static void make_memory(oc_context *cx, oci_decoding *d)
@@ -127,11 +134,9 @@ static void make_memory(oc_context *cx, oci_decoding *d)
     }
     if (beams) d->sums = oci_calloc(cx, n, sizeof *d->sums);
     if (beams && d->o.output_scores) d->trace = oci_calloc(cx, n, ids);
-    /* No decoder answers beyond its positions, so neither need the cache go there. */
-    int64_t most = oci_max(s->max_positions, 4096);
     if (!oci_failed(cx))
         d->cache = oci_cache_create_shared(cx, s->layers, d->rows, s->heads, s->head_dim,
-                                           oci_min(d->room, most), d->pictures,
+                                           oci_min(d->room, most_positions(d)), d->pictures,
                                            d->states->shape[1]);
 }
 
@@ -199,8 +204,6 @@ bool oci_decoding_begin(oc_context *cx, oci_decoding *d, const oc_model *model,
     if (!oci_inputs_check(cx, in, inputs)) return false;
     read_config(cx, d);
     oci_tensor *given = oci_input(cx, in, inputs, "decoder_input_ids");
-    if (given && given->shape[1] == 0)
-        oci_fail(cx, OC_E_MALFORMED, "decoder_input_ids: expected at least one id in a row");
     int64_t start = oci_failed(cx) ? -1 : start_token(cx, &d->g);
     d->out = oc_tensors_create(cx);
     if (!oci_failed(cx)) oci_decoding_encode(cx, d, in, inputs);

@@ -82,9 +82,6 @@ void oci_decoding_encode(oc_context *cx, oci_decoding *d, const oc_tensors *in,
         oci_fail(cx, OC_E_MALFORMED, "encoder_outputs.0: expected width %lld, found %lld",
                  (long long)d->ved->encoder_width, (long long)given->shape[2]);
     if (!given) pixels = oci_input_required(cx, in, inputs, "pixel_values");
-    if (!oci_failed(cx) && (given ? given : pixels)->shape[0] == 0)
-        oci_fail(cx, OC_E_MALFORMED, "%s: expected at least one picture, found none",
-                 given ? "encoder_outputs.0" : "pixel_values");
     if (oci_failed(cx)) return;
     bool tell = d->g.output_attentions || d->g.output_hidden_states;
     if (given) d->states = oci_ved_project(cx, d->ved, given);
