@@ -297,7 +297,14 @@ static void trained_set(void **state)
     (void)state;
     static const char *const names[] = { "gpt2", "gpt2-slow", "roberta", "roberta-slow",
                                          "template", "flags", "unknown", "plain", "legacy",
-                                         "companions", "bundled" };
+                                         "companions", "bundled", "wordpiece",
+                                         "wordpiece-cased", "wordpiece-slow", "wordpiece-map",
+                                         "unigram-slow", "unigram-hub", "unigram-odd", "mbart",
+                                         "mbart-slow", "donut", "part-nfc", "part-nfd",
+                                         "part-nfkc", "part-nfkd", "part-accents", "part-bert",
+                                         "part-bert-plain", "part-charsmap", "part-texts",
+                                         "part-clip", "part-long", "part-nougat", "part-digits",
+                                         "part-marks", "part-behaviors" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char folder[256], goldens[512];
         snprintf(folder, sizeof folder, "tests/data/text/%s", names[i]);

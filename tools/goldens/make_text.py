@@ -2,7 +2,8 @@
 """Tokenizer goldens: what Transformers 4.37.2 answers for small vocabularies.
 
     make_text.py OUT_FOLDER            writes OUT_FOLDER/<name>/ for each vocabulary below
-    make_text.py --hash VOCAB…         prints lines for tests/data/text/random.txt
+    make_text.py --hash VOCAB…         prints lines for tests/data/text/random.txt, where
+                                       a shared vocabulary is called shared/<name>
 
 Each folder holds a vocabulary and goldens.jsonl, one JSON object a line: kind text, pair, batch
 or decode. The vocabulary is trained here, on this script's own sentences, with a fixed result."""
