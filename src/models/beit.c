@@ -1,12 +1,13 @@
-/* BEiT — Bao et al. 2021, "BEiT: BERT pre-training of image transformers", arXiv:2106.08254.
- * Transformers: BeitModel.
+/* BEiT — Bao et al. 2021, "BEiT: BERT pre-training of image transformers",
+ * arXiv:2106.08254. Transformers: BeitModel.
  *
- *   pixel_values [B,C,H,W] → patches [B,N,D] (+ positions) → [cls] first [B,T,D], T = N + 1
- *     → L pre-norm blocks with relative position bias and layer scale → last_hidden_state
- *     → pooler [B,D]: norm of the patches' mean; or all normed, and cls
+ *   pixel_values [B,C,H,W] → patches [B,N,D] (+ positions) → [cls] first [B,T,D],
+ *     T = N + 1 → L pre-norm blocks with relative position bias and layer scale
+ *     → last_hidden_state → pooler [B,D]: norm of the patches' mean
  *
- * With use_mean_pooling (the default) last_hidden_state is not normed: the only norm is the
- * pooler's. Keys have no bias. */
+ * With use_mean_pooling (the default) last_hidden_state is not normed: the only norm is
+ * the pooler's. Without it all is normed, and the pooler hands out cls. Keys have no
+ * bias. */
 #include "models/vit_layers.h"
 
 typedef struct beit_config {
@@ -34,7 +35,7 @@ typedef struct beit {
     oci_norm_layer pooler_norm;
 } beit;
 
-/* Rows of a table of relative positions: distances between patches, and three of the cls. */
+/* Rows of a table of relative positions: distances of patches, and three for the cls. */
 static int64_t distances(const beit *m)
 {
     int64_t h, w;
@@ -64,15 +65,16 @@ static void beit_walk(oci_walk w, void *model)
     oci_walk e = oci_walk_enter(w, "embeddings");
     oci_walk_param(e, "cls_token", &m->cls_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
     if (m->cfg.use_mask_token)
-        oci_walk_param(e, "mask_token", &m->mask_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
+        oci_walk_param(e, "mask_token", &m->mask_token, OCI_PARAM_VALUE,
+                       OCI_SHAPE(1, 1, D));
     if (m->cfg.use_absolute_position_embeddings)
         oci_walk_param(e, "position_embeddings", &m->position_embeddings, OCI_PARAM_VALUE,
                        OCI_SHAPE(1, h * v + 1, D));
     oci_walk_vit_patches(e, &m->body);
     if (m->cfg.use_shared_relative_position_bias)
         oci_walk_param(oci_walk_enter(w, "encoder.relative_position_bias"),
-                       "relative_position_bias_table", &m->shared_bias_table, OCI_PARAM_VALUE,
-                       OCI_SHAPE(distances(m), c->num_attention_heads));
+                       "relative_position_bias_table", &m->shared_bias_table,
+                       OCI_PARAM_VALUE, OCI_SHAPE(distances(m), c->num_attention_heads));
     oci_walk_vit_layers(w, &m->body);
     if (m->cfg.use_mean_pooling)
         oci_walk_norm(oci_walk_optional(oci_walk_enter(w, "pooler.layernorm")),
@@ -82,15 +84,15 @@ static void beit_walk(oci_walk w, void *model)
                       c->layer_norm_eps);
 }
 
-/* Positions of the patches, resized to a grid of H x W as torch does when given a size. */
+/* Positions of the patches, resized to a grid of H x W as torch does given a size. */
 static oci_tensor *patch_positions(oc_context *cx, const beit *m, int64_t H, int64_t W)
 {
     int64_t h, w;
     oci_vit_grid(&m->body.cfg, &h, &w);
-    oci_tensor *grid = oci_op_slice(cx, m->position_embeddings, 1, h * w);  /* [1, hw, D] */
-    if (H == h && W == w) return grid;
-    return oci_op_interpolate(cx, grid, h, w, H, W, (double)H / (double)h,
-                              (double)W / (double)w);                   /* [1, HW, D] */
+    oci_tensor *x = oci_op_slice(cx, m->position_embeddings, 1, h * w);   /* [1, hw, D] */
+    if (H == h && W == w) return x;
+    return oci_op_interpolate(cx, x, h, w, H, W, (double)H / (double)h,
+                              (double)W / (double)w);                     /* [1, HW, D] */
 }
 
 /* A mask token has no position: it takes the place of the sum. */
@@ -100,7 +102,8 @@ static oci_tensor *embed(oc_context *cx, const beit *m, const oci_encode_call *c
     if (!x) return NULL;
     const int64_t *patch = m->body.cfg.patch_size, *size = call->pixel_values->shape + 2;
     if (m->position_embeddings) {
-        x = oci_op_add(cx, x, patch_positions(cx, m, size[0] / patch[0], size[1] / patch[1]));
+        int64_t H = size[0] / patch[0], W = size[1] / patch[1];
+        x = oci_op_add(cx, x, patch_positions(cx, m, H, W));
         cls = oci_op_add(cx, cls, oci_op_slice(cx, m->position_embeddings, 0, 1));
     }
     x = oci_vit_masked(cx, x, m->mask_token, call);                     /* [B, N, D] */
@@ -167,7 +170,7 @@ static oci_tensor *beit_forward(oc_context *cx, const void *model, const oc_tens
 
 static const oci_class classes[] = { { "BeitModel", inputs, beit_forward }, { 0 } };
 
-const oci_arch oci_beit = { .model_type = "beit", .base_prefix = "beit.", .size = sizeof(beit),
-                            .classes = classes, .open = beit_open, .close = beit_close,
-                            .walk = beit_walk, .encode = beit_encode,
-                            .encoder_width = beit_width };
+const oci_arch oci_beit = {
+    .model_type = "beit", .base_prefix = "beit.", .size = sizeof(beit),
+    .classes = classes, .open = beit_open, .close = beit_close, .walk = beit_walk,
+    .encode = beit_encode, .encoder_width = beit_width };

@@ -119,8 +119,9 @@ void oci_bert_walk(oci_walk w, void *model)
     int64_t D = c->hidden_size;
     oci_walk base = m->has_head ? oci_walk_enter(w, "%s", m->kind->prefix) : w;
     oci_walk e = oci_walk_enter(base, "embeddings");
-    table_walk(e, "word_embeddings", &m->word_embeddings,
-               m->has_head && c->tie_word_embeddings, c->vocab_size, D);
+    bool tied = m->has_head && c->tie_word_embeddings;  /* a file may have the head alone */
+    table_walk(tied ? oci_walk_optional(e) : e, "word_embeddings", &m->word_embeddings, tied,
+               c->vocab_size, D);
     table_walk(e, "position_embeddings", &m->position_embeddings, false,
                c->max_position_embeddings, D);
     table_walk(e, "token_type_embeddings", &m->token_type_embeddings, false,

@@ -53,8 +53,23 @@ static void read_pair(oc_context *cx, const oci_config_source *from, const oci_f
     if (!good) oci_json_expected(cx, from->doc, name, "a number or [height, width]", value);
 }
 
-/* One loop over the table: every field is read, ranged and named in messages alike, and a model
- * file has no line of it. */
+/* What null means: false for a switch; "none" where the table's default lies outside the range
+ * (n_inner, cross_attention_hidden_size) and for the ids of tokens; else a fault, for Transformers
+ * would go down on it. True if the field is done with. */
+static bool read_null(oc_context *cx, const oci_config_source *from, const oci_field *f,
+                      const char *name, void *at)
+{
+    const json_t *value = json_object_get(from->object, f->key);
+    if (!json_is_null(value)) return false;
+    size_t n = strlen(f->key);
+    bool id = n > 9 && !strcmp(f->key + n - 9, "_token_id");
+    bool number = f->type == OCI_FIELD_INT || f->type == OCI_FIELD_REAL;
+    if (f->type == OCI_FIELD_BOOL) *(bool *)at = false;
+    else if (!number || (!id && f->fallback >= f->low && f->fallback <= f->high))
+        oci_json_expected(cx, from->doc, name, "a value", value);
+    return f->type == OCI_FIELD_BOOL || oci_failed(cx);
+}
+
 int64_t oci_config_list(oc_context *cx, const oci_config_source *from, const char *key,
                         int64_t low, int64_t high, int64_t *out, int64_t count, int64_t most)
 {
@@ -63,9 +78,11 @@ int64_t oci_config_list(oc_context *cx, const oci_config_source *from, const cha
     const json_t *list = oci_json_array(cx, from->doc, from->object, name);
     if (!list || oci_failed(cx)) return count;
     int64_t n = (int64_t)json_array_size(list);
-    if (n < 1 || n > most)
+    if (n < 1 || n > most) {
         oci_config_fail(cx, from, key, "expected 1 to %lld numbers, found %lld",
                         (long long)most, (long long)n);
+        return count;
+    }
     for (int64_t i = 0; i < n && !oci_failed(cx); i++) {
         const json_t *item = json_array_get(list, (size_t)i);
         out[i] = json_integer_value(item);
@@ -75,6 +92,8 @@ int64_t oci_config_list(oc_context *cx, const oci_config_source *from, const cha
     return n;
 }
 
+/* One loop over the table: every field is read, ranged and named in messages alike, and
+ * a model file has no line of it. */
 bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_field *fields,
                      void *config)
 {
@@ -82,6 +101,7 @@ bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_fi
     for (const oci_field *f = fields; f->key && !oci_failed(cx); f++) {
         void *at = (char *)config + f->offset;
         snprintf(name, sizeof name, "%s%s", from->path, f->key);
+        if (read_null(cx, from, f, name, at)) continue;
         switch (f->type) {
         case OCI_FIELD_INT:
             *(int64_t *)at = oci_json_int(cx, from->doc, from->object, name,

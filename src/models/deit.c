@@ -2,7 +2,7 @@
  * through attention", arXiv:2012.12877. Transformers: DeiTModel.
  *
  *   pixel_values [B,C,H,W] → patches [B,N,D] → [cls, distillation] + positions [B,T,D],
- *     T = N + 2 → L pre-norm blocks → layernorm [B,T,D] (last_hidden_state) → pooler [B,D]
+ *     T = N + 2 → L pre-norm blocks → layernorm (last_hidden_state) → pooler [B,D]
  */
 #include "models/vit_layers.h"
 
@@ -40,10 +40,10 @@ static void deit_walk(oci_walk w, void *model)
 
 static oci_tensor *embed(oc_context *cx, const deit *m, const oci_encode_call *call)
 {
-    oci_tensor *x = oci_vit_patches(cx, &m->body, call, false);         /* [B, N, D] */
+    oci_tensor *x = oci_vit_patches(cx, &m->body, call, false);        /* [B, N, D] */
     x = oci_vit_masked(cx, x, m->mask_token, call);
-    x = oci_op_concat(cx, m->distillation_token, x);                    /* [B, N + 1, D] */
-    x = oci_op_concat(cx, m->cls_token, x);                             /* [B, T, D] */
+    x = oci_op_concat(cx, m->distillation_token, x);                   /* [B, N + 1, D] */
+    x = oci_op_concat(cx, m->cls_token, x);                            /* [B, T, D] */
     return oci_op_add(cx, x, m->position_embeddings);
 }
 
@@ -76,7 +76,7 @@ static oci_tensor *deit_forward(oc_context *cx, const void *model, const oc_tens
 
 static const oci_class classes[] = { { "DeiTModel", inputs, deit_forward }, { 0 } };
 
-const oci_arch oci_deit = { .model_type = "deit", .base_prefix = "deit.", .size = sizeof(deit),
-                            .classes = classes, .open = deit_open, .close = deit_close,
-                            .walk = deit_walk, .encode = deit_encode,
-                            .encoder_width = deit_width };
+const oci_arch oci_deit = {
+    .model_type = "deit", .base_prefix = "deit.", .size = sizeof(deit),
+    .classes = classes, .open = deit_open, .close = deit_close, .walk = deit_walk,
+    .encode = deit_encode, .encoder_width = deit_width };

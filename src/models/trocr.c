@@ -118,7 +118,7 @@ static oci_tensor *sinusoidal_positions(oc_context *cx, const trocr *m, const oc
                                         int64_t past, const int64_t *counted)
 {
     if (!ids) {
-        oci_fail(cx, OC_E_ARGUMENT, "inputs_embeds: sinusoidal positions are counted from ids");
+        oci_fail(cx, OC_E_MALFORMED, "inputs_embeds: sinusoidal positions are counted from ids");
         return NULL;
     }
     int64_t B = ids->shape[0], T = ids->shape[1], D = m->cfg.d_model, pad = m->cfg.pad_token_id;

@@ -40,17 +40,18 @@ static void vit_walk(oci_walk w, void *model)
 
 /* Positions for a grid of H x W patches: as stored, or (ViTEmbeddings'
  * interpolate_pos_encoding) resized as a square grid by bicubic interpolation. */
-static oci_tensor *positions(oc_context *cx, const vit *m, int64_t H, int64_t W, bool same)
+static oci_tensor *positions(oc_context *cx, const vit *m, int64_t H, int64_t W,
+                             bool same)
 {
     int64_t N = m->position_embeddings->shape[1] - 1;
     if (same) return m->position_embeddings;                            /* [1, T, D] */
     int64_t side = (int64_t)(sqrt((double)N) + 0.5);
     if (side * side != N) {
-        oci_fail(cx, OC_E_ARGUMENT, "interpolate_pos_encoding: expected positions of a square "
+        oci_fail(cx, OC_E_MALFORMED, "interpolate_pos_encoding: expected positions of a square "
                  "grid, found %lld", (long long)N);
         return NULL;
     }
-    /* The 0.1 is Transformers' own guard against rounding down; it shifts every sample. */
+    /* The 0.1 is Transformers' guard against rounding down; it shifts every sample. */
     double fh = ((double)H + 0.1) / (double)side, fw = ((double)W + 0.1) / (double)side;
     oci_tensor *cls = oci_op_slice(cx, m->position_embeddings, 0, 1);   /* [1, 1, D] */
     oci_tensor *grid = oci_op_slice(cx, m->position_embeddings, 1, N);  /* [1, N, D] */
@@ -81,7 +82,10 @@ static oci_tensor *vit_encode(oc_context *cx, const void *model, oci_encode_call
     return oci_vit_end(cx, &m->body, mark, x, call.pooler);
 }
 
-static int64_t vit_width(const void *model) { return ((const vit *)model)->body.cfg.hidden_size; }
+static int64_t vit_width(const void *model)
+{
+    return ((const vit *)model)->body.cfg.hidden_size;
+}
 
 static const oci_input_spec inputs[] = {
     { "pixel_values", OCI_INPUT_FLOAT, 4 }, { "head_mask", OCI_INPUT_FLOAT, 0 },
@@ -99,7 +103,7 @@ static oci_tensor *vit_forward(oc_context *cx, const void *model, const oc_tenso
 
 static const oci_class classes[] = { { "ViTModel", inputs, vit_forward }, { 0 } };
 
-const oci_arch oci_vit = { .model_type = "vit", .base_prefix = "vit.", .size = sizeof(vit),
-                           .classes = classes, .open = vit_open, .close = vit_close,
-                           .walk = vit_walk, .encode = vit_encode,
-                           .encoder_width = vit_width, .interpolates = true };
+const oci_arch oci_vit = {
+    .model_type = "vit", .base_prefix = "vit.", .size = sizeof(vit), .classes = classes,
+    .open = vit_open, .close = vit_close, .walk = vit_walk, .encode = vit_encode,
+    .encoder_width = vit_width, .interpolates = true };

@@ -20,12 +20,13 @@ bool oci_vit_layers_open(oc_context *cx, const oci_config_source *from, oci_vit_
 {
     oci_vit_config *c = &m->cfg;
     if (!oci_config_read(cx, from, fields, c)) return false;
-    oci_config_divides(cx, from, "num_attention_heads", c->num_attention_heads, "hidden_size",
-                       c->hidden_size);
+    oci_config_divides(cx, from, "num_attention_heads", c->num_attention_heads,
+                       "hidden_size", c->hidden_size);
     for (int i = 0; i < 2; i++)
         if (c->patch_size[i] > c->image_size[i])
-            oci_config_fail(cx, from, "patch_size", "expected at most image_size %lld, found "
-                            "%lld", (long long)c->image_size[i], (long long)c->patch_size[i]);
+            oci_config_fail(cx, from, "patch_size", "expected at most image_size %lld, "
+                            "found %lld", (long long)c->image_size[i],
+                            (long long)c->patch_size[i]);
     m->key_bias = c->qkv_bias;
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
     return !oci_failed(cx);
@@ -64,8 +65,10 @@ static void layer_walk(oci_walk w, oci_vit_layers *m, oci_vit_layer *l)
         oci_walk_param(oci_walk_enter(a, "relative_position_bias"),
                        "relative_position_bias_table", &l->bias_table, OCI_PARAM_VALUE,
                        OCI_SHAPE(m->distances, H));
-    oci_walk_linear(oci_walk_enter(w, "attention.output.dense"), &l->attention.out, D, D, true);
-    oci_walk_linear(oci_walk_enter(w, "intermediate.dense"), &l->intermediate, F, D, true);
+    oci_walk_linear(oci_walk_enter(w, "attention.output.dense"), &l->attention.out, D, D,
+                    true);
+    oci_walk_linear(oci_walk_enter(w, "intermediate.dense"), &l->intermediate, F, D,
+                    true);
     oci_walk_linear(oci_walk_enter(w, "output.dense"), &l->output, D, F, true);
     oci_walk_norm(oci_walk_enter(w, "layernorm_before"), &l->layernorm_before, D,
                   c->layer_norm_eps);
@@ -78,15 +81,17 @@ static void layer_walk(oci_walk w, oci_vit_layers *m, oci_vit_layer *l)
 void oci_walk_vit_layers(oci_walk w, oci_vit_layers *m)
 {
     for (int64_t i = 0; i < m->cfg.num_hidden_layers; i++)
-        layer_walk(oci_walk_enter(w, "encoder.layer.%lld", (long long)i), m, &m->layers[i]);
+        layer_walk(oci_walk_enter(w, "encoder.layer.%lld", (long long)i), m,
+                   &m->layers[i]);
 }
 
 void oci_walk_vit_end(oci_walk w, oci_vit_layers *m)
 {
     int64_t D = m->cfg.hidden_size;
-    oci_walk_norm(oci_walk_enter(w, "layernorm"), &m->layernorm, D, m->cfg.layer_norm_eps);
-    oci_walk_linear(oci_walk_optional(oci_walk_enter(w, "pooler.dense")), &m->pooler, D, D,
-                    true);
+    oci_walk_norm(oci_walk_enter(w, "layernorm"), &m->layernorm, D,
+                  m->cfg.layer_norm_eps);
+    oci_walk_linear(oci_walk_optional(oci_walk_enter(w, "pooler.dense")), &m->pooler, D,
+                    D, true);
 }
 
 /* ---- forward ---- */
@@ -102,19 +107,25 @@ static bool size_fits(oc_context *cx, const oci_vit_config *c, const oci_tensor 
                  (long long)c->num_channels, oci_shape_text(x, text));
     else if (!any_size &&
              (x->shape[2] != c->image_size[0] || x->shape[3] != c->image_size[1]))
-        oci_fail(cx, OC_E_MALFORMED, "pixel_values: expected %lld x %lld (image_size), found "
-                 "%lld x %lld", (long long)c->image_size[0], (long long)c->image_size[1],
-                 (long long)x->shape[2], (long long)x->shape[3]);
+        oci_fail(cx, OC_E_MALFORMED, "pixel_values: expected %lld x %lld (image_size), "
+                 "found %lld x %lld", (long long)c->image_size[0],
+                 (long long)c->image_size[1], (long long)x->shape[2],
+                 (long long)x->shape[3]);
+    else if (x->shape[2] < c->patch_size[0] || x->shape[3] < c->patch_size[1])
+        oci_fail(cx, OC_E_MALFORMED, "pixel_values: expected at least %lld x %lld "
+                 "(patch_size), found %lld x %lld", (long long)c->patch_size[0],
+                 (long long)c->patch_size[1], (long long)x->shape[2],
+                 (long long)x->shape[3]);
     return !oci_failed(cx);
 }
 
-oci_tensor *oci_vit_patches(oc_context *cx, const oci_vit_layers *m, const oci_encode_call *call,
-                            bool any_size)
+oci_tensor *oci_vit_patches(oc_context *cx, const oci_vit_layers *m,
+                            const oci_encode_call *call, bool any_size)
 {
     if (!size_fits(cx, &m->cfg, call->pixel_values, any_size)) return NULL;
     oci_tensor *x = oci_op_patches(cx, call->pixel_values, m->cfg.patch_size[0],
-                                   m->cfg.patch_size[1]);               /* [B, N, C*p*p] */
-    return oci_linear(cx, &m->patches, x);                              /* [B, N, D] */
+                                   m->cfg.patch_size[1]);              /* [B, N, C*p*p] */
+    return oci_linear(cx, &m->patches, x);                             /* [B, N, D] */
 }
 
 oci_tensor *oci_vit_masked(oc_context *cx, oci_tensor *x, oci_tensor *mask_token,
@@ -122,12 +133,13 @@ oci_tensor *oci_vit_masked(oc_context *cx, oci_tensor *x, oci_tensor *mask_token
 {
     if (!call->bool_masked_pos) return x;
     if (!mask_token)
-        oci_fail(cx, OC_E_ARGUMENT, "bool_masked_pos: this model has no mask_token");
+        oci_fail(cx, OC_E_MALFORMED, "bool_masked_pos: this model has no mask_token");
     return oci_op_replace(cx, x, mask_token, call->bool_masked_pos);
 }
 
 /* λ y + x, or y where there is no λ: x is in it already. */
-static oci_tensor *scale_onto(oc_context *cx, oci_tensor *y, oci_tensor *lambda, oci_tensor *x)
+static oci_tensor *scale_onto(oc_context *cx, oci_tensor *y, oci_tensor *lambda,
+                              oci_tensor *x)
 {
     return lambda ? oci_op_add(cx, oci_op_multiply(cx, y, lambda), x) : y;
 }
@@ -137,8 +149,8 @@ static oci_tensor *block(oc_context *cx, const oci_vit_layers *m, const oci_vit_
                          oci_tensor **weights)                          /* [B, T, D] */
 {
     oci_tensor *h = oci_layer_norm(cx, &l->layernorm_before, x);
-    h = oci_attention(cx, &l->attention, h, .residual = l->lambda_1 ? NULL : x, .mask = bias,
-                      .head_mask = head_mask, .weights = weights);
+    h = oci_attention(cx, &l->attention, h, .residual = l->lambda_1 ? NULL : x,
+                      .mask = bias, .head_mask = head_mask, .weights = weights);
     x = scale_onto(cx, h, l->lambda_1, x);
     h = oci_layer_norm(cx, &l->layernorm_after, x);
     h = oci_linear(cx, &l->intermediate, h, .act = m->cfg.hidden_act);  /* [B, T, F] */
@@ -147,8 +159,8 @@ static oci_tensor *block(oc_context *cx, const oci_vit_layers *m, const oci_vit_
 }
 
 /* The layer's own biases and those that all share: [1, H, T, T], or NULL. */
-static oci_tensor *bias_of(oc_context *cx, const oci_vit_layers *m, const oci_vit_layer *l,
-                           oci_tensor *shared)
+static oci_tensor *bias_of(oc_context *cx, const oci_vit_layers *m,
+                           const oci_vit_layer *l, oci_tensor *shared)
 {
     int64_t h, w;
     if (!l->bias_table) return shared;
@@ -185,8 +197,8 @@ oci_tensor *oci_vit_end(oc_context *cx, const oci_vit_layers *m, oci_arena_mark 
     if (pooler && m->pooler.weight && x) {
         oci_tensor *first = oci_op_slice(cx, x, 0, 1);                  /* [B, 1, D] */
         oci_tensor *pooled = oci_linear(cx, &m->pooler, first, .act = OCI_ACT_TANH);
-        oci_output(cx, "pooler_output",
-                   oci_op_reshape(cx, pooled, OCI_SHAPE(x->shape[0], m->cfg.hidden_size)));
+        pooled = oci_op_reshape(cx, pooled, OCI_SHAPE(x->shape[0], m->cfg.hidden_size));
+        oci_output(cx, "pooler_output", pooled);                        /* [B, D] */
     }
     return x;
 }

@@ -1,5 +1,5 @@
-/* What ViT, DeiT and BEiT share: the keys of their configs, the patches, the pre-norm blocks,
- * and (ViT, DeiT) the norm and pooler behind them.
+/* What ViT, DeiT and BEiT share: the keys of their configs, the patches, the pre-norm
+ * blocks, and (ViT, DeiT) the norm and pooler behind them.
  *
  *   x [B,T,D]:  x += λ1 attention(norm(x)),  x += λ2 output(act(intermediate(norm(x))))
  *
@@ -22,7 +22,8 @@ typedef struct oci_vit_layer {
     oci_attention_layer attention;
     oci_linear_layer intermediate, output;
     oci_tensor *lambda_1, *lambda_2;    /* [D] or NULL */
-    oci_tensor *bias_table;             /* [distances, heads] or NULL; see oci_op_relative_bias */
+    oci_tensor *bias_table;             /* [distances, heads] or NULL: for
+                                           oci_op_relative_bias */
 } oci_vit_layer;
 
 typedef struct oci_vit_layers {
@@ -36,7 +37,8 @@ typedef struct oci_vit_layers {
 } oci_vit_layers;
 
 /* Reads the config, checks it and makes the layers; freed by oci_vit_layers_close. */
-bool oci_vit_layers_open(oc_context *cx, const oci_config_source *from, oci_vit_layers *m);
+bool oci_vit_layers_open(oc_context *cx, const oci_config_source *from,
+                         oci_vit_layers *m);
 void oci_vit_layers_close(oci_vit_layers *m);
 /* The grid of patches that image_size gives. */
 void oci_vit_grid(const oci_vit_config *c, int64_t *h, int64_t *w);
@@ -45,16 +47,17 @@ void oci_walk_vit_patches(oci_walk embeddings, oci_vit_layers *m);
 void oci_walk_vit_layers(oci_walk w, oci_vit_layers *m);        /* encoder.layer.* */
 void oci_walk_vit_end(oci_walk w, oci_vit_layers *m);           /* layernorm, pooler */
 
-/* pixel_values → [B, N, D], masked patches replaced by the mask token (may be NULL). Pictures
- * of another size than the config's pass if `any_size`. */
-oci_tensor *oci_vit_patches(oc_context *cx, const oci_vit_layers *m, const oci_encode_call *call,
-                            bool any_size);
+/* pixel_values → [B, N, D]. Other sizes than the config's pass if `any_size`. */
+oci_tensor *oci_vit_patches(oc_context *cx, const oci_vit_layers *m,
+                            const oci_encode_call *call, bool any_size);
+/* The mask token (NULL: there is none) in place of the patches of bool_masked_pos. */
 oci_tensor *oci_vit_masked(oc_context *cx, oci_tensor *x, oci_tensor *mask_token,
                            const oci_encode_call *call);
 /* All blocks. Hands out hidden_states and attentions; settles each layer at `mark`. */
 oci_tensor *oci_vit_blocks(oc_context *cx, const oci_vit_layers *m, oci_arena_mark mark,
                            oci_tensor *x, oci_tensor *shared_bias, oci_tensor *head_mask);
-/* layernorm and pooler: hands out last_hidden_state and pooler_output, returns the former. */
+/* layernorm and pooler: hands out last_hidden_state and pooler_output, returns the
+ * former. */
 oci_tensor *oci_vit_end(oc_context *cx, const oci_vit_layers *m, oci_arena_mark mark,
                         oci_tensor *x, bool pooler);
 

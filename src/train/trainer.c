@@ -56,6 +56,19 @@ static void read_options(oc_trainer *t, const oc_trainer_options *options)
     if (o->eps <= 0) o->eps = 1e-8;
 }
 
+/* NaN fails every comparison, and so this. */
+static bool options_fit(oc_context *cx, const oc_trainer_options *o)
+{
+    bool good = (o->optimizer == OC_SGD || o->optimizer == OC_ADAMW) &&
+                o->learning_rate < 1e6 && o->beta1 < 1 && o->beta2 < 1 && o->eps < 1 &&
+                o->weight_decay >= 0 && o->weight_decay < 1e6;
+    if (!good)
+        oci_fail(cx, OC_E_ARGUMENT, "trainer: expected SGD or AdamW with a learning rate, betas "
+                 "below 1 and a weight decay of at least 0, found optimizer %d, %g, (%g, %g), %g",
+                 (int)o->optimizer, o->learning_rate, o->beta1, o->beta2, o->weight_decay);
+    return good;
+}
+
 oc_trainer *oc_trainer_create(oc_context *cx, oc_model *model,
                               const oc_trainer_options *options)
 {
@@ -69,6 +82,7 @@ oc_trainer *oc_trainer_create(oc_context *cx, oc_model *model,
     if (!t) return NULL;
     t->model = model;
     read_options(t, options);
+    options_fit(cx, &t->options);
     t->of = oci_model_class(cx, &model->core, t->options.class_name);
     oci_model_walk(cx, &model->core, visit_count, &t->room);
     t->params = oci_calloc(cx, t->room, sizeof *t->params);

@@ -85,14 +85,16 @@ static void check_lines(const char *list)
         of[n] = line;
         images[n++] = image;
     }
-    /* Alone, and all together: the batch must not matter. */
+    /* Alone, and all together: the batch must not matter. Generic code takes its time, so there
+     * every fifth is enough. */
+    size_t step = strcmp(oc_context_isa(cx), "generic") ? 1 : 5;
     oc_texts *all = oc_read(cx, model, images, n, NULL);
     if (!all) fail_msg("%s", oc_context_message(cx));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) compare(of[i], oc_texts_get(all, i));
+    for (size_t i = 0; i < n; i += step) {
         oc_texts *one = oc_read(cx, model, &images[i], 1, NULL);
         if (!one) fail_msg("%s", oc_context_message(cx));
         const oc_text *a = oc_texts_get(one, 0), *b = oc_texts_get(all, i);
-        compare(of[i], a);
         assert_int_equal(a->tokens, b->tokens);
         assert_memory_equal(a->logprobs, b->logprobs, (size_t)a->tokens * sizeof(float));
         oc_texts_free(one);
