@@ -292,6 +292,50 @@ OC_API oc_status oc_model_save(oc_context *cx, const oc_model *model, const char
 /* What `ocelli inspect` tells, as one JSON object in a new string: reads headers only. */
 OC_API OC_NODISCARD char *oc_inspect(oc_context *cx, const char *name, bool tensors);
 
+/* ---- making and changing models: none of these while another call uses the model ---- */
+
+typedef struct oc_make_options {
+    size_t size;
+    uint64_t seed;          /* of what is drawn; each parameter depends on it and its name only */
+    bool trainable;
+    const char *options;    /* oc_model_join: a JSON object of options, routed by their prefixes
+                               as from_encoder_decoder_pretrained does: encoder_NAME and
+                               decoder_NAME into that part's config, NAME (and
+                               decoder_start_token_id) into the whole's */
+} oc_make_options;
+
+/* A model of a config (JSON text, as config.json holds it) with every parameter drawn as
+ * Transformers' initialisers draw it. */
+OC_API OC_NODISCARD oc_model *oc_model_create(oc_context *cx, const char *config,
+                                              const oc_make_options *options);
+/* A VisionEncoderDecoder of a pretrained encoder and a pretrained decoder, by folder or name.
+ * The decoder gets cross-attention; what neither folder has is drawn (oc_model_fresh). Special
+ * ids are not derived: set them by `options`, {"decoder_start_token_id": 101, …}. */
+OC_API OC_NODISCARD oc_model *oc_model_join(oc_context *cx, const char *encoder,
+                                            const char *decoder,
+                                            const oc_make_options *options);
+/* The config that oc_model_join makes, of two configs, all as JSON texts, `options` as above or
+ * NULL; in a new string (oc_string_free). */
+OC_API OC_NODISCARD char *oc_config_join(oc_context *cx, const char *encoder,
+                                         const char *decoder, const char *options);
+/* Name number `index` of the parameters that oc_model_join drew; NULL beyond the last. */
+OC_API const char *oc_model_fresh(const oc_model *model, size_t index);
+/* num_parameters(): how many numbers, tied ones once. -1: error set. */
+OC_API int64_t oc_model_parameters(oc_context *cx, const oc_model *model);
+/* resize_token_embeddings: `tokens` (0: as many as now) rounded up to a multiple of
+ * `multiple_of` (0: 1). New rows are drawn, tied heads and the config follow. */
+OC_API oc_status oc_model_resize_tokens(oc_context *cx, oc_model *model, int64_t tokens,
+                                        int64_t multiple_of, uint64_t seed);
+/* Parameters whose names begin with `prefix` ("encoder.") get no gradient from now on, and no
+ * optimizer changes them; none of that name is OC_E_ARGUMENT. */
+OC_API oc_status oc_model_freeze(oc_context *cx, oc_model *model, const char *prefix);
+/* Copies of the parameters whose names begin with `prefix` ("": all), as F32. */
+OC_API OC_NODISCARD oc_tensors *oc_model_get(oc_context *cx, const oc_model *model,
+                                             const char *prefix);
+/* Overwrites parameters with tensors of the same names and shapes; misfits are found before
+ * anything is written. */
+OC_API oc_status oc_model_set(oc_context *cx, oc_model *model, const oc_tensors *values);
+
 typedef struct oc_forward_options {
     size_t size;
     const char *class_name;         /* NULL: architectures[0] of config.json */

@@ -19,6 +19,7 @@ static const oci_field fields[] = {
     OCI_INT(oci_bart_config, decoder_ffn_dim, 4096, 1, OCI_MAX_WIDTH),
     OCI_INT(oci_bart_config, max_position_embeddings, 1024, 1, 1 << 20),
     OCI_ACT(oci_bart_config, activation_function, OCI_ACT_GELU),
+    OCI_REAL(oci_bart_config, init_std, 0.02, 0, 1e3),
     OCI_BOOL(oci_bart_config, scale_embedding, false),
     OCI_BOOL(oci_bart_config, tie_word_embeddings, true),
     OCI_FIELDS_END
@@ -47,28 +48,26 @@ void oci_bart_walk(oci_walk w, void *model)
     oci_bart_model *m = model;
     const oci_bart_config *c = &m->cfg;
     int64_t D = c->d_model, V = c->vocab_size;
-    oci_walk d = oci_walk_enter(w, "model.decoder"), head = oci_walk_enter(w, "lm_head");
-    oci_walk tokens = oci_walk_enter(d, "embed_tokens");
-    if (c->tie_word_embeddings)         /* a file may have it as lm_head alone */
-        oci_walk_param(oci_walk_optional(tokens), "weight", &m->embed_tokens,
-                       OCI_PARAM_PRODUCT, OCI_SHAPE(V, D));
-    else
-        oci_walk_param(tokens, "weight", &m->embed_tokens, OCI_PARAM_TABLE, OCI_SHAPE(V, D));
+    w = oci_walk_init(w, OCI_INIT_NORMAL, c->init_std);
+    oci_walk d = oci_walk_enter(w, "model.decoder");
+    oci_text_tokens_walk(
+        oci_walk_padding(oci_walk_enter(d, "embed_tokens"), c->pad_token_id),
+        &m->embed_tokens, c->tie_word_embeddings, V, D);
     oci_walk_param(oci_walk_enter(d, "embed_positions"), "weight", &m->embed_positions,
-                   OCI_PARAM_TABLE, OCI_SHAPE(c->max_position_embeddings + POSITION_OFFSET, D));
+                   OCI_PARAM_TABLE,
+                   OCI_SHAPE(c->max_position_embeddings + POSITION_OFFSET, D));
     for (int64_t i = 0; i < c->decoder_layers; i++)
-        oci_bart_layer_walk(oci_walk_enter(d, "layers.%lld", (long long)i), &m->layers[i], D, D,
-                            c->decoder_ffn_dim, c->decoder_attention_heads);
-    oci_walk_norm(oci_walk_enter(d, "layernorm_embedding"), &m->layernorm_embedding, D, 1e-5);
+        oci_bart_layer_walk(oci_walk_enter(d, "layers.%lld", (long long)i), &m->layers[i],
+                            D, D, c->decoder_ffn_dim, c->decoder_attention_heads);
+    oci_walk_norm(oci_walk_enter(d, "layernorm_embedding"), &m->layernorm_embedding, D,
+                  1e-5);
     if (m->mbart) oci_walk_norm(oci_walk_enter(d, "layer_norm"), &m->layer_norm, D, 1e-5);
-    if (c->tie_word_embeddings)
-        oci_walk_tied(head, "weight", &m->lm_head.weight, &m->embed_tokens, OCI_PARAM_PRODUCT,
-                      OCI_SHAPE(V, D));
-    else
-        oci_walk_linear(head, &m->lm_head, V, D, false);
+    oci_text_head_walk(oci_walk_enter(w, "lm_head"), &m->lm_head, &m->embed_tokens,
+                       c->tie_word_embeddings, V, D);
 }
 
-static oci_tensor *embed(oc_context *cx, const oci_bart_model *m, const oci_decode_call *call)
+static oci_tensor *embed(oc_context *cx, const oci_bart_model *m,
+                         const oci_decode_call *call)
 {
     const oci_bart_config *c = &m->cfg;
     oci_tensor *x = oci_text_embed(cx, m->embed_tokens, call, c->pad_token_id);
@@ -105,11 +104,16 @@ oci_tensor *oci_bart_decode(oc_context *cx, const void *model, oci_decode_call c
     if (!x) return NULL;
     int64_t T = x->shape[1];
     oci_text_stack stack = {
-        .layers = m->layers, .count = c->decoder_layers, .heads = c->decoder_attention_heads,
-        .act = c->activation_function, .cross_past = true, .pre_norm = m->mbart,
+        .layers = m->layers,
+        .count = c->decoder_layers,
+        .heads = c->decoder_attention_heads,
+        .act = c->activation_function,
+        .cross_past = true,
+        .pre_norm = m->mbart,
         .last_norm = m->mbart ? &m->layer_norm : NULL,
         .mask = oci_causal_mask(cx, call.attention_mask, T, oci_text_past(&call) + T),
-        .cross_mask = oci_padding_mask(cx, call.encoder_attention_mask) };
+        .cross_mask = oci_padding_mask(cx, call.encoder_attention_mask)
+    };
     if (!m->mbart) open_blind_rows(cx, &call, stack.mask);
     x = oci_text_stack_run(cx, &stack, mark, x, &call);                 /* [B, T, D] */
     if (call.last_only) x = oci_op_slice(cx, x, T - 1, 1);              /* [B, 1, D] */
@@ -129,11 +133,16 @@ oci_decoder_shape oci_bart_shape(const void *model)
 /* ---- BartForCausalLM ---- */
 
 const oci_input_spec oci_bart_inputs[] = {
-    { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },
+    { "input_ids", OCI_INPUT_IDS, 2 },
+    { "attention_mask", OCI_INPUT_MASK, 2 },
     { "encoder_hidden_states", OCI_INPUT_FLOAT, 3 },
-    { "encoder_attention_mask", OCI_INPUT_MASK, 2 }, { "head_mask", OCI_INPUT_FLOAT, 2 },
-    { "cross_attn_head_mask", OCI_INPUT_FLOAT, 2 }, { "past_key_values.", OCI_INPUT_FLOAT, 4 },
-    { "inputs_embeds", OCI_INPUT_FLOAT, 3 }, { "labels", OCI_INPUT_IDS, 2 }, OCI_INPUTS_END
+    { "encoder_attention_mask", OCI_INPUT_MASK, 2 },
+    { "head_mask", OCI_INPUT_FLOAT, 2 },
+    { "cross_attn_head_mask", OCI_INPUT_FLOAT, 2 },
+    { "past_key_values.", OCI_INPUT_FLOAT, 4 },
+    { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
+    { "labels", OCI_INPUT_IDS, 2 },
+    OCI_INPUTS_END
 };
 
 static oci_tensor *bart_forward(oc_context *cx, const void *model, const oc_tensors *in)
@@ -144,8 +153,13 @@ static oci_tensor *bart_forward(oc_context *cx, const void *model, const oc_tens
 static const oci_class classes[] = { { "BartForCausalLM", oci_bart_inputs, bart_forward },
                                      { 0 } };
 
-const oci_arch oci_bart = {
-    .model_type = "bart", .size = sizeof(oci_bart_model), .classes = classes,
-    .open = oci_bart_open, .close = oci_bart_close, .walk = oci_bart_walk,
-    .decode = oci_bart_decode, .decoder_shape = oci_bart_shape,
-    .decoder_inputs = oci_bart_inputs };
+const oci_arch oci_bart = { .model_type = "bart",
+                            .base_prefix = "model.",
+                            .size = sizeof(oci_bart_model),
+                            .classes = classes,
+                            .open = oci_bart_open,
+                            .close = oci_bart_close,
+                            .walk = oci_bart_walk,
+                            .decode = oci_bart_decode,
+                            .decoder_shape = oci_bart_shape,
+                            .decoder_inputs = oci_bart_inputs };

@@ -8,6 +8,7 @@ typedef struct oci_bart_config {
     int64_t vocab_size, d_model, decoder_layers, decoder_attention_heads, decoder_ffn_dim;
     int64_t max_position_embeddings, pad_token_id;
     oci_act activation_function;
+    double init_std;
     bool scale_embedding, tie_word_embeddings;
 } oci_bart_config;
 

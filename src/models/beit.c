@@ -51,6 +51,7 @@ static void beit_open(oc_context *cx, const oci_config_source *from, void *model
     m->body.cfg.qkv_bias = true;        /* no key of BeitConfig … */
     m->body.key_bias = false;           /* … and keys never have one */
     m->body.layer_scale = m->cfg.layer_scale_init_value > 0;
+    m->body.layer_scale_value = m->cfg.layer_scale_init_value;
     m->body.distances = m->cfg.use_relative_position_bias ? distances(m) : 0;
 }
 
@@ -62,19 +63,19 @@ static void beit_walk(oci_walk w, void *model)
     const oci_vit_config *c = &m->body.cfg;
     int64_t D = c->hidden_size, h, v;
     oci_vit_grid(c, &h, &v);
-    oci_walk e = oci_walk_enter(w, "embeddings");
-    oci_walk_param(e, "cls_token", &m->cls_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
+    w = oci_walk_init(w, OCI_INIT_NORMAL, c->initializer_range);
+    oci_walk e = oci_walk_enter(w, "embeddings"), zeros = oci_walk_zeros(e);
+    oci_walk_param(zeros, "cls_token", &m->cls_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
     if (m->cfg.use_mask_token)
-        oci_walk_param(e, "mask_token", &m->mask_token, OCI_PARAM_VALUE,
-                       OCI_SHAPE(1, 1, D));
+        oci_walk_param(zeros, "mask_token", &m->mask_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
     if (m->cfg.use_absolute_position_embeddings)
-        oci_walk_param(e, "position_embeddings", &m->position_embeddings, OCI_PARAM_VALUE,
+        oci_walk_param(zeros, "position_embeddings", &m->position_embeddings, OCI_PARAM_VALUE,
                        OCI_SHAPE(1, h * v + 1, D));
     oci_walk_vit_patches(e, &m->body);
     if (m->cfg.use_shared_relative_position_bias)
-        oci_walk_param(oci_walk_enter(w, "encoder.relative_position_bias"),
-                       "relative_position_bias_table", &m->shared_bias_table,
-                       OCI_PARAM_VALUE, OCI_SHAPE(distances(m), c->num_attention_heads));
+        oci_walk_param(oci_walk_zeros(oci_walk_enter(w, "encoder.relative_position_bias")),
+                       "relative_position_bias_table", &m->shared_bias_table, OCI_PARAM_VALUE,
+                       OCI_SHAPE(distances(m), c->num_attention_heads));
     oci_walk_vit_layers(w, &m->body);
     if (m->cfg.use_mean_pooling)
         oci_walk_norm(oci_walk_optional(oci_walk_enter(w, "pooler.layernorm")),

@@ -19,6 +19,7 @@ static const oci_field fields[] = {
     OCI_INT(oci_bert_config, type_vocab_size, 2, 1, 1 << 20),
     OCI_ACT(oci_bert_config, hidden_act, OCI_ACT_GELU),
     OCI_REAL(oci_bert_config, layer_norm_eps, 1e-12, 0, 1),
+    OCI_REAL(oci_bert_config, initializer_range, 0.02, 0, 1e3),
     OCI_BOOL(oci_bert_config, is_decoder, false),
     OCI_BOOL(oci_bert_config, add_cross_attention, false),
     OCI_BOOL(oci_bert_config, tie_word_embeddings, true),
@@ -36,16 +37,20 @@ void oci_bert_open(oc_context *cx, const oci_config_source *from, void *model,
     };
     m->kind = kind;
     oci_config_only(cx, from, "position_embedding_type", "absolute");
-    if (!oci_config_read(cx, from, fields, c) || !oci_config_read(cx, from, vocab, c)) return;
+    if (!oci_config_read(cx, from, fields, c) || !oci_config_read(cx, from, vocab, c))
+        return;
     c->pad_token_id = oci_config_pad(cx, from, kind->pad_token_id, c->vocab_size);
-    oci_config_divides(cx, from, "num_attention_heads", c->num_attention_heads, "hidden_size",
-                       c->hidden_size);
+    oci_config_divides(cx, from, "num_attention_heads", c->num_attention_heads,
+                       "hidden_size", c->hidden_size);
     if (c->add_cross_attention && !c->is_decoder)
-        oci_config_fail(cx, from, "add_cross_attention", "expected false where is_decoder is "
+        oci_config_fail(cx, from, "add_cross_attention",
+                        "expected false where is_decoder is "
                         "false, found true");
     if (kind->roberta && c->pad_token_id >= c->max_position_embeddings - 1)
-        oci_config_fail(cx, from, "max_position_embeddings", "expected more than pad_token_id + "
-                        "1, found %lld", (long long)c->max_position_embeddings);
+        oci_config_fail(cx, from, "max_position_embeddings",
+                        "expected more than pad_token_id + "
+                        "1, found %lld",
+                        (long long)c->max_position_embeddings);
     m->has_head = oci_config_has_head(from, kind->base_class);
     m->head_optional = from->role == OCI_ROLE_ALONE;
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
@@ -79,14 +84,15 @@ static void layer_walk(oci_walk w, oci_text_layer *l, const oci_bert_config *c)
         attention_walk(oci_walk_enter(w, "crossattention"), &l->cross, &l->cross_norm, c);
     oci_walk_linear(oci_walk_enter(w, "intermediate.dense"), &l->fc1, F, D, true);
     oci_walk_linear(oci_walk_enter(w, "output.dense"), &l->fc2, D, F, true);
-    oci_walk_norm(oci_walk_enter(w, "output.LayerNorm"), &l->mlp_norm, D, c->layer_norm_eps);
+    oci_walk_norm(oci_walk_enter(w, "output.LayerNorm"), &l->mlp_norm, D,
+                  c->layer_norm_eps);
 }
 
-static void table_walk(oci_walk w, const char *name, oci_tensor **table, bool product,
-                       int64_t rows, int64_t D)
+static void table_walk(oci_walk w, const char *name, oci_tensor **table, int64_t rows,
+                       int64_t D)
 {
-    oci_walk_param(oci_walk_enter(w, "%s", name), "weight", table,
-                   product ? OCI_PARAM_PRODUCT : OCI_PARAM_TABLE, OCI_SHAPE(rows, D));
+    oci_walk_param(oci_walk_enter(w, "%s", name), "weight", table, OCI_PARAM_TABLE,
+                   OCI_SHAPE(rows, D));
 }
 
 /* cls.predictions.* or lm_head.*: the bias has two names, and so has the weight if tied. */
@@ -98,18 +104,14 @@ static void head_walk(oci_walk w, oci_bert_model *m)
     w = oci_walk_enter(w, roberta ? "lm_head" : "cls.predictions");
     if (m->head_optional) w = oci_walk_optional(w);
     oci_walk d = oci_walk_enter(w, "decoder");
-    oci_walk_param(oci_walk_optional(w), "bias", &m->decoder.bias, OCI_PARAM_VALUE,
-                   OCI_SHAPE(V));
-    oci_walk_linear(oci_walk_enter(w, roberta ? "dense" : "transform.dense"), &m->transform, D,
-                    D, true);
+    oci_walk_bias(oci_walk_optional(w), &m->decoder.bias, V);
+    oci_walk_linear(oci_walk_enter(w, roberta ? "dense" : "transform.dense"),
+                    &m->transform, D, D, true);
     oci_walk_norm(oci_walk_enter(w, roberta ? "layer_norm" : "transform.LayerNorm"),
                   &m->head_norm, D, c->layer_norm_eps);
-    if (c->tie_word_embeddings)
-        oci_walk_tied(d, "weight", &m->decoder.weight, &m->word_embeddings, OCI_PARAM_PRODUCT,
-                      OCI_SHAPE(V, D));
-    else
-        oci_walk_param(d, "weight", &m->decoder.weight, OCI_PARAM_PRODUCT, OCI_SHAPE(V, D));
-    oci_walk_tied(d, "bias", &m->decoder.bias, &m->decoder.bias, OCI_PARAM_VALUE, OCI_SHAPE(V));
+    oci_text_head_walk(d, &m->decoder, &m->word_embeddings, c->tie_word_embeddings, V, D);
+    oci_walk_tied(d, "bias", &m->decoder.bias, &m->decoder.bias, OCI_PARAM_VALUE,
+                  OCI_SHAPE(V));
 }
 
 void oci_bert_walk(oci_walk w, void *model)
@@ -117,21 +119,29 @@ void oci_bert_walk(oci_walk w, void *model)
     oci_bert_model *m = model;
     const oci_bert_config *c = &m->cfg;
     int64_t D = c->hidden_size;
+    w = oci_walk_init(w, OCI_INIT_NORMAL, c->initializer_range);
     oci_walk base = m->has_head ? oci_walk_enter(w, "%s", m->kind->prefix) : w;
     oci_walk e = oci_walk_enter(base, "embeddings");
-    bool tied = m->has_head && c->tie_word_embeddings;  /* a file may have the head alone */
-    table_walk(tied ? oci_walk_optional(e) : e, "word_embeddings", &m->word_embeddings, tied,
-               c->vocab_size, D);
-    table_walk(e, "position_embeddings", &m->position_embeddings, false,
-               c->max_position_embeddings, D);
-    table_walk(e, "token_type_embeddings", &m->token_type_embeddings, false,
-               c->type_vocab_size, D);
+    oci_walk tokens =
+        oci_walk_padding(oci_walk_enter(e, "word_embeddings"), c->pad_token_id);
+    bool tied = m->has_head && c->tie_word_embeddings;
+    if (m->head_optional && tied)       /* a head of another kind has no table */
+        oci_walk_param(tokens, "weight", &m->word_embeddings, OCI_PARAM_PRODUCT,
+                       OCI_SHAPE(c->vocab_size, D));
+    else
+        oci_text_tokens_walk(tokens, &m->word_embeddings, tied, c->vocab_size, D);
+    table_walk(oci_walk_padding(e, m->kind->roberta ? c->pad_token_id : -1),
+               "position_embeddings", &m->position_embeddings, c->max_position_embeddings,
+               D);
+    table_walk(e, "token_type_embeddings", &m->token_type_embeddings, c->type_vocab_size,
+               D);
     oci_walk_norm(oci_walk_enter(e, "LayerNorm"), &m->norm, D, c->layer_norm_eps);
     for (int64_t i = 0; i < c->num_hidden_layers; i++)
-        layer_walk(oci_walk_enter(base, "encoder.layer.%lld", (long long)i), &m->layers[i], c);
-    if (!m->has_head || m->head_optional)
-        oci_walk_linear(oci_walk_optional(oci_walk_enter(base, "pooler.dense")), &m->pooler, D,
-                        D, true);
+        layer_walk(oci_walk_enter(base, "encoder.layer.%lld", (long long)i),
+                   &m->layers[i], c);
+    oci_walk pooler = oci_walk_optional(oci_walk_enter(base, "pooler.dense"));
+    if (m->has_head) pooler = oci_walk_init(pooler, OCI_INIT_ABSENT, 0);
+    if (!m->has_head || m->head_optional) oci_walk_linear(pooler, &m->pooler, D, D, true);
     if (m->has_head) head_walk(w, m);
 }
 
@@ -145,7 +155,8 @@ static oci_tensor *no_types(oc_context *cx, int64_t T)
     return ids;
 }
 
-static oci_tensor *embed(oc_context *cx, const oci_bert_model *m, const oci_decode_call *call)
+static oci_tensor *embed(oc_context *cx, const oci_bert_model *m,
+                         const oci_decode_call *call)
 {
     int64_t pad = m->cfg.pad_token_id;
     oci_tensor *x = oci_text_embed(cx, m->word_embeddings, call, pad), *p;
@@ -170,11 +181,16 @@ static oci_tensor *hidden(oc_context *cx, const oci_bert_model *m, oci_decode_ca
     oci_tensor *x = embed(cx, m, call);                                 /* [B, T, D] */
     if (!x) return NULL;
     call->cross_attn_head_mask = call->head_mask;       /* one mask for both */
-    oci_text_stack stack = {
-        .layers = m->layers, .count = c->num_hidden_layers, .heads = c->num_attention_heads,
-        .act = c->hidden_act, .bidirectional = !c->is_decoder, .cross_past = true,
-        .mask = oci_extended_mask(cx, call->attention_mask, c->is_decoder ? x->shape[1] : 0),
-        .cross_mask = oci_extended_mask(cx, call->encoder_attention_mask, 0) };
+    oci_text_stack stack = { .layers = m->layers,
+                             .count = c->num_hidden_layers,
+                             .heads = c->num_attention_heads,
+                             .act = c->hidden_act,
+                             .bidirectional = !c->is_decoder,
+                             .cross_past = true,
+                             .mask = oci_extended_mask(cx, call->attention_mask,
+                                                       c->is_decoder ? x->shape[1] : 0),
+                             .cross_mask =
+                                 oci_extended_mask(cx, call->encoder_attention_mask, 0) };
     return oci_text_stack_run(cx, &stack, mark, x, call);               /* [B, T, D] */
 }
 
@@ -190,7 +206,8 @@ oci_tensor *oci_bert_decode(oc_context *cx, const void *model, oci_decode_call c
     oci_tensor *x = hidden(cx, m, &call);                               /* [B, T, D] */
     if (call.last_only && x) x = oci_op_slice(cx, x, x->shape[1] - 1, 1);
     x = oci_linear(cx, &m->transform, x, .act = act);
-    return oci_linear(cx, &m->decoder, oci_layer_norm(cx, &m->head_norm, x)); /* [B, T, V] */
+    return oci_linear(cx, &m->decoder,
+                      oci_layer_norm(cx, &m->head_norm, x)); /* [B, T, V] */
 }
 
 oci_tensor *oci_bert_encode_text(oc_context *cx, const void *model, oci_decode_call call,
@@ -234,22 +251,28 @@ oci_tensor *oci_bert_lm_forward(oc_context *cx, const void *model, const oc_tens
 {
     oc_tensor_view labels;
     if (oc_tensors_find(in, "labels", &labels) && cx->taps) cx->taps->use_cache = false;
-    return oci_causal_lm_forward(cx, ((const oci_bert_model *)model)->kind->arch, model, in,
-                                 OCI_LM_SHIFTED);
+    return oci_causal_lm_forward(cx, ((const oci_bert_model *)model)->kind->arch, model,
+                                 in, OCI_LM_SHIFTED);
 }
 
-const oci_input_spec oci_bert_base_inputs[] = {       /* no labels, and no caches taken in */
-    { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },
-    { "token_type_ids", OCI_INPUT_IDS, 2 }, { "position_ids", OCI_INPUT_IDS, 2 },
-    { "head_mask", OCI_INPUT_FLOAT, 0 }, { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
-    { "encoder_hidden_states", OCI_INPUT_FLOAT, 3 },
-    { "encoder_attention_mask", OCI_INPUT_MASK, 2 }, OCI_INPUTS_END
+const oci_input_spec oci_bert_base_inputs[] = { /* no labels, and no caches taken in */
+                                                { "input_ids", OCI_INPUT_IDS, 2 },
+                                                { "attention_mask", OCI_INPUT_MASK, 2 },
+                                                { "token_type_ids", OCI_INPUT_IDS, 2 },
+                                                { "position_ids", OCI_INPUT_IDS, 2 },
+                                                { "head_mask", OCI_INPUT_FLOAT, 0 },
+                                                { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
+                                                { "encoder_hidden_states",
+                                                  OCI_INPUT_FLOAT, 3 },
+                                                { "encoder_attention_mask",
+                                                  OCI_INPUT_MASK, 2 },
+                                                OCI_INPUTS_END
 };
 
 oci_tensor *oci_bert_base_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
-    return oci_text_model_forward(cx, ((const oci_bert_model *)model)->kind->arch, model, in,
-                                  oci_bert_base_inputs);
+    return oci_text_model_forward(cx, ((const oci_bert_model *)model)->kind->arch, model,
+                                  in, oci_bert_base_inputs);
 }
 
 static void bert_open(oc_context *cx, const oci_config_source *from, void *model)

@@ -9,7 +9,7 @@ typedef struct oci_bert_kind {
     const oci_arch *arch;
     const char *base_class, *prefix;            /* "BertModel", "bert" */
     int64_t vocab_size, pad_token_id;           /* defaults of its config class */
-    bool roberta;       /* positions leave pads out and begin behind pad_token_id; the head is
+    bool roberta; /* positions leave pads out and begin behind pad_token_id; the head is
                            called lm_head and its activation is always gelu */
 } oci_bert_kind;
 
@@ -17,15 +17,15 @@ typedef struct oci_bert_config {
     int64_t vocab_size, hidden_size, num_hidden_layers, num_attention_heads;
     int64_t intermediate_size, max_position_embeddings, type_vocab_size, pad_token_id;
     oci_act hidden_act;
-    double layer_norm_eps;
+    double layer_norm_eps, initializer_range;
     bool is_decoder, add_cross_attention, tie_word_embeddings;
 } oci_bert_config;
 
 typedef struct oci_bert_model {
     const oci_bert_kind *kind;
     oci_bert_config cfg;
-    bool has_head;                      /* it is a model with a head around the base model */
-    bool head_optional;                 /* … but perhaps another head than the causal one */
+    bool has_head;      /* it is a model with a head around the base model */
+    bool head_optional; /* … but perhaps another head than the causal one */
     oci_tensor *word_embeddings;        /* [V, D] */
     oci_tensor *position_embeddings;    /* [P, D] */
     oci_tensor *token_type_embeddings;  /* [types, D] */
@@ -47,6 +47,7 @@ oci_decoder_shape oci_bert_shape(const void *model);
 /* The causal language model and the base model as classes. */
 extern const oci_input_spec oci_bert_inputs[], oci_bert_base_inputs[];
 oci_tensor *oci_bert_lm_forward(oc_context *cx, const void *model, const oc_tensors *in);
-oci_tensor *oci_bert_base_forward(oc_context *cx, const void *model, const oc_tensors *in);
+oci_tensor *oci_bert_base_forward(oc_context *cx, const void *model,
+                                  const oc_tensors *in);
 
 #endif

@@ -13,6 +13,7 @@ typedef struct distilbert_config {
     int64_t vocab_size, max_position_embeddings, n_layers, n_heads, dim, hidden_dim;
     int64_t pad_token_id;
     oci_act activation;
+    double initializer_range;
 } distilbert_config;
 
 static const oci_field fields[] = {
@@ -23,12 +24,13 @@ static const oci_field fields[] = {
     OCI_INT(distilbert_config, dim, 768, 1, OCI_MAX_WIDTH),
     OCI_INT(distilbert_config, hidden_dim, 3072, 1, OCI_MAX_WIDTH),
     OCI_ACT(distilbert_config, activation, OCI_ACT_GELU),
+    OCI_REAL(distilbert_config, initializer_range, 0.02, 0, 1e3),
     OCI_FIELDS_END
 };
 
 typedef struct distilbert {
     distilbert_config cfg;
-    bool has_head;                      /* of whatever kind: the names then have a prefix */
+    bool has_head; /* of whatever kind: the names then have a prefix */
     oci_tensor *word_embeddings;        /* [V, D] */
     oci_tensor *position_embeddings;    /* [P, D] */
     oci_norm_layer norm;
@@ -71,16 +73,19 @@ static void distilbert_walk(oci_walk w, void *model)
 {
     distilbert *m = model;
     const distilbert_config *c = &m->cfg;
+    w = oci_walk_init(w, OCI_INIT_NORMAL, c->initializer_range);
     oci_walk base = m->has_head ? oci_walk_enter(w, "distilbert") : w;
     oci_walk e = oci_walk_enter(base, "embeddings");
-    oci_walk_param(oci_walk_enter(e, "word_embeddings"), "weight", &m->word_embeddings,
-                   OCI_PARAM_TABLE, OCI_SHAPE(c->vocab_size, c->dim));
-    oci_walk_param(oci_walk_enter(e, "position_embeddings"), "weight", &m->position_embeddings,
-                   OCI_PARAM_TABLE, OCI_SHAPE(c->max_position_embeddings, c->dim));
+    oci_walk_param(
+        oci_walk_padding(oci_walk_enter(e, "word_embeddings"), c->pad_token_id), "weight",
+        &m->word_embeddings, OCI_PARAM_TABLE, OCI_SHAPE(c->vocab_size, c->dim));
+    oci_walk_param(oci_walk_enter(e, "position_embeddings"), "weight",
+                   &m->position_embeddings, OCI_PARAM_TABLE,
+                   OCI_SHAPE(c->max_position_embeddings, c->dim));
     oci_walk_norm(oci_walk_enter(e, "LayerNorm"), &m->norm, c->dim, 1e-12);
     for (int64_t i = 0; i < c->n_layers; i++)
-        layer_walk(oci_walk_enter(base, "transformer.layer.%lld", (long long)i), &m->layers[i],
-                   c);
+        layer_walk(oci_walk_enter(base, "transformer.layer.%lld", (long long)i),
+                   &m->layers[i], c);
 }
 
 /* Keys whose attention_mask is exactly 0 are set to the lowest float. [B, 1, 1, T] */
@@ -94,8 +99,8 @@ static oci_tensor *mask_of(oc_context *cx, const oci_tensor *attention_mask)
     return y;
 }
 
-static oci_tensor *distilbert_encode(oc_context *cx, const void *model, oci_decode_call call,
-                                     oci_tensor **pooled)
+static oci_tensor *distilbert_encode(oc_context *cx, const void *model,
+                                     oci_decode_call call, oci_tensor **pooled)
 {
     const distilbert *m = model;
     const distilbert_config *c = &m->cfg;
@@ -103,21 +108,27 @@ static oci_tensor *distilbert_encode(oc_context *cx, const void *model, oci_deco
     oci_tensor *x = oci_text_embed(cx, m->word_embeddings, &call, c->pad_token_id);
     if (pooled) *pooled = NULL;
     if (!x) return NULL;
-    x = oci_op_add(cx, x, oci_text_positions(cx, m->position_embeddings, &call, x->shape[1],
-                                             0));
+    x = oci_op_add(cx, x,
+                   oci_text_positions(cx, m->position_embeddings, &call, x->shape[1], 0));
     x = oci_layer_norm(cx, &m->norm, x);                                /* [B, T, D] */
-    oci_text_stack stack = {
-        .layers = m->layers, .count = c->n_layers, .heads = c->n_heads, .act = c->activation,
-        .bidirectional = true, .mask = mask_of(cx, call.attention_mask) };
+    oci_text_stack stack = { .layers = m->layers,
+                             .count = c->n_layers,
+                             .heads = c->n_heads,
+                             .act = c->activation,
+                             .bidirectional = true,
+                             .mask = mask_of(cx, call.attention_mask) };
     return oci_text_stack_run(cx, &stack, mark, x, &call);              /* [B, T, D] */
 }
 
 static oci_decoder_shape distilbert_shape(const void *model)
 {
     const distilbert_config *c = &((const distilbert *)model)->cfg;
-    return (oci_decoder_shape){ .layers = c->n_layers, .heads = c->n_heads,
-                                .head_dim = c->dim / c->n_heads, .width = c->dim,
-                                .vocab_size = c->vocab_size, .pad_token_id = c->pad_token_id,
+    return (oci_decoder_shape){ .layers = c->n_layers,
+                                .heads = c->n_heads,
+                                .head_dim = c->dim / c->n_heads,
+                                .width = c->dim,
+                                .vocab_size = c->vocab_size,
+                                .pad_token_id = c->pad_token_id,
                                 .max_positions = c->max_position_embeddings };
 }
 
@@ -129,12 +140,14 @@ static const oci_input_spec inputs[] = {
     OCI_INPUTS_END
 };
 
-static oci_tensor *distilbert_forward(oc_context *cx, const void *model, const oc_tensors *in)
+static oci_tensor *distilbert_forward(oc_context *cx, const void *model,
+                                      const oc_tensors *in)
 {
     return oci_text_model_forward(cx, &oci_distilbert, model, in, inputs);
 }
 
-static const oci_class classes[] = { { "DistilBertModel", inputs, distilbert_forward }, { 0 } };
+static const oci_class classes[] = { { "DistilBertModel", inputs, distilbert_forward },
+                                     { 0 } };
 
 const oci_arch oci_distilbert = {
     .model_type = "distilbert", .base_prefix = "distilbert.", .size = sizeof(distilbert),

@@ -15,7 +15,7 @@
 typedef struct gpt2_config {
     int64_t vocab_size, n_positions, n_embd, n_layer, n_head, n_inner;
     oci_act activation_function;
-    double layer_norm_epsilon;
+    double layer_norm_epsilon, initializer_range;
     bool scale_attn_weights, scale_attn_by_inverse_layer_idx, reorder_and_upcast_attn;
     bool add_cross_attention, tie_word_embeddings;
 } gpt2_config;
@@ -29,6 +29,7 @@ static const oci_field fields[] = {
     OCI_INT(gpt2_config, n_inner, 0, 1, OCI_MAX_WIDTH),         /* 0: null, 4 * n_embd */
     OCI_ACT(gpt2_config, activation_function, OCI_ACT_GELU_NEW),
     OCI_REAL(gpt2_config, layer_norm_epsilon, 1e-5, 0, 1),
+    OCI_REAL(gpt2_config, initializer_range, 0.02, 0, 1e3),
     OCI_BOOL(gpt2_config, scale_attn_weights, true),
     OCI_BOOL(gpt2_config, scale_attn_by_inverse_layer_idx, false),
     /* Orders the same arithmetic for half precision: in f32 there is nothing to do. */
@@ -68,22 +69,28 @@ static void layer_walk(oci_walk w, oci_text_layer *l, const gpt2_config *c, int6
     int64_t D = c->n_embd, F = c->n_inner;
     float scale = c->scale_attn_weights ? 1.0f / sqrtf((float)(D / c->n_head)) : 1.0f;
     if (c->scale_attn_by_inverse_layer_idx) scale /= (float)(i + 1);
+    /* The paper's scheme: what a block adds to the stream starts smaller in deeper models. */
+    double onto = c->initializer_range / sqrt(2.0 * (double)c->n_layer);
     l->self.heads = l->cross.heads = c->n_head;
     l->self.scale = l->cross.scale = scale;
     oci_walk_norm(oci_walk_enter(w, "ln_1"), &l->self_norm, D, c->layer_norm_epsilon);
     oci_walk_conv1d(oci_walk_enter(w, "attn.c_attn"), &l->self.fused, 3 * D, D);
-    oci_walk_conv1d(oci_walk_enter(w, "attn.c_proj"), &l->self.out, D, D);
+    oci_walk_conv1d(
+        oci_walk_init(oci_walk_enter(w, "attn.c_proj"), OCI_INIT_NORMAL, onto),
+        &l->self.out, D, D);
     oci_walk_norm(oci_walk_enter(w, "ln_2"), &l->mlp_norm, D, c->layer_norm_epsilon);
     if (c->add_cross_attention) {
         oci_walk x = oci_walk_enter(w, "crossattention");
         oci_walk_conv1d(oci_walk_enter(x, "c_attn"), &l->cross.fused, 2 * D, D);
         oci_walk_conv1d(oci_walk_enter(x, "q_attn"), &l->cross.q, D, D);
-        oci_walk_conv1d(oci_walk_enter(x, "c_proj"), &l->cross.out, D, D);
+        oci_walk_conv1d(oci_walk_init(oci_walk_enter(x, "c_proj"), OCI_INIT_NORMAL, onto),
+                        &l->cross.out, D, D);
         oci_walk_norm(oci_walk_enter(w, "ln_cross_attn"), &l->cross_norm, D,
                       c->layer_norm_epsilon);
     }
     oci_walk_conv1d(oci_walk_enter(w, "mlp.c_fc"), &l->fc1, F, D);
-    oci_walk_conv1d(oci_walk_enter(w, "mlp.c_proj"), &l->fc2, D, F);
+    oci_walk_conv1d(oci_walk_init(oci_walk_enter(w, "mlp.c_proj"), OCI_INIT_NORMAL, onto),
+                    &l->fc2, D, F);
 }
 
 static void gpt2_walk(oci_walk w, void *model)
@@ -91,24 +98,18 @@ static void gpt2_walk(oci_walk w, void *model)
     gpt2 *m = model;
     const gpt2_config *c = &m->cfg;
     int64_t D = c->n_embd, V = c->vocab_size;
+    w = oci_walk_init(w, OCI_INIT_NORMAL, c->initializer_range);
     oci_walk t = m->has_head ? oci_walk_enter(w, "transformer") : w;
-    oci_walk tokens = oci_walk_enter(t, "wte");
-    if (m->has_head && c->tie_word_embeddings)  /* a file may have it as lm_head alone */
-        oci_walk_param(oci_walk_optional(tokens), "weight", &m->wte, OCI_PARAM_PRODUCT,
-                       OCI_SHAPE(V, D));
-    else
-        oci_walk_param(tokens, "weight", &m->wte, OCI_PARAM_TABLE, OCI_SHAPE(V, D));
+    bool tied = m->has_head && c->tie_word_embeddings;
+    oci_text_tokens_walk(oci_walk_enter(t, "wte"), &m->wte, tied, V, D);
     oci_walk_param(oci_walk_enter(t, "wpe"), "weight", &m->wpe, OCI_PARAM_TABLE,
                    OCI_SHAPE(c->n_positions, D));
     for (int64_t i = 0; i < c->n_layer; i++)
         layer_walk(oci_walk_enter(t, "h.%lld", (long long)i), &m->layers[i], c, i);
     oci_walk_norm(oci_walk_enter(t, "ln_f"), &m->ln_f, D, c->layer_norm_epsilon);
-    oci_walk head = oci_walk_enter(w, "lm_head");
-    if (m->has_head && c->tie_word_embeddings)
-        oci_walk_tied(head, "weight", &m->lm_head.weight, &m->wte, OCI_PARAM_PRODUCT,
-                      OCI_SHAPE(V, D));
-    else if (m->has_head)
-        oci_walk_linear(head, &m->lm_head, V, D, false);
+    if (m->has_head)
+        oci_text_head_walk(oci_walk_enter(w, "lm_head"), &m->lm_head, &m->wte, tied, V,
+                           D);
 }
 
 static oci_tensor *embed(oc_context *cx, const gpt2 *m, const oci_decode_call *call)
@@ -157,7 +158,8 @@ static oci_tensor *gpt2_decode(oc_context *cx, const void *model, oci_decode_cal
 {
     const gpt2 *m = model;
     if (!m->lm_head.weight) {
-        oci_fail(cx, OC_E_ARGUMENT, "gpt2: these weights have no head of a language model");
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "gpt2: these weights have no head of a language model");
         return NULL;
     }
     oci_tensor *x = hidden(cx, m, &call);                               /* [B, T, D] */
@@ -165,8 +167,8 @@ static oci_tensor *gpt2_decode(oc_context *cx, const void *model, oci_decode_cal
     return oci_linear(cx, &m->lm_head, x);                              /* [B, T, V] */
 }
 
-static oci_tensor *gpt2_encode_text(oc_context *cx, const void *model, oci_decode_call call,
-                                    oci_tensor **pooled)
+static oci_tensor *gpt2_encode_text(oc_context *cx, const void *model,
+                                    oci_decode_call call, oci_tensor **pooled)
 {
     if (pooled) *pooled = NULL;
     return hidden(cx, model, &call);                                    /* [B, T, D] */
@@ -176,22 +178,31 @@ static oci_decoder_shape gpt2_shape(const void *model)
 {
     const gpt2_config *c = &((const gpt2 *)model)->cfg;
     return (oci_decoder_shape){
-        .layers = c->n_layer, .heads = c->n_head, .head_dim = c->n_embd / c->n_head,
-        .width = c->n_embd, .vocab_size = c->vocab_size, .max_positions = c->n_positions,
-        .pad_token_id = -1, .cross_attention = c->add_cross_attention,
-        .cross_cache_stays = true };       /* it has none: keys are made again each step */
+        .layers = c->n_layer,
+        .heads = c->n_head,
+        .head_dim = c->n_embd / c->n_head,
+        .width = c->n_embd,
+        .vocab_size = c->vocab_size,
+        .max_positions = c->n_positions,
+        .pad_token_id = -1,
+        .cross_attention = c->add_cross_attention,
+        .cross_cache_stays = true
+    }; /* it has none: keys are made again each step */
 }
 
 /* ---- GPT2LMHeadModel, GPT2Model ---- */
 
-static const oci_input_spec inputs[] = {
-    { "input_ids", OCI_INPUT_IDS, 2 }, { "past_key_values.", OCI_INPUT_FLOAT, 4 },
-    { "attention_mask", OCI_INPUT_MASK, 2 }, { "token_type_ids", OCI_INPUT_IDS, 2 },
-    { "position_ids", OCI_INPUT_IDS, 2 }, { "head_mask", OCI_INPUT_FLOAT, 0 },
-    { "inputs_embeds", OCI_INPUT_FLOAT, 3 }, { "encoder_hidden_states", OCI_INPUT_FLOAT, 3 },
-    { "encoder_attention_mask", OCI_INPUT_MASK, 2 }, { "labels", OCI_INPUT_IDS, 2 },
-    OCI_INPUTS_END
-};
+static const oci_input_spec inputs[] = { { "input_ids", OCI_INPUT_IDS, 2 },
+                                         { "past_key_values.", OCI_INPUT_FLOAT, 4 },
+                                         { "attention_mask", OCI_INPUT_MASK, 2 },
+                                         { "token_type_ids", OCI_INPUT_IDS, 2 },
+                                         { "position_ids", OCI_INPUT_IDS, 2 },
+                                         { "head_mask", OCI_INPUT_FLOAT, 0 },
+                                         { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
+                                         { "encoder_hidden_states", OCI_INPUT_FLOAT, 3 },
+                                         { "encoder_attention_mask", OCI_INPUT_MASK, 2 },
+                                         { "labels", OCI_INPUT_IDS, 2 },
+                                         OCI_INPUTS_END };
 
 static const oci_input_spec base_inputs[] = {
     { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },

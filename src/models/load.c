@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "io/weights.h"
 #include "models/model.h"
+#include "nn/param.h"
 
 /* ---- opening the architecture ---- */
 
@@ -43,19 +44,10 @@ void oci_model_walk(oc_context *cx, const oci_model *model,
 
 /* A parameter owns its elements (raw or in panels) and, after an interrupted backward, a
  * gradient on the heap. */
-static void free_tensor(oci_tensor *t)
-{
-    if (!t) return;
-    oci_buffer_unref(&t->buffer);
-    oci_buffer_unref(&t->panels);
-    oci_free(t->grad);
-    oci_free(t);
-}
-
 static void visit_free(oci_walker *walker, const oci_param *param)
 {
     (void)walker;
-    if (!param->tied) free_tensor(*param->slot);
+    if (!param->tied) oci_param_free(*param->slot);
     *param->slot = NULL;
 }
 
@@ -69,6 +61,8 @@ void oci_model_unload(oci_model *model)
     if (model->root) model->arch->close(model->root);
     oci_free(model->root);
     oci_json_close(&model->config);
+    for (size_t i = 0; i < model->fresh_count; i++) oci_free(model->fresh[i]);
+    oci_free(model->fresh);
     *model = (oci_model){ 0 };
 }
 
@@ -82,7 +76,7 @@ typedef struct loader {
 } loader;
 
 /* The one place where what the config promises meets what the file has. */
-static bool shape_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *ref)
+bool oci_weight_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *ref)
 {
     const oci_entry *e = ref->entry;
     oci_tensor expected = { .rank = p->rank }, found = { .rank = e->rank };
@@ -99,98 +93,6 @@ static bool shape_fits(oc_context *cx, const oci_param *p, const oci_weight_ref 
         oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected F32, BF16, F16 or F64, found %s",
                  ref->file->path, ref->name, oci_dtype_name(e->dtype));
     return !oci_failed(cx);
-}
-
-/* NaN is no fault of the format, and Transformers loads it without a word; a user wants to know.
- * On the bits, so that no instruction set has its own opinion. */
-static bool bits_nan(oc_dtype dtype, const void *data, size_t n)
-{
-    const uint32_t *f32 = data;
-    const uint16_t *u16 = data;
-    const double *f64 = data;
-    uint32_t bad = 0;       /* no early exit: the loop then runs in vectors */
-    switch (dtype) {
-    case OC_F32: for (size_t i = 0; i < n; i++) bad |= (f32[i] & 0x7fffffff) > 0x7f800000; break;
-    case OC_BF16: for (size_t i = 0; i < n; i++) bad |= (u16[i] & 0x7fff) > 0x7f80; break;
-    case OC_F16: for (size_t i = 0; i < n; i++) bad |= (u16[i] & 0x7fff) > 0x7c00; break;
-    default: for (size_t i = 0; i < n; i++) bad |= f64[i] != f64[i]; break;
-    }
-    return bad != 0;
-}
-
-/* An f32 copy. */
-static void fill_plain(oc_context *cx, oci_tensor *t, const oci_param *p, const oci_entry *e,
-                       const void *data)
-{
-    size_t n = (size_t)oci_tensor_count(t);
-    bool turned = p->kind == OCI_PARAM_TURNED;
-    t->dtype = OC_F32;
-    t->buffer = oci_buffer_create(cx, n * sizeof(float));
-    float *wide = turned && t->buffer ? oci_alloc(cx, n * sizeof *wide) : NULL;
-    if (!t->buffer || (turned && !wide)) return;
-    t->data = t->buffer->data;
-    oci_dtype_to_f32(e->dtype, data, turned ? wide : oci_f32(t), n);
-    if (turned) oci_param_from_file(p, wide, oci_f32(t));
-    oci_free(wide);
-}
-
-/* Panels in the file's dtype (f64 as f32). */
-static void fill_panels(oc_context *cx, oci_tensor *t, const oci_param *p, const oci_entry *e,
-                        const void *data)
-{
-    const oci_backend *be = oci_backend_get(cx);
-    int64_t N = t->shape[0], K = t->shape[1];
-    bool turned = p->kind == OCI_PARAM_TURNED;
-    float *wide = NULL;
-    t->dtype = e->dtype;
-    if (e->dtype == OC_F64) {
-        t->dtype = OC_F32;
-        wide = oci_alloc(cx, (size_t)(N * K) * sizeof *wide);
-        if (!wide) return;
-        oci_dtype_to_f32(OC_F64, data, wide, (size_t)(N * K));
-    }
-    t->panels = oci_buffer_create(cx, be->packed_bytes(t->dtype, N, K));
-    if (t->panels) be->pack(cx, t->dtype, N, K, wide ? wide : data, turned ? 1 : K,
-                            turned ? N : 1, t->panels->data);
-    oci_free(wide);
-}
-
-/* As it lies in the file: looking rows up widens only those that are asked for. */
-static void fill_raw(oc_context *cx, oci_tensor *t, const oci_entry *e, const void *data)
-{
-    t->dtype = e->dtype;
-    t->buffer = oci_buffer_create(cx, e->bytes);
-    if (!t->buffer) return;
-    t->data = t->buffer->data;
-    memcpy(t->data, data, e->bytes);
-}
-
-/* From the file's bytes, which go away after loading, to the form that the parameter's use
- * wants: nothing of the model points into a file. */
-static void fill(oc_context *cx, const loader *from, const oci_param *p,
-                 const oci_weight_ref *ref, oci_tensor *t)
-{
-    const oci_entry *e = ref->entry;
-    const unsigned char *data = ref->file->bytes->data + e->offset;
-    *t = (oci_tensor){ .rank = p->rank, .stored = e->dtype, .requires_grad = from->trainable };
-    memcpy(t->shape, p->shape, sizeof p->shape);
-    if (p->kind == OCI_PARAM_PRODUCT && p->rank > 2) {      /* a convolution, as its product */
-        t->rank = 2;
-        t->shape[1] = oci_tensor_count(&(oci_tensor){ .rank = p->rank - 1,
-                          .shape = { p->shape[1], p->shape[2], p->shape[3] } });
-    }
-    if (p->kind == OCI_PARAM_TURNED) {
-        t->shape[0] = p->shape[1];
-        t->shape[1] = p->shape[0];
-    }
-    if (bits_nan(e->dtype, data, e->bytes / oci_dtype_size(e->dtype)))
-        oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN",
-                ref->file->path, ref->name);
-    bool product = p->kind == OCI_PARAM_PRODUCT || p->kind == OCI_PARAM_TURNED;
-    if (from->trainable || p->kind == OCI_PARAM_VALUE) fill_plain(cx, t, p, e, data);
-    else if (product) fill_panels(cx, t, p, e, data);
-    else if (e->dtype == OC_F64) fill_plain(cx, t, p, e, data);
-    else fill_raw(cx, t, e, data);
 }
 
 /* Files of a model with a head have the base model's names behind its prefix ("vit."), files
@@ -226,15 +128,13 @@ static void visit_load(oci_walker *walker, const oci_param *p)
         return;
     }
     from->used[ref - from->weights->refs] = true;
-    if (!shape_fits(cx, p, ref)) return;
-    if (p->tied && *p->slot) {  /* the second name's values replace the first's */
-        oci_buffer_unref(&(*p->slot)->buffer);
-        oci_buffer_unref(&(*p->slot)->panels);
-    } else {
-        *p->slot = oci_calloc(cx, 1, sizeof(oci_tensor));
-        if (p->tied) *p->shared = *p->slot;
-    }
-    if (*p->slot) fill(cx, from, p, ref, *p->slot);
+    if (!oci_weight_fits(cx, p, ref)) return;
+    const oci_entry *e = ref->entry;
+    const unsigned char *data = ref->file->bytes->data + e->offset;
+    if (oci_bits_nan(e->dtype, data, e->bytes / oci_dtype_size(e->dtype)))
+        oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN",
+                ref->file->path, ref->name);
+    oci_param_set(cx, p, e->dtype, data, from->trainable);
 }
 
 /* Buffers that older versions of Transformers saved and newer ones compute. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "io/safetensors.h"
+#include "nn/param.h"
 
 /* ---- forward ---- */
 
@@ -96,6 +97,7 @@ typedef struct writer {
     int64_t (*shapes)[OCI_MAX_RANK];
     void **owned;               /* data that was made for the file */
     size_t count, room;
+    bool trainable;
 } writer;
 
 static void visit_count(oci_walker *walker, const oci_param *p)
@@ -104,25 +106,16 @@ static void visit_count(oci_walker *walker, const oci_param *p)
     *count += !p->tied && *p->slot;
 }
 
-/* Elements in the stored type and the file's order, from wherever the model keeps them. NULL on
- * error. */
-static void *stored_data(oc_context *cx, const oci_param *p, const oci_tensor *t)
+/* Elements in the type `stored` and the file's order, from wherever the model keeps them. NULL
+ * on error. */
+static void *stored_data(oc_context *cx, const oci_param *p, oc_dtype stored)
 {
-    size_t n = (size_t)oci_tensor_count(t), each = oci_dtype_size(t->stored);
-    int64_t N = t->shape[0], K = t->rank > 1 ? t->shape[1] : 1;
-    bool turned = p->kind == OCI_PARAM_TURNED;
-    float *wide = oci_alloc(cx, n * sizeof *wide);
-    float *order = turned ? oci_alloc(cx, n * sizeof *order) : wide;
-    void *data = oci_alloc(cx, n * each);
-    if (wide && order && data) {
-        if (t->data) oci_dtype_to_f32(t->dtype, t->data, wide, n);
-        else for (int64_t i = 0; i < N; i++)
-            oci_backend_get(cx)->unpack_row(t->dtype, N, K, t->panels->data, i, wide + i * K);
-        if (turned) oci_param_to_file(p, wide, order);
-        oci_dtype_from_f32(t->stored, order, data, n);
-    }
-    if (turned) oci_free(order);
-    oci_free(wide);
+    size_t n = (size_t)oci_param_count(p);
+    float *values = oci_param_values(cx, p);
+    if (!values || stored == OC_F32) return values;
+    void *data = oci_alloc(cx, n * oci_dtype_size(stored));
+    if (data) oci_dtype_from_f32(stored, values, data, n);
+    oci_free(values);
     return data;
 }
 
@@ -133,15 +126,14 @@ static void visit_write(oci_walker *walker, const oci_param *p)
     if (p->tied || !t || oci_failed(walker->cx) || w->count == w->room) return;
     size_t i = w->count++;
     /* A trained model is written in the type it was trained in. */
-    oci_tensor as = *t;
-    if (t->requires_grad || t->stored == OC_F64) as.stored = OC_F32;
-    w->owned[i] = stored_data(walker->cx, p, &as);
+    oc_dtype stored = w->trainable || t->stored == OC_F64 ? OC_F32 : t->stored;
+    w->owned[i] = stored_data(walker->cx, p, stored);
     snprintf(w->names[i], sizeof w->names[i], "%s", p->name);
     memcpy(w->shapes[i], p->shape, sizeof p->shape);
     w->tensors[i] = (oci_save_tensor){
-        .name = w->names[i], .dtype = as.stored, .rank = p->rank, .shape = w->shapes[i],
+        .name = w->names[i], .dtype = stored, .rank = p->rank, .shape = w->shapes[i],
         .data = w->owned[i],
-        .bytes = (size_t)oci_tensor_count(t) * oci_dtype_size(as.stored) };
+        .bytes = (size_t)oci_tensor_count(t) * oci_dtype_size(stored) };
 }
 
 /* All tensors are made before the first byte is written: the format's header has every offset
@@ -149,7 +141,7 @@ static void visit_write(oci_walker *walker, const oci_param *p)
 static void write_weights(oc_context *cx, const oci_model *model, const char *folder)
 {
     char path[OCI_MAX_PATH];
-    writer w = { 0 };
+    writer w = { .trainable = model->trainable };
     static const char *const metadata[] = { "format", "pt" };
     oci_model_walk(cx, model, visit_count, &w.room);
     w.tensors = oci_calloc(cx, w.room, sizeof *w.tensors);

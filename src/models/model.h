@@ -12,6 +12,8 @@ typedef struct oci_model {
     oci_json config;            /* config.json as it was read */
     bool trainable;
     bool has_slots;             /* the arrays of layers are made: it can be walked */
+    char **fresh;               /* [fresh_count] names of parameters that no file had */
+    size_t fresh_count;
 } oci_model;
 
 /* Reads FOLDER/config.json and the weights. False: error set, *model empty. */
@@ -41,6 +43,9 @@ oc_status oci_model_write(oc_context *cx, const oci_model *model, const char *fo
 /* The tensor of that name, also with the base model's prefix before it or taken off. */
 const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *weights,
                                        const char *name);
+
+/* False (error set) unless the file's tensor has the parameter's shape and a type of numbers. */
+bool oci_weight_fits(oc_context *cx, const oci_param *param, const oci_weight_ref *ref);
 
 /* Keys of old checkpoints that nothing reads and nobody misses. */
 bool oci_key_ignored(const char *name);

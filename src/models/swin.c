@@ -23,6 +23,7 @@ static const oci_field fields[] = {
     OCI_PAIR(oci_swin_config, patch_size, 4, 1, 1 << 16),
     OCI_REAL(oci_swin_config, mlp_ratio, 4, 0, 1024),
     OCI_REAL(oci_swin_config, layer_norm_eps, 1e-5, 0, 1),
+    OCI_REAL(oci_swin_config, initializer_range, 0.02, 0, 1e3),
     OCI_ACT(oci_swin_config, hidden_act, OCI_ACT_GELU),
     OCI_BOOL(oci_swin_config, qkv_bias, true),
     OCI_BOOL(oci_swin_config, use_absolute_embeddings, false),
@@ -74,8 +75,8 @@ static void block_walk(oci_walk w, const oci_swin_config *c, const oci_swin_stag
     oci_walk_norm(oci_walk_enter(w, "layernorm_before"), &b->layernorm_before, C,
                   c->layer_norm_eps);
     oci_walk a = oci_walk_enter(w, "attention.self");
-    oci_walk_param(a, "relative_position_bias_table", &b->bias_table, OCI_PARAM_VALUE,
-                   OCI_SHAPE(side * side, s->heads));
+    oci_walk_param(oci_walk_zeros(a), "relative_position_bias_table", &b->bias_table,
+                   OCI_PARAM_VALUE, OCI_SHAPE(side * side, s->heads));
     oci_walk_linear(oci_walk_enter(a, "query"), &b->attention.q, C, C, c->qkv_bias);
     oci_walk_linear(oci_walk_enter(a, "key"), &b->attention.k, C, C, c->qkv_bias);
     oci_walk_linear(oci_walk_enter(a, "value"), &b->attention.v, C, C, c->qkv_bias);
@@ -96,12 +97,14 @@ void oci_swin_walk(oci_walk w, void *model)
     const oci_swin_config *c = &m->cfg;
     int64_t C = c->embed_dim, N = (c->image_size[0] / c->patch_size[0]) *
                                   (c->image_size[1] / c->patch_size[1]);
+    w = oci_walk_init(w, OCI_INIT_NORMAL, c->initializer_range);
     oci_walk e = oci_walk_enter(w, "embeddings");
-    oci_walk_param(oci_walk_optional(e), "mask_token", &m->mask_token, OCI_PARAM_VALUE,
+    oci_walk mask = oci_walk_init(oci_walk_optional(e), OCI_INIT_ABSENT, 0);
+    oci_walk_param(mask, "mask_token", &m->mask_token, OCI_PARAM_VALUE,
                    OCI_SHAPE(1, 1, C));
     if (c->use_absolute_embeddings)
-        oci_walk_param(e, "position_embeddings", &m->position_embeddings, OCI_PARAM_VALUE,
-                       OCI_SHAPE(1, N + 1, C));
+        oci_walk_param(oci_walk_zeros(e), "position_embeddings", &m->position_embeddings,
+                       OCI_PARAM_VALUE, OCI_SHAPE(1, N + 1, C));
     oci_walk_conv(oci_walk_enter(e, "patch_embeddings.projection"), &m->patches, C,
                   c->num_channels, c->patch_size[0], c->patch_size[1]);
     oci_walk_norm(oci_walk_enter(e, "norm"), &m->embeddings_norm, C, 1e-5);

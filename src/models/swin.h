@@ -9,7 +9,7 @@ enum { OCI_SWIN_STAGES = 12 };
 typedef struct oci_swin_config {
     int64_t embed_dim, window_size, num_channels, image_size[2], patch_size[2];
     int64_t stages, depths[OCI_SWIN_STAGES], num_heads[OCI_SWIN_STAGES];
-    double mlp_ratio, layer_norm_eps;
+    double mlp_ratio, layer_norm_eps, initializer_range;
     oci_act hidden_act;
     bool qkv_bias, use_absolute_embeddings;
 } oci_swin_config;

@@ -13,17 +13,18 @@ oci_tensor *oci_text_embed(oc_context *cx, oci_tensor *table, const oci_decode_c
     return oci_op_embedding(cx, table, call->input_ids, padding_idx);
 }
 
-oci_tensor *oci_text_positions(oc_context *cx, oci_tensor *table, const oci_decode_call *call,
-                               int64_t T, int64_t offset)
+oci_tensor *oci_text_positions(oc_context *cx, oci_tensor *table,
+                               const oci_decode_call *call, int64_t T, int64_t offset)
 {
     int64_t past = oci_text_past(call);
     if (call->position_ids) return oci_op_embedding(cx, table, call->position_ids, -1);
     oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, T));
     if (!rows || !table) return NULL;
     if (past + T + offset > table->shape[0])
-        oci_fail(cx, OC_E_MALFORMED, "positions: expected at most max_position_embeddings "
-                 "%lld, found %lld", (long long)(table->shape[0] - offset),
-                 (long long)(past + T));
+        oci_fail(cx, OC_E_MALFORMED,
+                 "positions: expected at most max_position_embeddings "
+                 "%lld, found %lld",
+                 (long long)(table->shape[0] - offset), (long long)(past + T));
     for (int64_t t = 0; t < T; t++) oci_i64(rows)[t] = past + t + offset;
     return oci_op_embedding(cx, table, rows, -1);                       /* [1, T, D] */
 }
@@ -60,8 +61,8 @@ static oci_tensor *norm_after(oc_context *cx, const oci_text_stack *s,
     return s->pre_norm ? x : oci_layer_norm(cx, norm, x);
 }
 
-static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i, oci_tensor *x,
-                         const oci_decode_call *call)
+static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i,
+                         oci_tensor *x, const oci_decode_call *call)
 {
     const oci_text_layer *l = &s->layers[i];
     oci_tensor *weights = NULL, *cross_weights = NULL, *kv[4] = { NULL };
@@ -69,7 +70,8 @@ static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i, oci
     oci_tensor *h = norm_before(cx, s, &l->self_norm, x);
     x = oci_attention(cx, &l->self, h, .causal = !s->mask && !s->bidirectional,
                       .mask = s->mask, .residual = x, .cache = call->cache, .layer = i,
-                      .head_mask = oci_head_mask_of(cx, call->head_mask, i, s->count, s->heads),
+                      .head_mask =
+                          oci_head_mask_of(cx, call->head_mask, i, s->count, s->heads),
                       .weights = tap ? &weights : NULL, .keys = &kv[0], .values = &kv[1]);
     x = norm_after(cx, s, &l->self_norm, x);                            /* [B, T, D] */
     if (call->encoder_hidden_states) {
@@ -87,12 +89,14 @@ static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i, oci
     x = norm_after(cx, s, &l->mlp_norm, oci_linear(cx, &l->fc2, h, .residual = x));
     oci_output_at(cx, "attentions", i, weights);
     oci_output_cross(cx, "cross_attentions", i, cross_weights);
-    if (!s->bidirectional) oci_output_layer_past(cx, call, i, s->heads, s->cross_past, kv);
+    if (!s->bidirectional)
+        oci_output_layer_past(cx, call, i, s->heads, s->cross_past, kv);
     return x;                                                           /* [B, T, D] */
 }
 
-oci_tensor *oci_text_stack_run(oc_context *cx, const oci_text_stack *s, oci_arena_mark mark,
-                               oci_tensor *x, const oci_decode_call *call)
+oci_tensor *oci_text_stack_run(oc_context *cx, const oci_text_stack *s,
+                               oci_arena_mark mark, oci_tensor *x,
+                               const oci_decode_call *call)
 {
     if (!x || oci_failed(cx)) return NULL;
     int64_t T = x->shape[1];
@@ -109,10 +113,27 @@ oci_tensor *oci_text_stack_run(oc_context *cx, const oci_text_stack *s, oci_aren
     return x;                                                           /* [B, T, D] */
 }
 
-/* ---- BART's names ---- */
+/* ---- names ---- */
 
-static void bart_attention_walk(oci_walk w, oci_attention_layer *a, int64_t D, int64_t source,
-                                int64_t heads)
+void oci_text_tokens_walk(oci_walk w, oci_tensor **table, bool tied, int64_t V, int64_t D)
+{
+    if (tied) w = oci_walk_optional(w);
+    oci_walk_param(w, "weight", table, tied ? OCI_PARAM_PRODUCT : OCI_PARAM_TABLE,
+                   OCI_SHAPE(V, D));
+}
+
+void oci_text_head_walk(oci_walk w, oci_linear_layer *head, oci_tensor **table, bool tied,
+                        int64_t V, int64_t D)
+{
+    if (tied)
+        oci_walk_tied(w, "weight", &head->weight, table, OCI_PARAM_PRODUCT,
+                      OCI_SHAPE(V, D));
+    else
+        oci_walk_linear(w, head, V, D, false);
+}
+
+static void bart_attention_walk(oci_walk w, oci_attention_layer *a, int64_t D,
+                                int64_t source, int64_t heads)
 {
     oci_walk_linear(oci_walk_enter(w, "k_proj"), &a->k, D, source, true);
     oci_walk_linear(oci_walk_enter(w, "v_proj"), &a->v, D, source, true);

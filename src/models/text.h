@@ -17,19 +17,20 @@ typedef struct oci_text_stack {
     const oci_text_layer *layers;               /* [count] */
     int64_t count, heads;
     oci_act act;
-    bool pre_norm;              /* x + f(LN(x)) as in GPT-2 and mBART; else LN(x + f(x)) */
+    bool pre_norm; /* x + f(LN(x)) as in GPT-2 and mBART; else LN(x + f(x)) */
     bool bidirectional;         /* every position sees every other; no caches */
-    bool cross_past;            /* keys and values of the encoder's output are handed out */
+    bool cross_past; /* keys and values of the encoder's output are handed out */
     const oci_norm_layer *last_norm;            /* after the last layer, or NULL */
-    oci_tensor *mask;           /* added to self-attention's scores; NULL: causal says it all */
+    oci_tensor *mask; /* added to self-attention's scores; NULL: causal says it all */
     oci_tensor *cross_mask;     /* added to cross-attention's, or NULL */
 } oci_text_stack;
 
 /* x [B, T, D] through all layers; hands out hidden_states, attentions, cross_attentions and
  * past_key_values, and moves the cache on. `mark` is where x may settle: everything above it
  * but the masks is given back. */
-oci_tensor *oci_text_stack_run(oc_context *cx, const oci_text_stack *stack, oci_arena_mark mark,
-                               oci_tensor *x, const oci_decode_call *call);
+oci_tensor *oci_text_stack_run(oc_context *cx, const oci_text_stack *stack,
+                               oci_arena_mark mark, oci_tensor *x,
+                               const oci_decode_call *call);
 
 /* Positions that came before this call's. */
 static inline int64_t oci_text_past(const oci_decode_call *call)
@@ -41,13 +42,19 @@ oci_tensor *oci_text_embed(oc_context *cx, oci_tensor *table, const oci_decode_c
                            int64_t padding_idx);
 /* Rows of a table of learned positions: position_ids, or past, past + 1, …, each moved down by
  * `offset`. More than the table has is OC_E_MALFORMED. [1|B, T, D] */
-oci_tensor *oci_text_positions(oc_context *cx, oci_tensor *table, const oci_decode_call *call,
-                               int64_t T, int64_t offset);
+oci_tensor *oci_text_positions(oc_context *cx, oci_tensor *table,
+                               const oci_decode_call *call, int64_t T, int64_t offset);
 /* Rows that leave pads out (RoBERTa's create_position_ids_from_input_ids): the n-th id that is
  * no pad has row n + pad, a pad row pad; inputs_embeds count them all. I64 [1|B, T] */
 oci_tensor *oci_text_padded_rows(oc_context *cx, const oci_decode_call *call, int64_t T,
                                  int64_t pad);
 
+/* "weight" [V, D] of the token embeddings, and of the head that they may be tied to: a file may
+ * then have either. */
+void oci_text_tokens_walk(oci_walk w, oci_tensor **table, bool tied, int64_t V,
+                          int64_t D);
+void oci_text_head_walk(oci_walk w, oci_linear_layer *head, oci_tensor **table, bool tied,
+                        int64_t V, int64_t D);
 /* BART's family (TrOCR, BART, mBART): k_proj … final_layer_norm. Dc: width of the source. */
 void oci_bart_layer_walk(oci_walk w, oci_text_layer *l, int64_t D, int64_t Dc, int64_t F,
                          int64_t heads);
@@ -75,7 +82,8 @@ typedef enum oci_lm_loss {
 oci_tensor *oci_causal_lm_forward(oc_context *cx, const oci_arch *arch, const void *model,
                                   const oc_tensors *in, oci_lm_loss loss);
 /* BertModel and the like: last_hidden_state, pooler_output. */
-oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch, const void *model,
-                                   const oc_tensors *in, const oci_input_spec *specs);
+oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch,
+                                   const void *model, const oc_tensors *in,
+                                   const oci_input_spec *specs);
 
 #endif

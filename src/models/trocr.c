@@ -15,6 +15,7 @@ typedef struct trocr_config {
     int64_t vocab_size, d_model, decoder_layers, decoder_attention_heads, decoder_ffn_dim;
     int64_t max_position_embeddings, pad_token_id, cross_attention_hidden_size;
     oci_act activation_function;
+    double init_std;
     bool scale_embedding, use_learned_position_embeddings, layernorm_embedding;
     bool tie_word_embeddings;
 } trocr_config;
@@ -29,6 +30,7 @@ static const oci_field fields[] = {
     OCI_INT(trocr_config, pad_token_id, 1, 0, 1 << 24),
     OCI_INT(trocr_config, cross_attention_hidden_size, 0, 1, OCI_MAX_WIDTH),    /* 0: null */
     OCI_ACT(trocr_config, activation_function, OCI_ACT_GELU),
+    OCI_REAL(trocr_config, init_std, 0.02, 0, 1e3),
     OCI_BOOL(trocr_config, scale_embedding, false),
     OCI_BOOL(trocr_config, use_learned_position_embeddings, true),
     OCI_BOOL(trocr_config, layernorm_embedding, true),
@@ -71,13 +73,11 @@ static void trocr_walk(oci_walk w, void *model)
     const trocr_config *c = &m->cfg;
     int64_t D = c->d_model, V = c->vocab_size;
     int64_t Dc = c->cross_attention_hidden_size ? c->cross_attention_hidden_size : D;
+    w = oci_walk_init(w, OCI_INIT_NORMAL, c->init_std);
     oci_walk d = oci_walk_enter(w, "model.decoder");
-    oci_walk tokens = oci_walk_enter(d, "embed_tokens");
-    if (c->tie_word_embeddings)         /* a file may have it as output_projection alone */
-        oci_walk_param(oci_walk_optional(tokens), "weight", &m->embed_tokens,
-                       OCI_PARAM_PRODUCT, OCI_SHAPE(V, D));
-    else
-        oci_walk_param(tokens, "weight", &m->embed_tokens, OCI_PARAM_TABLE, OCI_SHAPE(V, D));
+    oci_text_tokens_walk(
+        oci_walk_padding(oci_walk_enter(d, "embed_tokens"), c->pad_token_id),
+        &m->embed_tokens, c->tie_word_embeddings, V, D);
     if (c->use_learned_position_embeddings)
         oci_walk_param(oci_walk_enter(d, "embed_positions"), "weight", &m->embed_positions,
                        OCI_PARAM_VALUE,
@@ -88,13 +88,8 @@ static void trocr_walk(oci_walk w, void *model)
     for (int64_t i = 0; i < c->decoder_layers; i++)
         oci_bart_layer_walk(oci_walk_enter(d, "layers.%lld", (long long)i), &m->layers[i], D,
                             Dc, c->decoder_ffn_dim, c->decoder_attention_heads);
-    if (c->tie_word_embeddings)
-        oci_walk_tied(oci_walk_enter(w, "output_projection"), "weight",
-                      &m->output_projection.weight, &m->embed_tokens, OCI_PARAM_PRODUCT,
-                      OCI_SHAPE(V, D));
-    else
-        oci_walk_linear(oci_walk_enter(w, "output_projection"), &m->output_projection, V, D,
-                        false);
+    oci_text_head_walk(oci_walk_enter(w, "output_projection"), &m->output_projection,
+                       &m->embed_tokens, c->tie_word_embeddings, V, D);
 }
 
 /* ---- positions ---- */

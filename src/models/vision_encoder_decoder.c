@@ -120,8 +120,9 @@ static void ved_walk(oci_walk w, void *model)
     m->encoder_arch->walk(oci_walk_enter(w, "encoder"), m->encoder);
     m->decoder_arch->walk(oci_walk_enter(w, "decoder"), m->decoder);
     if (m->project)
-        oci_walk_linear(oci_walk_enter(w, "enc_to_dec_proj"), &m->enc_to_dec_proj,
-                        m->shape.width, m->encoder_width, true);
+        oci_walk_linear(
+            oci_walk_init(oci_walk_enter(w, "enc_to_dec_proj"), OCI_INIT_UNIFORM, 0),
+            &m->enc_to_dec_proj, m->shape.width, m->encoder_width, true);
 }
 
 oci_tensor *oci_ved_project(oc_context *cx, const oci_ved *m, oci_tensor *states)

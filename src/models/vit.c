@@ -27,10 +27,11 @@ static void vit_walk(oci_walk w, void *model)
     vit *m = model;
     int64_t D = m->body.cfg.hidden_size, h, v;
     oci_vit_grid(&m->body.cfg, &h, &v);
+    w = oci_walk_init(w, OCI_INIT_TRUNCATED, m->body.cfg.initializer_range);
     oci_walk e = oci_walk_enter(w, "embeddings");
+    oci_walk mask = oci_walk_init(oci_walk_optional(e), OCI_INIT_ABSENT, 0);
     oci_walk_param(e, "cls_token", &m->cls_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
-    oci_walk_param(oci_walk_optional(e), "mask_token", &m->mask_token, OCI_PARAM_VALUE,
-                   OCI_SHAPE(1, 1, D));
+    oci_walk_param(mask, "mask_token", &m->mask_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
     oci_walk_param(e, "position_embeddings", &m->position_embeddings, OCI_PARAM_VALUE,
                    OCI_SHAPE(1, h * v + 1, D));
     oci_walk_vit_patches(e, &m->body);

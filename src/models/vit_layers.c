@@ -12,6 +12,7 @@ static const oci_field fields[] = {
     OCI_INT(oci_vit_config, num_channels, 3, 1, 1024),
     OCI_ACT(oci_vit_config, hidden_act, OCI_ACT_GELU),
     OCI_REAL(oci_vit_config, layer_norm_eps, 1e-12, 0, 1),
+    OCI_REAL(oci_vit_config, initializer_range, 0.02, 0, 1e3),
     OCI_BOOL(oci_vit_config, qkv_bias, true),
     OCI_FIELDS_END
 };
@@ -54,15 +55,16 @@ static void layer_walk(oci_walk w, oci_vit_layers *m, oci_vit_layer *l)
     const oci_vit_config *c = &m->cfg;
     int64_t D = c->hidden_size, F = c->intermediate_size, H = c->num_attention_heads;
     if (m->layer_scale) {
-        oci_walk_param(w, "lambda_1", &l->lambda_1, OCI_PARAM_VALUE, OCI_SHAPE(D));
-        oci_walk_param(w, "lambda_2", &l->lambda_2, OCI_PARAM_VALUE, OCI_SHAPE(D));
+        oci_walk scale = oci_walk_init(w, OCI_INIT_FILL, m->layer_scale_value);
+        oci_walk_param(scale, "lambda_1", &l->lambda_1, OCI_PARAM_VALUE, OCI_SHAPE(D));
+        oci_walk_param(scale, "lambda_2", &l->lambda_2, OCI_PARAM_VALUE, OCI_SHAPE(D));
     }
     oci_walk a = oci_walk_enter(w, "attention.attention");
     oci_walk_linear(oci_walk_enter(a, "query"), &l->attention.q, D, D, c->qkv_bias);
     oci_walk_linear(oci_walk_enter(a, "key"), &l->attention.k, D, D, m->key_bias);
     oci_walk_linear(oci_walk_enter(a, "value"), &l->attention.v, D, D, c->qkv_bias);
     if (m->distances)
-        oci_walk_param(oci_walk_enter(a, "relative_position_bias"),
+        oci_walk_param(oci_walk_zeros(oci_walk_enter(a, "relative_position_bias")),
                        "relative_position_bias_table", &l->bias_table, OCI_PARAM_VALUE,
                        OCI_SHAPE(m->distances, H));
     oci_walk_linear(oci_walk_enter(w, "attention.output.dense"), &l->attention.out, D, D,

@@ -13,7 +13,7 @@ typedef struct oci_vit_config {
     int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size;
     int64_t image_size[2], patch_size[2], num_channels;
     oci_act hidden_act;
-    double layer_norm_eps;
+    double layer_norm_eps, initializer_range;
     bool qkv_bias;
 } oci_vit_config;
 
@@ -29,6 +29,7 @@ typedef struct oci_vit_layer {
 typedef struct oci_vit_layers {
     oci_vit_config cfg;
     bool key_bias, layer_scale;         /* what the layers have */
+    double layer_scale_value;           /* what layer scale starts as */
     int64_t distances;                  /* rows of each layer's bias_table; 0: no table */
     oci_linear_layer patches;           /* the convolution, [D, C * p * p] */
     oci_vit_layer *layers;              /* [L] */

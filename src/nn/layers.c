@@ -1,20 +1,30 @@
 #include "nn/layers.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/size.h"
 
+void oci_walk_bias(oci_walk w, oci_tensor **bias, int64_t N)
+{
+    bool own = w.init.kind == OCI_INIT_UNIFORM || w.init.kind == OCI_INIT_ABSENT;
+    if (!own) w = oci_walk_init(w, OCI_INIT_FILL, 0);
+    oci_walk_param(w, "bias", bias, OCI_PARAM_VALUE, OCI_SHAPE(N));
+}
+
 void oci_walk_linear(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K, bool bias)
 {
+    /* nn.Linear as torch makes it; most models then draw anew, and set the bias to 0. */
+    if (w.init.kind == OCI_INIT_UNIFORM) w.init.value = 1 / sqrt((double)K);
     oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_PRODUCT, OCI_SHAPE(N, K));
-    if (bias) oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(N));
+    if (bias) oci_walk_bias(w, &layer->bias, N);
 }
 
 void oci_walk_conv1d(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K)
 {
     oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_TURNED, OCI_SHAPE(K, N));
-    oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(N));
+    oci_walk_bias(w, &layer->bias, N);
 }
 
 /* A convolution whose kernel is its stride is a product over patches: one row of weights for
@@ -24,7 +34,7 @@ void oci_walk_conv(oci_walk w, oci_linear_layer *layer, int64_t out, int64_t in,
 {
     oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_PRODUCT,
                    OCI_SHAPE(out, in, kernel_h, kernel_w));
-    oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(out));
+    oci_walk_bias(w, &layer->bias, out);
 }
 
 /* On a tape each part is an op of its own, for its gradient; off it they ride on the product.
@@ -40,8 +50,10 @@ oci_tensor *oci_linear_run(oc_context *cx, const oci_linear_layer *layer, oci_li
 
 void oci_walk_norm(oci_walk w, oci_norm_layer *layer, int64_t width, double eps)
 {
-    oci_walk_param(w, "weight", &layer->weight, OCI_PARAM_VALUE, OCI_SHAPE(width));
-    oci_walk_param(w, "bias", &layer->bias, OCI_PARAM_VALUE, OCI_SHAPE(width));
+    oci_walk_param(oci_walk_init(w, OCI_INIT_FILL, 1), "weight", &layer->weight,
+                   OCI_PARAM_VALUE, OCI_SHAPE(width));
+    oci_walk_param(oci_walk_init(w, OCI_INIT_FILL, 0), "bias", &layer->bias, OCI_PARAM_VALUE,
+                   OCI_SHAPE(width));
     layer->eps = (float)eps;
 }
 

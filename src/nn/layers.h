@@ -24,6 +24,8 @@ typedef struct oci_linear_call {
 } oci_linear_call;
 
 void oci_walk_linear(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K, bool bias);
+/* "bias" [N]; zeros when made afresh, unless it is torch's own initialisation. */
+void oci_walk_bias(oci_walk w, oci_tensor **bias, int64_t N);
 /* Transformers' Conv1D: a linear map whose weight is [K, N] in files. */
 void oci_walk_conv1d(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K);
 void oci_walk_conv(oci_walk w, oci_linear_layer *layer, int64_t out, int64_t in,

@@ -31,11 +31,24 @@ oci_walk oci_walk_optional(oci_walk w)
     return w;
 }
 
+oci_walk oci_walk_init(oci_walk w, oci_init_kind kind, double value)
+{
+    w.init = (oci_init){ .kind = kind, .value = value };
+    return w;
+}
+
+oci_walk oci_walk_padding(oci_walk w, int64_t row)
+{
+    w.init.zero_row = row >= 0;
+    w.init.row = row;
+    return w;
+}
+
 void oci_walk_param(oci_walk w, const char *name, oci_tensor **slot, oci_param_kind kind,
                     int rank, const int64_t *shape)
 {
     oci_param param = { .name = join(w, name, ""), .slot = slot, .kind = kind, .rank = rank,
-                        .optional = w.optional };
+                        .optional = w.optional, .init = w.init };
     memcpy(param.shape, shape, (size_t)rank * sizeof *shape);
     w.walker->visit(w.walker, &param);
 }

@@ -10,6 +10,7 @@
 #ifndef OCI_NN_WALK_H
 #define OCI_NN_WALK_H
 
+#include "nn/init.h"
 #include "tensor/tensor.h"
 
 typedef enum oci_param_kind {
@@ -28,6 +29,7 @@ typedef struct oci_param {
     bool optional;                  /* the file may lack it; the slot is then NULL */
     bool tied;                      /* *slot is another parameter's tensor already … */
     oci_tensor **shared;            /* … which is kept here; NULL if the file lacks that one */
+    oci_init init;                  /* how it is made where no file has it */
 } oci_param;
 
 typedef struct oci_walker oci_walker;
@@ -41,6 +43,7 @@ typedef struct oci_walk {           /* by value: a place in the tree of names */
     oci_walker *walker;
     const char *path;               /* "" or ends with '.'; in the arena */
     bool optional;                  /* everything below may be missing */
+    oci_init init;                  /* of what is below, biases and norms apart */
 } oci_walk;
 
 #define OCI_WALK_ROOT(w) ((oci_walk){ .walker = (w), .path = "" })
@@ -48,6 +51,11 @@ typedef struct oci_walk {           /* by value: a place in the tree of names */
 OC_PRINTF(2, 3)
 oci_walk oci_walk_enter(oci_walk w, const char *format, ...);
 oci_walk oci_walk_optional(oci_walk w);
+oci_walk oci_walk_init(oci_walk w, oci_init_kind kind, double value);
+/* What starts as zeros: tokens, positions and bias tables of most vision encoders. */
+static inline oci_walk oci_walk_zeros(oci_walk w) { return oci_walk_init(w, OCI_INIT_FILL, 0); }
+/* As it is, but row `row` of the tables below is zeros: torch's padding_idx; -1: none. */
+oci_walk oci_walk_padding(oci_walk w, int64_t row);
 
 /* One parameter `name` below w. */
 void oci_walk_param(oci_walk w, const char *name, oci_tensor **slot, oci_param_kind kind,

@@ -32,19 +32,23 @@ static const struct misfit {
     oc_status status;
     const char *message;        /* has this in it */
 } misfits[] = {
-    { "ved_bert", NULL, NULL, NULL, OC_E_FILE, "model.safetensors" },       /* fits: no weights */
+    { "ved_bert", NULL, NULL, NULL, OC_E_FILE,
+      "model.safetensors" }, /* fits: no weights */
     { "ved_bert", "decoder", "model_type", "\"distilbert\"", OC_E_UNSUPPORTED,
       "\"distilbert\", which has no causal language model" },
     { "ved_bert", "decoder", "model_type", "\"opt\"", OC_E_UNSUPPORTED,
       "\"opt\", which has no cross-attention" },
     { "ved_bert", "decoder", "model_type", "\"llama\"", OC_E_UNSUPPORTED,
       "trocr, bert, roberta, xlm-roberta, camembert, gpt2, bart, mbart" },
-    { "ved_bert", "decoder", "model_type", "\"swin\"", OC_E_UNSUPPORTED, "none that this build" },
-    { "ved_bert", "encoder", "model_type", "\"bert\"", OC_E_UNSUPPORTED, "as the encoder" },
+    { "ved_bert", "decoder", "model_type", "\"swin\"", OC_E_UNSUPPORTED,
+      "none that this build" },
+    { "ved_bert", "encoder", "model_type", "\"bert\"", OC_E_UNSUPPORTED,
+      "as the encoder" },
     { "ved_bert", "decoder", "model_type", "null", OC_E_MALFORMED, "decoder.model_type" },
     { "ved_bert", NULL, "decoder", "null", OC_E_MALFORMED, "decoder: required" },
     { "ved_bert", NULL, "encoder", "7", OC_E_MALFORMED, "encoder" },
-    { "ved_bert", "decoder", "is_decoder", "false", OC_E_MALFORMED, "add_cross_attention" },
+    { "ved_bert", "decoder", "is_decoder", "false", OC_E_MALFORMED,
+      "add_cross_attention" },
     { "ved_bert", "decoder", "add_cross_attention", "false", OC_E_MALFORMED,
       "expected a bert with cross-attention" },
     { "ved_gpt2", "decoder", "add_cross_attention", "false", OC_E_MALFORMED,
@@ -58,9 +62,10 @@ static const struct misfit {
       "mbart does not read it" },
     { "ved_bert", "decoder", "cross_attention_hidden_size", "13", OC_E_MALFORMED,
       "expected the encoder's hidden_size 12, found 13" },
-    { "ved_bert", "decoder", "position_embedding_type", "\"relative_key\"", OC_E_UNSUPPORTED,
-      "decoder.position_embedding_type: expected \"absolute\"" },
-    { "ved_bert", "decoder", "hidden_act", "\"gelu_maybe\"", OC_E_UNSUPPORTED, "gelu_maybe" },
+    { "ved_bert", "decoder", "position_embedding_type", "\"relative_key\"",
+      OC_E_UNSUPPORTED, "decoder.position_embedding_type: expected \"absolute\"" },
+    { "ved_bert", "decoder", "hidden_act", "\"gelu_maybe\"", OC_E_UNSUPPORTED,
+      "gelu_maybe" },
     { "ved_bert", "decoder", "num_attention_heads", "4", OC_E_MALFORMED, "divisor" },
     { "ved_gpt2", "decoder", "n_head", "5", OC_E_MALFORMED, "divisor" },
     { "ved_bart", "decoder", "decoder_attention_heads", "5", OC_E_MALFORMED, "divisor" },
@@ -78,7 +83,8 @@ static void write_config(const struct misfit *m)
     json_t *object = m->part ? json_object_get(config, m->part) : config;
     if (m->key)
         assert_int_equal(json_object_set_new(object, m->key,
-                                             json_loads(m->value, JSON_DECODE_ANY, NULL)), 0);
+                                             json_loads(m->value, JSON_DECODE_ANY, NULL)),
+                         0);
     in_folder(path, "config.json");
     assert_int_equal(json_dump_file(config, path, 0), 0);
     json_decref(config);
@@ -94,8 +100,8 @@ static void misfits_are_named(void **state)
         assert_null(oc_model_open(cx, folder, NULL));
         const char *message = oc_context_message(cx);
         if (oc_context_status(cx) != m->status || !strstr(message, m->message))
-            fail_msg("%zu (%s): %s: expected \"%s\"", i, oc_status_name(oc_context_status(cx)),
-                     message, m->message);
+            fail_msg("%zu (%s): %s: expected \"%s\"", i,
+                     oc_status_name(oc_context_status(cx)), message, m->message);
         oc_context_free(cx);
     }
 }
@@ -105,7 +111,8 @@ static void misfits_are_named(void **state)
 static void same_tensors(const char *id, const oc_tensors *a, const oc_tensors *b)
 {
     if (oc_tensors_count(a) != oc_tensors_count(b))
-        fail_msg("%s: %zu tensors, then %zu", id, oc_tensors_count(a), oc_tensors_count(b));
+        fail_msg("%s: %zu tensors, then %zu", id, oc_tensors_count(a),
+                 oc_tensors_count(b));
     for (size_t i = 0; i < oc_tensors_count(a); i++) {
         oc_tensor_view x = oc_tensors_get(a, i), y;
         if (!oc_tensors_find(b, x.name, &y) || x.dtype != y.dtype || x.bytes != y.bytes ||
@@ -118,9 +125,12 @@ static void same_tensors(const char *id, const oc_tensors *a, const oc_tensors *
 static void what_is_saved_was_loaded(void **state)
 {
     (void)state;
-    static const char *const cases[] = { "ved_bert", "ved_roberta", "ved_camembert", "ved_gpt2",
-        "ved_gpt2_scales", "ved_gpt2_bf16", "ved_bart", "ved_mbart", "ved_mbart_untied",
-        "bert_base", "roberta_base", "distilbert_base", "gpt2_lm", "bert_lm", "bart_lm" };
+    static const char *const cases[] = {
+        "ved_bert",         "ved_roberta",   "ved_camembert", "ved_gpt2",
+        "ved_gpt2_scales",  "ved_gpt2_bf16", "ved_bart",      "ved_mbart",
+        "ved_mbart_untied", "bert_base",     "roberta_base",  "distilbert_base",
+        "gpt2_lm",          "bert_lm",       "bart_lm"
+    };
     char from[256], to[256];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int trainable = 0; trainable < 2; trainable++) {
@@ -162,12 +172,13 @@ static void prefixes_are_no_matter(void **state)
     oc_model *model = oc_model_open(cx, DATA "gpt2_hub", NULL);
     oc_model_save(cx, model, folder);
     oc_model_close(model);
-    oc_tensors *a = forward(cx, DATA "gpt2_hub", NULL, in), *b = forward(cx, folder, NULL, in);
+    oc_tensors *a = forward(cx, DATA "gpt2_hub", NULL, in),
+               *b = forward(cx, folder, NULL, in);
     if (!b) fail_msg("%s", oc_context_message(cx));
     same_tensors("gpt2_hub", a, b);
     oc_tensors_free(a);
     oc_tensors_free(b);
-    assert_null(forward(cx, DATA "bert_base", "BertLMHeadModel", in));      /* no head there */
+    assert_null(forward(cx, DATA "bert_base", "BertLMHeadModel", in)); /* no head there */
     assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
     oc_tensors_free(in);
     oc_context_free(cx);
@@ -187,7 +198,8 @@ static void job(oc_context *cx, void *user)
     snprintf(path, sizeof path, DATA "%s", name);
     oc_model_options o = OC_OPTIONS(oc_model_options, .weights_only = true);
     oc_model *model = oc_model_open(cx, path, &o);
-    oc_generate_options g = OC_OPTIONS(oc_generate_options, .config = "{\"max_new_tokens\":2}");
+    oc_generate_options g =
+        OC_OPTIONS(oc_generate_options, .config = "{\"max_new_tokens\":2}");
     oc_tensors_free(oc_generate(cx, model, pixels, &g));
     oc_model_close(model);
     o.trainable = true;
@@ -206,7 +218,8 @@ static void faults_leave_nothing(void **state)
     (void)state;
     static char *const cases[] = { "ved_gpt2_bf16", "ved_camembert" };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        fault_loop(&(fault_plan){ .job = job, .user = cases[i], .step = 17, .dense = 40 });
+        fault_loop(
+            &(fault_plan){ .job = job, .user = cases[i], .step = 17, .dense = 40 });
 }
 
 static int set_up(void **state)

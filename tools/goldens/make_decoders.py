@@ -7,6 +7,7 @@ the causal language models by themselves, and the base models as text encoders.
 Files as make_models.py writes them; the index is INDEX-decoders.txt.
 """
 import argparse
+import json
 import os
 import re
 import shutil
@@ -385,6 +386,92 @@ CASES = {
 }
 
 
+def parameters(out):
+    """num_parameters() of fresh models, and what a pair of pretrained parts draws anew."""
+    record = {"configs": {}, "joins": []}
+    for name in CASES:
+        folder = os.path.join(out, name)
+        config = transformers.AutoConfig.from_pretrained(folder)
+        klass = getattr(transformers, config.architectures[0])
+        record["configs"][name] = klass(config).num_parameters()
+    transformers.logging.set_verbosity_error()
+    for encoder, decoder, options in (
+            ("vit_plain", "bert_base", {"decoder_start_token_id": 2, "pad_token_id": 1}),
+            ("vit_nopooler", "gpt2_hub", {}), ("vit_prefixed", "bert_lm", {}),
+            ("vit_plain", "roberta_base", {"encoder_hidden_dropout_prob": 0.0,
+                                           "decoder_use_cache": False, "max_length": 9}),
+            ("vit_plain", "bart_lm", {}), ("vit_plain", "mbart_lm", {})):
+        parts = [os.path.join(out, x) for x in (encoder, decoder)]
+        kw = {k: v for k, v in options.items() if k != "decoder_start_token_id"}
+        torch.manual_seed(1)
+        first = VisionEncoderDecoderModel.from_encoder_decoder_pretrained(*parts, **kw)
+        torch.manual_seed(2)
+        again = VisionEncoderDecoderModel.from_encoder_decoder_pretrained(*parts, **kw)
+        names = missing_names(parts, first)
+        # What is drawn differs between two draws, unless it starts as a constant.
+        drawn = {n for (n, a), (_, b) in zip(first.named_parameters(),
+                                             again.named_parameters())
+                 if not torch.equal(a, b)}
+        assert drawn <= set(names), drawn - set(names)
+        record["joins"].append({"encoder": encoder, "decoder": decoder, "options": options,
+                                "parameters": first.num_parameters(), "fresh": names,
+                                "drawn": sorted(drawn)})
+    with open(os.path.join(out, "parameters.json"), "w", encoding="utf-8") as f:
+        json.dump(record, f, indent=1, sort_keys=True)
+        f.write("\n")
+
+
+DRAWN = ("ved_bert", "ved_roberta", "ved_gpt2", "ved_bart", "ved_mbart_untied", "ved_deit",
+         "ved_beit_positions", "beit_everything", "ved_swin", "ved_donut", "distilbert_base",
+         "ved_base")
+
+
+def initialisers(out):
+    """What Transformers draws for each parameter: a constant, or numbers of some deviation."""
+    record = {}
+    for name in DRAWN:
+        config = transformers.AutoConfig.from_pretrained(os.path.join(out, name))
+        for part, std in ((config, 0.04), (getattr(config, "encoder", None), 0.05),
+                          (getattr(config, "decoder", None), 0.07)):
+            for key in ("initializer_range", "init_std"):
+                if part is not None and hasattr(part, key):
+                    setattr(part, key, std)
+        torch.manual_seed(3)
+        model = getattr(transformers, config.architectures[0])(config)
+        of = record[name] = {}
+        for n, p in model.named_parameters():
+            p = p.detach()
+            rows = p.reshape(p.shape[0], -1) if p.ndim > 1 else p.reshape(-1, 1)
+            zero = [i for i, r in enumerate(rows) if not r.any()] if p.any() else []
+            if p.min() == p.max():
+                of[n] = {"value": float(p.min())}
+            else:
+                kept = rows[[i for i in range(len(rows)) if i not in zero]]
+                of[n] = {"std": round(float(kept.square().mean().sqrt()), 5),
+                         "max": round(float(kept.abs().max()), 5)}
+                if zero:
+                    of[n]["zero_row"] = zero[0]
+    with open(os.path.join(out, "initialisers.json"), "w", encoding="utf-8") as f:
+        json.dump(record, f, separators=(",", ":"), sort_keys=True)
+        f.write("\n")
+
+
+def missing_names(parts, model):
+    """Parameters of a pair that from_pretrained reports as newly initialised."""
+    names = [n for n, _ in model.named_parameters() if n.startswith("enc_to_dec_proj")]
+    encoder = transformers.AutoModel.from_pretrained(parts[0], output_loading_info=True)[1]
+    config = transformers.AutoConfig.from_pretrained(parts[1], is_decoder=True,
+                                                     add_cross_attention=True)
+    lm, decoder = transformers.AutoModelForCausalLM.from_pretrained(
+        parts[1], config=config, output_loading_info=True)
+    names += ["encoder." + n.removeprefix("vit.") for n in encoder["missing_keys"]]
+    # Of a base model's file the names come without the base model's prefix.
+    for prefix in ("decoder.", f"decoder.{lm.base_model_prefix}."):
+        names += [prefix + n for n in decoder["missing_keys"]]
+    there = dict(model.named_parameters())
+    return sorted(n for n in names if n in there)       # not the second names of tied ones
+
+
 def write_index(out):
     """One "case call" a line, so that the C tests need not read folders."""
     with open(os.path.join(out, "INDEX-decoders.txt"), "w", encoding="utf-8") as f:
@@ -412,6 +499,8 @@ def main():
         size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
         print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
     write_index(args.out)
+    parameters(args.out)
+    initialisers(args.out)
 
 
 if __name__ == "__main__":

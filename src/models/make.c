@@ -1,0 +1,264 @@
+#include "models/make.h"
+
+#include <string.h>
+
+#include "base/size.h"
+#include "nn/param.h"
+
+typedef struct maker {
+    oci_model *model;
+    uint64_t seed;
+    bool trainable;
+    oci_weights weights[2];     /* of the encoder and the decoder, where two are joined */
+    const oci_arch *arch[2];
+    size_t room;                /* of model->fresh */
+} maker;
+
+/* ---- drawing ---- */
+
+/* Values of rows `first` … of a parameter, in the file's order; a new block. */
+static float *drawn(oc_context *cx, const oci_param *p, uint64_t seed, int64_t first,
+                    int64_t rows)
+{
+    int64_t width = oci_param_count(p) / p->shape[0];
+    size_t n;
+    if (!oci_mul((size_t)rows, (size_t)width, &n)) n = SIZE_MAX;
+    float *values = oci_calloc(cx, n, sizeof *values);
+    if (values) oci_init_fill(&p->init, seed, p->name, first, rows, width, values);
+    return values;
+}
+
+static void make(oc_context *cx, const maker *m, const oci_param *p)
+{
+    float *values = drawn(cx, p, m->seed, 0, p->shape[0]);
+    if (values) oci_param_set(cx, p, OC_F32, values, m->trainable);
+    oci_free(values);
+}
+
+static void visit_make(oci_walker *walker, const oci_param *p)
+{
+    const maker *m = walker->user;
+    if (oci_failed(walker->cx) || p->tied || p->init.kind == OCI_INIT_ABSENT) return;
+    make(walker->cx, m, p);
+}
+
+bool oci_model_make(oc_context *cx, oci_model *model, uint64_t seed, bool trainable)
+{
+    maker m = { .model = model, .seed = seed, .trainable = trainable };
+    if (!oci_model_open_config(cx, model)) return false;
+    model->trainable = trainable;
+    oci_model_walk(cx, model, visit_make, &m);
+    if (oci_failed(cx)) oci_model_unload(model);
+    return !oci_failed(cx);
+}
+
+/* ---- joining ---- */
+
+static void note_fresh(oc_context *cx, maker *m, const char *name)
+{
+    oci_model *model = m->model;
+    if (model->fresh_count == m->room) {
+        size_t room = m->room ? m->room * 2 : 64;
+        char **names = oci_realloc(cx, model->fresh, room * sizeof *names);
+        if (!names) return;
+        model->fresh = names;
+        m->room = room;
+    }
+    char *copy = oci_strdup(cx, name);
+    if (copy) model->fresh[model->fresh_count++] = copy;
+}
+
+static void visit_join(oci_walker *walker, const oci_param *p)
+{
+    static const char *const parts[] = { "encoder.", "decoder." };
+    oc_context *cx = walker->cx;
+    const maker *m = walker->user;
+    const oci_weight_ref *ref = NULL;
+    if (oci_failed(cx)) return;
+    for (int i = 0; i < 2; i++)
+        if (!strncmp(p->name, parts[i], strlen(parts[i])))
+            ref =
+                oci_model_weight(m->arch[i], &m->weights[i], p->name + strlen(parts[i]));
+    if (ref && oci_weight_fits(cx, p, ref))
+        oci_param_set(cx, p, ref->entry->dtype,
+                      ref->file->bytes->data + ref->entry->offset, m->trainable);
+}
+
+/* After all that is in a file has its place, also under its second name. */
+static void visit_complete(oci_walker *walker, const oci_param *p)
+{
+    maker *m = walker->user;
+    if (oci_failed(walker->cx) || p->tied || *p->slot || p->init.kind == OCI_INIT_ABSENT)
+        return;
+    make(walker->cx, m, p);
+    note_fresh(walker->cx, m, p->name);
+}
+
+/* The architecture of a part, by the config. */
+static const oci_arch *arch_of(const oci_model *model, const char *part)
+{
+    const json_t *config = json_object_get(model->config.root, part);
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    return type ? oci_arch_find(type) : NULL;
+}
+
+bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[2],
+                    uint64_t seed, bool trainable)
+{
+    maker m = { .model = model, .seed = seed, .trainable = trainable };
+    if (!oci_model_open_config(cx, model)) return false;
+    model->trainable = trainable;
+    m.arch[0] = arch_of(model, "encoder");
+    m.arch[1] = arch_of(model, "decoder");
+    if (m.arch[0] && m.arch[1] &&
+        oci_weights_open(cx, &m.weights[0], folders[0], false, false)) {
+        if (oci_weights_open(cx, &m.weights[1], folders[1], false, false)) {
+            oci_model_walk(cx, model, visit_join, &m);
+            oci_model_walk(cx, model, visit_complete, &m);
+            oci_weights_close(&m.weights[1]);
+        }
+        oci_weights_close(&m.weights[0]);
+    }
+    if (model->fresh_count && !oci_failed(cx))
+        oci_log(cx, OC_LOG_WARNING,
+                "%zu parameters are in neither folder and were made afresh, "
+                "the first of them %s",
+                model->fresh_count, model->fresh[0]);
+    if (oci_failed(cx)) oci_model_unload(model);
+    return !oci_failed(cx);
+}
+
+/* ---- resizing ---- */
+
+static json_t *token_config(const json_t *root)
+{
+    json_t *decoder = json_object_get(root, "decoder");
+    return json_is_object(decoder) ? decoder : (json_t *)(uintptr_t)root;
+}
+
+int64_t oci_model_tokens(const oci_model *model)
+{
+    const oci_arch *arch = model->arch;
+    const json_t *config = token_config(model->config.root);
+    if (config != model->config.root) arch = arch_of(model, "decoder");
+    if (!arch || !arch->decoder_shape) return 0;
+    if (config == model->config.root) return arch->decoder_shape(model->root).vocab_size;
+    return json_integer_value(json_object_get(config, "vocab_size"));
+}
+
+typedef struct resizer {
+    oci_param *old; /* [count] parameters of the model as it is, in walk order */
+    size_t count, room, at;
+    uint64_t seed;
+} resizer;
+
+static void visit_number(oci_walker *walker, const oci_param *p)
+{
+    (void)p;
+    ((resizer *)walker->user)->room++;
+}
+
+static void visit_collect(oci_walker *walker, const oci_param *p)
+{
+    resizer *r = walker->user;
+    if (r->count < r->room) r->old[r->count++] = *p;
+}
+
+/* A parameter whose shape changed: its old rows, and drawn ones behind. */
+static void resize(oc_context *cx, const resizer *r, const oci_param *old,
+                   const oci_param *p)
+{
+    const oci_tensor *t = *old->slot;
+    int64_t N = p->shape[0], kept = oci_min(N, old->shape[0]);
+    int64_t width = oci_param_count(p) / N;
+    oci_param added = *p;
+    added.init.zero_row = false;        /* the new rows' table has no padding_idx there */
+    float *values = drawn(cx, &added, r->seed, 0, N), *before = oci_param_values(cx, old);
+    void *data = oci_calloc(cx, (size_t)(N * width), oci_dtype_size(t->stored));
+    if (values && before && data) {
+        memcpy(values, before, (size_t)(kept * width) * sizeof *values);
+        oci_dtype_from_f32(t->stored, values, data, (size_t)(N * width));
+        oci_param_set(cx, p, t->stored, data, t->requires_grad);
+    }
+    oci_free(values);
+    oci_free(before);
+    oci_free(data);
+}
+
+static void visit_resize(oci_walker *walker, const oci_param *p)
+{
+    resizer *r = walker->user;
+    const oci_param *old = &r->old[r->at];
+    if (oci_failed(walker->cx) || r->at++ >= r->count || p->tied || !*old->slot) return;
+    if (memcmp(old->shape, p->shape, sizeof p->shape)) resize(walker->cx, r, old, p);
+}
+
+/* Cannot fail: what was not made anew changes hands. */
+static void visit_take(oci_walker *walker, const oci_param *p)
+{
+    resizer *r = walker->user;
+    const oci_param *old = &r->old[r->at++];
+    if (p->tied || *p->slot) return;
+    *p->slot = *old->slot;
+    *old->slot = NULL;
+}
+
+/* The config with another vocab_size, as a document of its own. */
+static bool new_config(oc_context *cx, const oci_model *model, int64_t tokens,
+                       oci_json *doc)
+{
+    json_t *copy = json_deep_copy(model->config.root);
+    char *text = NULL;
+    if (!copy ||
+        json_object_set_new(token_config(copy), "vocab_size", json_integer(tokens)))
+        oci_fail(cx, OC_E_MEMORY, "%s: no memory for a copy", model->config.name);
+    else
+        text = oci_json_text_of(cx, copy);
+    json_decref(copy);
+    bool good = text && oci_json_parse(cx, doc, model->config.name, text, strlen(text));
+    oci_free(text);
+    return good;
+}
+
+bool oci_model_resize_tokens(oc_context *cx, oci_model *model, int64_t tokens,
+                             uint64_t seed)
+{
+    oci_model next = { .trainable = model->trainable };
+    resizer r = { .seed = seed };
+    oci_model_walk(cx, model, visit_number, &r);
+    r.old = oci_calloc(cx, r.room, sizeof *r.old);
+    if (r.old && new_config(cx, model, tokens, &next.config) &&
+        oci_model_open_config(cx, &next)) {
+        oci_model_walk(cx, model, visit_collect, &r);
+        oci_model_walk(cx, &next, visit_resize, &r);
+        r.at = 0;
+        if (oci_failed(cx)) {
+            oci_model_unload(&next);
+        } else {
+            oci_model_walk(cx, &next, visit_take, &r);
+            next.trainable = model->trainable;
+            next.fresh = model->fresh;
+            next.fresh_count = model->fresh_count;
+            model->fresh = NULL;
+            model->fresh_count = 0;
+            oci_model_unload(model);
+            *model = next;
+        }
+    }
+    oci_free(r.old);
+    return !oci_failed(cx);
+}
+
+/* ---- counting ---- */
+
+static void visit_count(oci_walker *walker, const oci_param *p)
+{
+    if (!p->tied && *p->slot) *(int64_t *)walker->user += oci_param_count(p);
+}
+
+int64_t oci_model_count(oc_context *cx, const oci_model *model)
+{
+    int64_t count = 0;
+    oci_model_walk(cx, model, visit_count, &count);
+    return count;
+}

@@ -1,0 +1,24 @@
+/* Models that no folder has: made afresh from a config, put together from two folders, or with
+ * another number of tokens. */
+#ifndef OCI_MODELS_MAKE_H
+#define OCI_MODELS_MAKE_H
+
+#include "models/model.h"
+
+/* Takes model->config as it is and draws every parameter as Transformers does. False: error
+ * set, *model empty. */
+bool oci_model_make(oc_context *cx, oci_model *model, uint64_t seed, bool trainable);
+/* model->config is a composite's; `folders` are those of its encoder and its decoder. What
+ * neither has is drawn, and its name kept in model->fresh. False: error set, *model empty. */
+bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[2],
+                    uint64_t seed, bool trainable);
+/* Transformers' resize_token_embeddings on the part that has tokens: rows are cut off or drawn,
+ * tied heads follow, config too. On failure the model is what it was. */
+bool oci_model_resize_tokens(oc_context *cx, oci_model *model, int64_t tokens,
+                             uint64_t seed);
+/* vocab_size of the part that has tokens; 0 if none has. */
+int64_t oci_model_tokens(const oci_model *model);
+/* num_parameters(): numbers, not tensors; tied ones once. */
+int64_t oci_model_count(oc_context *cx, const oci_model *model);
+
+#endif
