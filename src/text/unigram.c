@@ -20,10 +20,10 @@ typedef struct unigram {
 /* The best way from the start of a word to a byte. */
 typedef struct step {
     double score;
-    uint32_t from, id;          /* its last piece begins at `from`; NOWHERE: no way so far */
+    uint32_t from, id;          /* its last piece begins at `from`; nowhere: no way so far */
 } step;
 
-enum { NOWHERE = UINT32_MAX };
+static const uint32_t nowhere = UINT32_MAX;
 
 static const double unknown_penalty = 10;
 
@@ -167,7 +167,7 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
 static void reach(step *to, double score, size_t from, uint32_t id)
 {
     /* A later way must be better, not as good. */
-    if (to->from == NOWHERE || score > to->score) *to = (step){ score, (uint32_t)from, id };
+    if (to->from == nowhere || score > to->score) *to = (step){ score, (uint32_t)from, id };
 }
 
 /* Viterbi: the best way to every byte. False if the word needs an unknown token that the
@@ -175,7 +175,7 @@ static void reach(step *to, double score, size_t from, uint32_t id)
 static bool find_ways(oci_work *work, const unigram *u, const oci_segment *word, step *steps)
 {
     size_t size = word->size;
-    for (size_t i = 0; i <= size; i++) steps[i] = (step){ 0, NOWHERE, 0 };
+    for (size_t i = 0; i <= size; i++) steps[i] = (step){ 0, nowhere, 0 };
     for (size_t at = 0, length; at < size; at += length) {
         const char *text = word->text + at;
         unsigned char lead = (unsigned char)*text;
@@ -192,7 +192,7 @@ static bool find_ways(oci_work *work, const unigram *u, const oci_segment *word,
         if (single) continue;
         step *to = &steps[at + length];
         double unknown = u->unknown_score + score;
-        if (u->unknown == OCI_NO_ID && (to->from == NOWHERE || unknown > to->score)) {
+        if (u->unknown == OCI_NO_ID && (to->from == nowhere || unknown > to->score)) {
             oci_fail(work->cx, OC_E_MALFORMED,
                      "tokenizer: a character is in no piece, and there is no unk_id");
             return false;
@@ -224,7 +224,7 @@ static bool emit_unknown(oci_work *work, const unigram *u, const oci_segment *wo
 static bool encode(oci_work *work, const void *self, const oci_segment *word)
 {
     const unigram *u = self;
-    if (word->size >= NOWHERE) {
+    if (word->size >= nowhere) {
         oci_fail(work->cx, OC_E_LIMIT, "a word of %zu bytes", word->size);
         return false;
     }
