@@ -11,9 +11,15 @@ int command_generate(cli *c)
         { "in", CLI_TEXT, &in_path, "IN", "arguments, a safetensors file", 0, 0, true },
         { "out", CLI_TEXT, &out_path, "OUT", "where the ids go", 0, 0, true },
         { "output-scores", CLI_FLAG, &o.output_scores, NULL,
-          "add scores.N, what the token of step N was picked from", 0, 0, 0 },
+          "add scores.N, what the token of step N was picked from; with beams also "
+          "sequences_scores and beam_indices", 0, 0, 0 },
         { "output-logprobs", CLI_FLAG, &o.output_logprobs, NULL,
           "add token_logprobs, log-softmax of the raw logits at each token", 0, 0, 0 },
+        { "output-attentions", CLI_FLAG, &o.output_attentions, NULL,
+          "add encoder_attentions.LAYER, and decoder_attentions.STEP.LAYER and "
+          "cross_attentions.STEP.LAYER", 0, 0, 0 },
+        { "output-hidden-states", CLI_FLAG, &o.output_hidden_states, NULL,
+          "add encoder_hidden_states.N and decoder_hidden_states.STEP.N", 0, 0, 0 },
         { 0 }
     };
     c->config = json_object();

@@ -1,6 +1,6 @@
 /* GenerationConfig of Transformers 4.37.2: its fields, where their values come from, and what
- * is refused. All its names are known here; what this version cannot do yet (beams, sampling,
- * guidance, …) is refused where it would run. */
+ * is refused. All its names are known here; what this version cannot do (constraints, guidance,
+ * assisted decoding) is refused where it would run. */
 #ifndef OCI_GENERATE_CONFIG_H
 #define OCI_GENERATE_CONFIG_H
 

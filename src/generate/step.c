@@ -56,11 +56,12 @@ static void place_rows(oci_decoding *d, int64_t T, bool first)
     oci_cache *cache = d->cache;
     cache->origin = NULL;
     for (int64_t i = 0; i < d->batch_count; i++) {
-        int64_t row = d->batch[i], *at = d->batch_origin + i * d->room;
+        int64_t row = d->batch[i];
         cache->rows[i] = row;
         cache->cross_rows[i] = d->cross[row];
         d->slot[row] = i;
         if (!d->origin || cache->length == 0) continue;
+        int64_t *at = d->batch_origin + i * d->room;
         memcpy(at, d->origin + sequence_of(d, row) * d->room,
                (size_t)cache->length * sizeof *at);
         for (int64_t t = 0; t < T; t++) at[cache->length + t] = row;

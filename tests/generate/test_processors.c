@@ -292,6 +292,111 @@ static void ids_outside_the_vocabulary(void **state)
     }
 }
 
+/* ---- what more than the row's own ids decides --------------------------------------------- */
+
+/* As `check`, for a row that is given whole. */
+static void check_row(const char *options, const oci_row *row, int64_t vocab,
+                      const float *scores, const float *want)
+{
+    oci_generation_config g;
+    float s[VOCAB_MAX];
+    read_options(&g, options);
+    memcpy(s, scores, (size_t)vocab * sizeof *s);
+    assert_true(oci_process_logits(cx, &g, row, s, vocab));
+    for (int64_t i = 0; i < vocab; i++)
+        if (bits_of_float(s[i]) != bits_of_float(want[i]))
+            fail_msg("%s, id %lld: expected %g, found %g", options, (long long)i,
+                     (double)want[i], (double)s[i]);
+    oci_generation_config_deinit(&g);
+}
+
+static oci_ids list(int64_t *at, size_t count) { return (oci_ids){ .at = at, .count = count }; }
+#define LIST(...) \
+    list((int64_t[]){ __VA_ARGS__ }, sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t))
+
+static void encoder_ids_are_favoured(void **state)
+{
+    (void)state;
+    static const char options[] = "{\"encoder_repetition_penalty\": 2.0}";
+    oci_row row = { .ids = zeros, .length = 1, .prompt = 1, .encoder_ids = LIST(0, 1) };
+    check_row(options, &row, 4, SCORES(-0.1f, 0.1f, 0.1f, 0.1f),
+              SCORES(-0.05f, 0.2f, 0.1f, 0.1f));
+    row.encoder_ids = LIST(5, 0, 5, 0);
+    check_row(options, &row, 6, SCORES(0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.4f),
+              SCORES(0.2f, 0.1f, 0.1f, 0.1f, 0.1f, 0.8f));
+}
+
+static void ngrams_of_the_encoder_are_banned(void **state)
+{
+    (void)state;
+    static const float even[] = { 1, 1, 1 };
+    static const struct { int N; int64_t encoder[4], ids[3]; float want[3]; } cases[] = {
+        { 2, { 1, 2, 1, 1 }, { 1, 2, 1 }, { 1, I, I } },
+        { 2, { 1, 2, 1, 1 }, { 8, 0, 2 }, { 1, I, 1 } },
+        { 3, { 1, 2, 1, 1 }, { 1, 2, 1 }, { 1, I, 1 } },
+        { 3, { 1, 2, 1, 1 }, { 8, 0, 2 }, { 1, 1, 1 } },
+        { 2, { 1, 2, 1, 1 }, { 1, 0, 2 }, { 1, I, 1 } },
+        { 2, { 0, 0, 2, 1 }, { 0, 0, 0 }, { I, 1, I } },
+        { 2, { 0, 0, 2, 1 }, { 0, 2, 2 }, { 1, I, 1 } },
+        { 3, { 0, 0, 2, 1 }, { 0, 0, 0 }, { 1, 1, I } },
+        { 3, { 0, 0, 2, 1 }, { 0, 2, 2 }, { 1, 1, 1 } },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char options[64];
+        int64_t encoder[4];
+        memcpy(encoder, cases[i].encoder, sizeof encoder);
+        snprintf(options, sizeof options, "{\"encoder_no_repeat_ngram_size\": %d}", cases[i].N);
+        oci_row row = { .ids = cases[i].ids, .length = 3, .prompt = 1,
+                        .encoder_ids = list(encoder, 4) };
+        check_row(options, &row, 3, even, cases[i].want);
+    }
+}
+
+/* HammingDiversityLogitsProcessor; a pad outside the vocabulary penalises nobody. */
+static void what_earlier_groups_chose_costs(void **state)
+{
+    (void)state;
+    static const char options[] =
+        "{\"num_beams\": 4, \"num_beam_groups\": 2, \"diversity_penalty\": 1.0}";
+    static const float even[] = { 0.25f, 0.25f, 0.25f, 0.25f };
+    oci_row row = { .ids = zeros, .length = 1, .prompt = 1, .earlier = LIST(0) };
+    check_row(options, &row, 4, even, SCORES(-0.75f, 0.25f, 0.25f, 0.25f));
+    row.earlier = LIST(1, 3, 1, 9, -1);
+    check_row(options, &row, 4, even, SCORES(0.25f, -1.75f, 0.25f, -0.75f));
+    row.earlier = LIST(2, 2, 2);
+    check_row(options, &row, 4, even, SCORES(0.25f, 0.25f, -2.75f, 0.25f));
+}
+
+static const int64_t *allow(void *user, int64_t picture, const int64_t *ids, size_t count,
+                            size_t *allowed)
+{
+    static const int64_t lists[2][2] = { { 0, 1 }, { 3, 2 } };
+    (void)ids;
+    assert_int_equal(count, 3);
+    *allowed = *(size_t *)user;
+    return lists[picture];
+}
+
+static void only_allowed_ids_stay(void **state)
+{
+    (void)state;
+    size_t allowed = 2;
+    static const float scores[] = { 0.5f, -1, I, 2 };
+    oci_row row = { .ids = zeros, .length = 3, .prompt = 1, .allowed = allow,
+                    .allowed_user = &allowed };
+    check_row("{}", &row, 4, scores, SCORES(0.5f, -1, I, I));
+    row.item = 1;
+    check_row("{}", &row, 4, scores, SCORES(I, I, I, 2));
+    oci_generation_config g;
+    float s[4] = { 0 };
+    read_options(&g, "{}");
+    allowed = 0;
+    assert_false(oci_process_logits(cx, &g, &row, s, 4));
+    assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
+    oc_context_clear(cx);
+    oci_generation_config_deinit(&g);
+}
+
 static void nothing_is_allocated(void **state)
 {
     (void)state;
@@ -327,6 +432,10 @@ int main(void)
         cmocka_unit_test(bias_vectors), cmocka_unit_test(forced_vectors),
         cmocka_unit_test(value_vectors), cmocka_unit_test(large_vocabulary),
         cmocka_unit_test(foreign_ids_in_a_row), cmocka_unit_test(ids_outside_the_vocabulary),
+        cmocka_unit_test(encoder_ids_are_favoured),
+        cmocka_unit_test(ngrams_of_the_encoder_are_banned),
+        cmocka_unit_test(what_earlier_groups_chose_costs),
+        cmocka_unit_test(only_allowed_ids_stay),
         cmocka_unit_test(nothing_is_allocated),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
