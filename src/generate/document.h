@@ -2,9 +2,7 @@
 #ifndef OCI_GENERATE_DOCUMENT_H
 #define OCI_GENERATE_DOCUMENT_H
 
-#include <jansson.h>
-
-#include "ocelli.h"
+#include "io/json.h"
 
 /* Donut's tokens as a tree: an object, or a list of them; the caller's (json_decref). The
  * tokenizer, which may be NULL, says which tokens are added ones. */
