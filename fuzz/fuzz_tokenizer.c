@@ -1,72 +1,7 @@
 /* Tokenizer files and texts. An input that begins with "{" is a tokenizer.json, and after a
  * NUL a tokenizer_config.json, and after another a text; any other input is text and ids for
  * the bundled tokenizer. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/context.h"
-#include "base/utf8.h"
-#include "text/loader.h"
-#include "text/tokenizer.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool good)
-{
-    if (!good) abort();
-}
-
-/* Offsets stay inside the text, begin before they end, and no token is unknown. */
-static void check_encoding(const oc_tokenizer *t, const oc_encoding *e, const char *text,
-                           size_t size)
-{
-    int64_t codes = 0;
-    for (size_t i = 0; i < size; i++) codes += ((unsigned char)text[i] & 0xc0) != 0x80;
-    const int64_t *offsets = oc_encoding_offsets(e);
-    for (size_t i = 0; i < oc_encoding_count(e); i++) {
-        require(oc_tokenizer_token(t, oc_encoding_ids(e)[i]));
-        require(oc_encoding_token(e, i));
-        require(offsets[2 * i] >= 0 && offsets[2 * i] <= offsets[2 * i + 1]);
-        require(offsets[2 * i + 1] <= codes);
-    }
-}
-
-/* What the stream gives is what oc_decode gives. */
-static void check_stream(oc_context *cx, const oc_tokenizer *t, const int64_t *ids,
-                         size_t count, bool skip, oc_clean_up clean)
-{
-    size_t size, done = 0, n;
-    char *whole = oc_decode(cx, t, ids, count, skip, clean, &size);
-    require(whole && oci_utf8_valid(whole, size));
-    oci_detokenizer *s = oci_detokenizer_create(cx, t, skip, clean);
-    for (size_t i = 0; i <= count; i++) {
-        const char *piece = i < count ? oci_detokenizer_push(cx, s, ids[i], &n)
-                                      : oci_detokenizer_finish(cx, s, &n);
-        require(n <= size - done && !memcmp(piece, whole + done, n));
-        require(oci_utf8_valid(piece, n));
-        done += n;
-    }
-    require(done == size);
-    oci_detokenizer_free(s);
-    oc_string_free(whole);
-}
-
-static void use(oc_context *cx, const oc_tokenizer *t, const char *text, size_t size)
-{
-    oc_encode_options o = OC_OPTIONS(oc_encode_options, .max_length = 9, .overflow = true,
-                                     .truncation = OC_TRUNCATE_LONGEST_FIRST, .stride = 1,
-                                     .token_type_ids = true);
-    oc_encoding *e = oc_encode(cx, t, text, size, NULL, 0, NULL);
-    if (e) {
-        check_encoding(t, e, text, size);
-        check_stream(cx, t, oc_encoding_ids(e), oc_encoding_count(e), false, OC_CLEAN_UP_YES);
-    }
-    oc_encoding_free(e);
-    e = oc_encode(cx, t, text, size, text, size / 2, &o);
-    if (e) check_encoding(t, e, text, size);
-    oc_encoding_free(e);
-    oc_context_clear(cx);
-}
+#include "tokens.h"
 
 /* ---- files ----------------------------------------------------------------------------- */
 
@@ -87,7 +22,7 @@ static void load(oc_context *cx, const char *data, size_t size)
     ok = ok && oci_load_tokenizer_json(&in) && oci_config_apply(&in, false);
     require(ok == !oci_failed(cx) || json_is_array(in.config.root));
     oci_config_close(&in);
-    if (ok && text) use(cx, t, text + 1, size - (size_t)(text + 1 - data));
+    if (ok && text) use_tokenizer(cx, t, text + 1, size - (size_t)(text + 1 - data));
     oc_tokenizer_close(t);
 }
 
@@ -124,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0 && data[0] == '{') {
         load(cx, text, size);
     } else if (size > 0) {
-        use(cx, bundled, text, size);
+        use_tokenizer(cx, bundled, text, size);
         check_round_trip(cx, bundled, text, size);
         int64_t *ids = malloc(size * sizeof *ids);
         require(ids);

@@ -261,13 +261,11 @@ static bool make_sentencepiece(oci_loader *in, const oci_spm *spm, const char *p
     return !oci_failed(cx);
 }
 
-bool oci_load_sentencepiece(oci_loader *in, const char *path)
+bool oci_load_spm(oci_loader *in, const char *path, const uint8_t *bytes, size_t size)
 {
     oc_context *cx = in->cx;
-    oci_buffer *bytes = oci_file_read(cx, path, cx->limits.json_bytes);
-    if (!bytes) return false;
     oci_spm spm;
-    bool ok = oci_spm_parse(cx, &spm, path, bytes->data, bytes->size);
+    bool ok = oci_spm_parse(cx, &spm, path, bytes, size);
     if (ok && spm.model_type != OCI_SPM_UNIGRAM) {
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: expected 1 (Unigram), found %llu", path,
                  (unsigned long long)spm.model_type);
@@ -275,6 +273,13 @@ bool oci_load_sentencepiece(oci_loader *in, const char *path)
     }
     ok = ok && make_sentencepiece(in, &spm, path) && make_unigram(in, &spm, path);
     oci_spm_deinit(&spm);
+    return ok;
+}
+
+bool oci_load_sentencepiece(oci_loader *in, const char *path)
+{
+    oci_buffer *bytes = oci_file_read(in->cx, path, in->cx->limits.json_bytes);
+    bool ok = bytes && oci_load_spm(in, path, bytes->data, bytes->size);
     oci_buffer_unref(&bytes);
     return ok;
 }

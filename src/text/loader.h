@@ -68,6 +68,7 @@ bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path, const char *m
 /* vocab.txt of BERT, and sentencepiece.bpe.model, likewise. */
 bool oci_load_vocab_txt(oci_loader *in, const char *path);
 bool oci_load_sentencepiece(oci_loader *in, const char *path);
+bool oci_load_spm(oci_loader *in, const char *path, const uint8_t *bytes, size_t size);
 /* The post-processor of the class; after all tokens have ids. */
 bool oci_load_class_post(oci_loader *in);
 /* mBART's, which replaces any other: it ends with the language that a text is in. */
