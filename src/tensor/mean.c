@@ -7,7 +7,8 @@ static bool mean_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
     const oci_tensor *x = call->in[0];
     if (x->rank != 3 || x->shape[1] < 1) return oci_op_fail(cx, call, "x [B, N >= 1, D]");
-    *out = (oci_tensor){ .dtype = OC_F32, .rank = 2, .shape = { x->shape[0], x->shape[2] } };
+    *out = (oci_tensor){ .dtype = OC_F32, .rank = 2,
+                         .shape = { x->shape[0], x->shape[2] } };
     return true;
 }
 

@@ -122,15 +122,16 @@ static void rows_gradient(oc_context *cx, const oci_call *call)
     const oci_tensor *x = call->in[0];
     float *dx;
     if (oci_wants_grad(cx, call, 0, &dx))
-        move(cx, (move_job){ .g = grid_of(call, x->shape[0], x->shape[2]), .to_tokens = true,
-                             .accumulate = true, .from = call->out->grad, .to = dx });
+        move(cx, (move_job){ .g = grid_of(call, x->shape[0], x->shape[2]),
+                             .to_tokens = true, .accumulate = true,
+                             .from = call->out->grad, .to = dx });
 }
 
 const oci_op oci_op_row_windows = { "windows", 1, 1, windows_shape, rows_forward,
                                     rows_gradient };
 
-oci_tensor *oci_op_windows(oc_context *cx, oci_tensor *x, int64_t H, int64_t W, int64_t side,
-                           int64_t shift)
+oci_tensor *oci_op_windows(oc_context *cx, oci_tensor *x, int64_t H, int64_t W,
+                           int64_t side, int64_t shift)
 {
     return oci_apply(cx, &oci_op_row_windows, OCI_IN(x),
                      (oci_args){ .size = { H, W, side, shift } });
@@ -171,14 +172,15 @@ static void unwindows_gradient(oc_context *cx, const oci_call *call)
         move(cx, (move_job){ .g = grid_of(call, s[0], s[2]), .accumulate = true,
                              .from = call->out->grad, .to = grad });
     if (oci_wants_grad(cx, call, 1, &grad))
-        oci_backend_get(cx)->axpy(cx, oci_tensor_count(call->out), 1.0f, call->out->grad, grad);
+        oci_backend_get(cx)->axpy(cx, oci_tensor_count(call->out), 1.0f, call->out->grad,
+                                  grad);
 }
 
-const oci_op oci_op_row_unwindows = { "unwindows", 2, 2, unwindows_shape, unwindows_forward,
-                                      unwindows_gradient };
+const oci_op oci_op_row_unwindows = { "unwindows", 2, 2, unwindows_shape,
+                                      unwindows_forward, unwindows_gradient };
 
-oci_tensor *oci_op_unwindows(oc_context *cx, oci_tensor *y, oci_tensor *residual, int64_t H,
-                             int64_t W, int64_t side, int64_t shift)
+oci_tensor *oci_op_unwindows(oc_context *cx, oci_tensor *y, oci_tensor *residual,
+                             int64_t H, int64_t W, int64_t side, int64_t shift)
 {
     return oci_apply(cx, &oci_op_row_unwindows, OCI_IN(y, residual),
                      (oci_args){ .size = { H, W, side, shift } });
@@ -190,8 +192,8 @@ static bool merge_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
     const oci_tensor *x = call->in[0];
     if (!map_fits(call, x) || call->args.size[2] || call->args.size[3])
-        return oci_op_fail(cx, call, "x [B, %lld * %lld, C]", (long long)call->args.size[0],
-                           (long long)call->args.size[1]);
+        return oci_op_fail(cx, call, "x [B, %lld * %lld, C]",
+                           (long long)call->args.size[0], (long long)call->args.size[1]);
     grid g = grid_of(call, x->shape[0], x->shape[2]);
     out->rank = 3;
     out->shape[0] = g.B;
@@ -200,7 +202,8 @@ static bool merge_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
     return true;
 }
 
-const oci_op oci_op_row_merge = { "merge", 1, 1, merge_shape, rows_forward, rows_gradient };
+const oci_op oci_op_row_merge = { "merge", 1, 1, merge_shape, rows_forward,
+                                  rows_gradient };
 
 oci_tensor *oci_op_merge(oc_context *cx, oci_tensor *x, int64_t H, int64_t W)
 {
@@ -257,7 +260,8 @@ static bool relative_bias_shape(oc_context *cx, const oci_call *call, oci_tensor
 {
     const oci_tensor *table = call->in[0];
     const int64_t *s = call->args.size;
-    bool good = s[0] >= 1 && s[1] >= 1 && s[0] <= 1 << 15 && s[1] <= 1 << 15 && s[2] >= 0 &&
+    const int64_t most = 1 << 15;
+    bool good = s[0] >= 1 && s[1] >= 1 && s[0] <= most && s[1] <= most && s[2] >= 0 &&
                 (!s[2] || (s[2] < s[0] && s[0] == s[1] && !s[3]));
     int64_t rows = good ? (2 * s[0] - 1) * (2 * s[1] - 1) + (s[3] ? 3 : 0) : 0;
     if (!good || table->rank != 2 || table->shape[0] != rows)
@@ -269,8 +273,8 @@ static bool relative_bias_shape(oc_context *cx, const oci_call *call, oci_tensor
     return true;
 }
 
-/* The table's row for a query and a key. The class token's three rows come last: from it to
- * a patch, from a patch to it, and to itself. */
+/* The table's row for a query and a key. The class token's three rows come last: from it
+ * to a patch, from a patch to it, and to itself. */
 static int64_t bias_row(const int64_t *s, int64_t query, int64_t key)
 {
     int64_t h = s[0], w = s[1];
@@ -283,8 +287,8 @@ static int64_t bias_row(const int64_t *s, int64_t query, int64_t key)
     return (query / w - key / w + h - 1) * (2 * w - 1) + query % w - key % w + w - 1;
 }
 
-/* Bit 0: in windows of the last column of a shifted map the roll brought this query and key
- * together from both ends, so they must not meet; bit 1: the same in the last row. */
+/* Bit 0: in windows of the last column of a shifted map the roll brought this query and
+ * key together from both ends, so they must not meet; bit 1: the same in the last row. */
 static int64_t strangers(const int64_t *s, int64_t query, int64_t key)
 {
     int64_t w = s[1], edge = w - s[2];
@@ -315,7 +319,8 @@ static void bias_task(void *user, int64_t first, int64_t last, int worker)
         }
 }
 
-static void relative_bias_run(oc_context *cx, const oci_call *call, float *dtable, float *mask)
+static void relative_bias_run(oc_context *cx, const oci_call *call, float *dtable,
+                              float *mask)
 {
     const int64_t *s = call->out->shape, *size = call->args.size;
     int64_t T = s[2];
@@ -353,12 +358,14 @@ oci_tensor *oci_op_relative_bias(oc_context *cx, oci_tensor *table, int64_t h, i
                      (oci_args){ .size = { h, w, shift, class_token } });
 }
 
-oci_tensor *oci_window_patterns(oc_context *cx, int64_t B, int64_t H, int64_t W, int64_t side)
+oci_tensor *oci_window_patterns(oc_context *cx, int64_t B, int64_t H, int64_t W,
+                                int64_t side)
 {
     if (oci_failed(cx)) return NULL;
     int64_t down = oci_ceil_div(H, side), across = oci_ceil_div(W, side);
     oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(B * down * across));
     for (int64_t i = 0; rows && i < B * down * across; i++)
-        oci_i64(rows)[i] = (i % across == across - 1) + 2 * (i / across % down == down - 1);
+        oci_i64(rows)[i] = (i % across == across - 1) +
+                           2 * (i / across % down == down - 1);
     return rows;
 }

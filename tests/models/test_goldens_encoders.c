@@ -1,4 +1,5 @@
-/* DeiT, BEiT, Swin, DonutSwin, alone and before a decoder: tools/goldens/make_encoders.py. */
+/* DeiT, BEiT, Swin, DonutSwin, alone and before a decoder:
+ * tools/goldens/make_encoders.py. */
 #include "goldens.h"
 
 int main(void) { return check_goldens("INDEX-encoders.txt", 81); }
