@@ -30,7 +30,7 @@ make_models.CLASSES.update({c.__name__: c for c in (
     BartForCausalLM, BertLMHeadModel, BertModel, DistilBertModel, GPT2LMHeadModel, GPT2Model,
     MBartForCausalLM, RobertaForCausalLM, RobertaModel, XLMRobertaForCausalLM,
     XLMRobertaModel)})
-VOCAB, POSITIONS, LAYERS, HEADS, WIDTH = 40, 16, 2, 3, 18
+VOCAB, POSITIONS, LAYERS, HEADS, WIDTH = 40, 16, 2, 3, 15
 DECODER = "^(?!encoder_)"
 
 
@@ -38,7 +38,7 @@ DECODER = "^(?!encoder_)"
 
 def bert_like(klass, **kw):
     base = dict(vocab_size=VOCAB, hidden_size=WIDTH, num_hidden_layers=LAYERS,
-                num_attention_heads=HEADS, intermediate_size=22, type_vocab_size=2,
+                num_attention_heads=HEADS, intermediate_size=17, type_vocab_size=2,
                 max_position_embeddings=POSITIONS, hidden_dropout_prob=0.0,
                 attention_probs_dropout_prob=0.0)
     base.update(kw)
@@ -47,7 +47,7 @@ def bert_like(klass, **kw):
 
 def bart_like(klass, **kw):
     base = dict(vocab_size=VOCAB, d_model=WIDTH, decoder_layers=LAYERS, encoder_layers=1,
-                decoder_attention_heads=HEADS, decoder_ffn_dim=22, encoder_ffn_dim=8,
+                decoder_attention_heads=HEADS, decoder_ffn_dim=17, encoder_ffn_dim=8,
                 encoder_attention_heads=2, max_position_embeddings=POSITIONS, dropout=0.0)
     base.update(kw)
     return klass(**base)
@@ -55,14 +55,14 @@ def bart_like(klass, **kw):
 
 def gpt2_config(**kw):
     base = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS,
-                n_positions=POSITIONS, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+                n_positions=POSITIONS, n_inner=19, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
                 bos_token_id=2, eos_token_id=3)
     base.update(kw)
     return GPT2Config(**base)
 
 
 def distilbert_config(**kw):
-    base = dict(vocab_size=VOCAB, dim=WIDTH, n_layers=LAYERS, n_heads=HEADS, hidden_dim=22,
+    base = dict(vocab_size=VOCAB, dim=WIDTH, n_layers=LAYERS, n_heads=HEADS, hidden_dim=17,
                 max_position_embeddings=POSITIONS, dropout=0.0, attention_dropout=0.0)
     base.update(kw)
     return DistilBertConfig(**base)
@@ -128,14 +128,15 @@ def masks_of(b, t):
     return right, left
 
 
-def pair(decoder, seed, **kw):
+def pair(decoder, seed, gradients=None, **kw):
     """Every call that a decoder answers under VisionEncoderDecoder."""
     def make(c):
         px = build(c, seed, decoder, **kw)
         dec = ids(31, VOCAB, 3, 7)
-        c.forward("all", {"pixel_values": px, "decoder_input_ids": dec}, **ALL)
+        c.forward("all", {"pixel_values": px[:2], "decoder_input_ids": dec[:2].clone()},
+                  keep=None if decoder == "bert" else DECODER, **ALL)
         c.forward("labels_grad", {"pixel_values": px, "labels": labels_of(VOCAB, 3, 6)},
-                  gradients=True)
+                  keep=gradients, gradients=True)
         # Smaller than pictures, and any number of encoder states will do.
         x = {"encoder_outputs.0": rand(33, 3, 5, 12), "decoder_input_ids": dec}
         padding(c, x)
@@ -217,7 +218,7 @@ def generation(c, px):
 
 def no_start(c):
     """What a BERT decoder has by itself: no start, no bos."""
-    px = build(c, 708, "bert", top={})
+    px = build(c, 708, "bert", top={}, num_hidden_layers=1)
     c.generate("default", {"pixel_values": px}, error=True)
     c.generate("given", {"pixel_values": px}, decoder_start_token_id=2, max_new_tokens=6)
     c.forward("labels", {"pixel_values": px, "labels": ids(31, VOCAB, 3, 4)}, error=True)
@@ -225,7 +226,7 @@ def no_start(c):
 
 def inherited(c):
     """Start, end and pad come from the decoder's config; mBART forces its last token."""
-    px = build(c, 709, "mbart", top={}, decoder_start_token_id=5, max_length=7)
+    px = build(c, 709, "mbart", top={}, decoder_layers=1, decoder_start_token_id=5, max_length=7)
     c.generate("default", {"pixel_values": px})
     c.generate("longer", {"pixel_values": px}, max_length=10)
 
@@ -236,9 +237,10 @@ def few(decoder, seed, **kw):
         px = build(c, seed, decoder, **kw)
         dec = ids(31, VOCAB, 2, 6)
         dec[0, 2] = 1
-        c.forward("all", {"pixel_values": px[:2], "decoder_input_ids": dec}, **ALL)
-        c.forward("labels_grad", {"pixel_values": px[:2], "labels": dec.clone()}, gradients=True,
-                  keep="^loss|emb|wte|h.1.|layers?.1.|lm_head|cls")
+        c.forward("all", {"pixel_values": px[:2], "decoder_input_ids": dec},
+                  keep="^logits|^decoder|^cross", **ALL)
+        c.forward("labels_grad", {"pixel_values": px[:2], "labels": dec.clone()},
+                  gradients=True, keep="^loss|decoder.*(emb|wte|attn|fc|lm_head|cls)")
         c.generate("default", {"pixel_values": px}, max_new_tokens=8)
     return make
 
@@ -314,7 +316,7 @@ def rewrite(c, change):
 
 def gpt2_hub(c):
     """As the hub's GPT-2: no prefix, no head, and buffers that nothing reads."""
-    alone(c, 741, GPT2LMHeadModel, gpt2_config(n_inner=20))
+    alone(c, 741, GPT2LMHeadModel, gpt2_config())
 
     def change(state):
         out = {k.replace("transformer.", ""): v for k, v in state.items()}
@@ -332,7 +334,7 @@ def gpt2_hub(c):
 
 def bert_bias(c):
     """A file with one name, the other, of the head's bias; and BertModel out of it."""
-    alone(c, 742, BertLMHeadModel, CONFIGS["bert"](is_decoder=True))
+    alone(c, 742, BertLMHeadModel, CONFIGS["bert"](is_decoder=True, num_hidden_layers=1))
 
     def change(state):
         state["cls.predictions.decoder.bias"] = state.pop("cls.predictions.bias")
@@ -347,7 +349,7 @@ def bert_bias(c):
 
 def bert_bidirectional(c):
     """BertLMHeadModel without is_decoder sees all positions and has no caches."""
-    alone(c, 743, BertLMHeadModel, CONFIGS["bert"]())
+    alone(c, 743, BertLMHeadModel, CONFIGS["bert"](num_hidden_layers=1))
     x, (right, _) = ids(31, VOCAB, 3, 6), masks_of(3, 6)
     tr = dict(klass="BertLMHeadModel")
     c.forward("plain", {"input_ids": x}, **tr, **ALL)
@@ -355,32 +357,39 @@ def bert_bidirectional(c):
 
 
 DECODING = dict(is_decoder=True, add_cross_attention=True)
+ONE = {"bert": dict(num_hidden_layers=1), "gpt2": dict(n_layer=1),
+       "bart": dict(decoder_layers=1)}
+SHARED = "^loss|^logits|emb|head|proj[.]|norm"      # whose layers are another decoder's
 CASES = {
-    "ved_bert": pair("bert", 701), "ved_roberta": pair("roberta", 702, type_vocab_size=2),
-    "ved_gpt2": pair("gpt2", 703), "ved_bart": pair("bart", 704, scale_embedding=True),
+    "ved_bert": pair("bert", 701), "ved_gpt2": pair("gpt2", 703, n_inner=None),
+    "ved_roberta": pair("roberta", 702, gradients=SHARED),
+    "ved_bart": pair("bart", 704, gradients=SHARED, scale_embedding=True),
     "ved_mbart": pair("mbart", 705),
-    "ved_xlm_roberta": few("xlm_roberta", 706, hidden_act="gelu_new", layer_norm_eps=1e-5),
-    "ved_camembert": few("camembert", 707, tie_word_embeddings=False),
+    "ved_xlm_roberta": few("xlm_roberta", 706, hidden_act="gelu_new", layer_norm_eps=1e-5,
+                           **ONE["bert"]),
+    "ved_camembert": few("camembert", 707, tie_word_embeddings=False, **ONE["bert"]),
     "ved_bert_no_start": no_start, "ved_mbart_inherit": inherited,
-    "ved_gpt2_scales": few("gpt2", 710, enc=dict(hidden_size=18), scale_attn_weights=False,
+    "ved_gpt2_scales": few("gpt2", 710, enc=dict(hidden_size=WIDTH), scale_attn_weights=False,
                            scale_attn_by_inverse_layer_idx=True, n_inner=20,
                            tie_word_embeddings=False, activation_function="relu"),
-    "ved_gpt2_upcast": few("gpt2", 711, reorder_and_upcast_attn=True, n_inner=18,
+    "ved_gpt2_upcast": few("gpt2", 711, reorder_and_upcast_attn=True,
                            scale_attn_by_inverse_layer_idx=True),
-    "ved_gpt2_bf16": few("gpt2", 712, dtype=torch.bfloat16, n_inner=18),
-    "ved_bert_relu": few("bert", 713, enc=dict(hidden_size=18), hidden_act="relu",
-                         tie_word_embeddings=False),
+    "ved_gpt2_bf16": few("gpt2", 712, dtype=torch.bfloat16, **ONE["gpt2"]),
+    "ved_bert_relu": few("bert", 715, enc=dict(hidden_size=WIDTH), hidden_act="relu",
+                         tie_word_embeddings=False, **ONE["bert"]),
     "ved_mbart_untied": few("mbart", 714, tie_word_embeddings=False, scale_embedding=True,
-                            activation_function="relu"),
+                            activation_function="relu", **ONE["bart"]),
     "bert_lm": causal(BertLMHeadModel, CONFIGS["bert"](**DECODING), 721),
-    "roberta_lm": causal(RobertaForCausalLM, CONFIGS["roberta"](**DECODING), 722),
-    "gpt2_lm": causal(GPT2LMHeadModel, gpt2_config(add_cross_attention=True, n_inner=20), 723),
+    "roberta_lm": causal(RobertaForCausalLM, CONFIGS["roberta"](**DECODING, **ONE["bert"]),
+                         722),
+    "gpt2_lm": causal(GPT2LMHeadModel, gpt2_config(add_cross_attention=True), 723),
     "bart_lm": causal(BartForCausalLM, CONFIGS["bart"](), 724),
-    "mbart_lm": causal(MBartForCausalLM, CONFIGS["mbart"](), 725),
-    "gpt2_plain": causal(GPT2LMHeadModel, gpt2_config(n_inner=20), 726),
+    "mbart_lm": causal(MBartForCausalLM, CONFIGS["mbart"](**ONE["bart"]), 725),
+    "gpt2_plain": causal(GPT2LMHeadModel, gpt2_config(**ONE["gpt2"]), 726),
     "bert_base": base(BertModel, CONFIGS["bert"](), 731),
-    "roberta_base": base(RobertaModel, CONFIGS["roberta"](), 732),
-    "xlm_roberta_base": base(XLMRobertaModel, CONFIGS["xlm_roberta"](), 733, full=False),
+    "roberta_base": base(RobertaModel, CONFIGS["roberta"](**ONE["bert"]), 732),
+    "xlm_roberta_base": base(XLMRobertaModel, CONFIGS["xlm_roberta"](**ONE["bert"]), 733,
+                             full=False),
     "distilbert_base": base(DistilBertModel, distilbert_config(), 734, types=False),
     "gpt2_hub": gpt2_hub, "bert_bias": bert_bias, "bert_bidirectional": bert_bidirectional,
 }
