@@ -146,6 +146,9 @@ void cli_progress_clear(void);
 /* ---- the commands ---- */
 
 int command_read(cli *c);
+int command_caption(cli *c);
+int command_parse(cli *c);
+int command_ask(cli *c);
 int command_inspect(cli *c);
 int command_forward(cli *c);
 int command_generate(cli *c);

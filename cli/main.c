@@ -19,6 +19,25 @@ static const cli_command commands[] = {
       "  ocelli read examples/lines/fox.png\n"
       "  ocelli read --json examples/lines/code.png examples/lines/receipt.jpg\n"
       "  ocelli read --max-new-tokens 20 - < examples/lines/fox.png" },
+    { "caption", command_caption, "IMAGE... [options]",
+      "Prints a sentence about each picture",
+      "The bundled model knows emoji alone; --model takes a folder with another, say\n"
+      "vit-gpt2-image-captioning. Everything else is as in `ocelli read`.\n",
+      "  ocelli caption examples/scenes/scene-01.png\n"
+      "  ocelli caption --json --num-beams 4 --quiet examples/scenes/*.png" },
+    { "parse", command_parse, "IMAGE... --model MODEL [options]",
+      "Turns pictures of documents into data",
+      "A Donut's text is printed as JSON, a Nougat's as the markup that it is. --task\n"
+      "names what a Donut was trained for, and with it the prompt: cord-v2 is\n"
+      "<s_cord-v2>. Options of `generate` are taken, too; unless they say otherwise,\n"
+      "documents are read to the last position of the decoder. --json adds the file,\n"
+      "the confidence, the number of tokens and the time.\n",
+      "  ocelli parse --model donut-base-finetuned-cord-v2 --task cord-v2 receipt.png\n"
+      "  ocelli parse --model nougat-base page.png" },
+    { "ask", command_ask, "MODEL IMAGE QUESTION [options]",
+      "Answers a question about a picture",
+      "MODEL is a Donut that was trained to answer (DocVQA).\n",
+      "  ocelli ask donut-base-finetuned-docvqa page.png 'When is the coffee break?'" },
     { "inspect", command_inspect, "MODEL [options]", "Shows what is in a model folder",
       "Architecture, parameters, types, sizes, and what the folder lacks. Reads the\n"
       "headers of weight files alone.\n",
@@ -64,15 +83,17 @@ static const cli_command commands[] = {
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-/* Names of Transformers' pipelines. */
-static const char *const aliases[][2] = { { "image-to-text", "read" } };
+/* Names of Transformers' pipelines. `read --model` does with a captioner what `caption` does,
+ * so for image-to-text the model decides which of the two it is. */
+static const char *const aliases[][2] = {
+    { "image-to-text", "read" }, { "document-question-answering", "ask" },
+};
 
 /* Part of the plan, so that a script learns "not yet" and not "never heard of". */
 static const char *const planned[] = {
-    "caption", "parse", "ask", "chat", "classify", "embed", "search", "train", "serve",
-    "convert", "pull", "doctor", "visual-question-answering",
-    "document-question-answering", "zero-shot-image-classification",
-    "feature-extraction", "image-text-to-text", NULL
+    "chat", "classify", "embed", "search", "train", "serve", "convert", "pull", "doctor",
+    "visual-question-answering", "zero-shot-image-classification", "feature-extraction",
+    "image-text-to-text", NULL
 };
 
 /* The largest values are OCI_LIMITS_MAP's; tests/cli/test_limits.sh compares. */
@@ -110,7 +131,8 @@ static int print_overview(cli *c)
 {
     cli_print(c, "Usage: ocelli COMMAND [MODEL] [INPUT...] [options]\n\n"
                  "Runs vision-language models from Hugging Face folders. MODEL is a\n"
-                 "folder, or the name of a bundled model: printed-line-ocr.\n");
+                 "folder, or the name of a bundled model: printed-line-ocr,\n"
+                 "emoji-caption.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         cli_print(c, "  %-12s%s", commands[i].name, commands[i].summary);
     cli_print(c, "\n  ocelli COMMAND --help    options, and an example\n"

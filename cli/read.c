@@ -1,4 +1,5 @@
-/* ocelli read: pictures of printed lines to text. */
+/* ocelli read, caption, parse: pictures to lines, sentences, data. One loop serves all three;
+ * they differ in the model that they take if none is named, and parse in what it asks. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,42 +12,54 @@ static const int64_t batch_pixels = (int64_t)1 << 24;
 
 typedef struct reader {
     cli *c;
+    const char *model_name;         /* NULL: must be given */
+    const char *note;               /* what is said if model_name stays as it was */
     const oc_model *model;
     oc_read_options options;
+    bool parses;
+    oc_parse_options parse;         /* of `parse` */
     bool with_filename;
     int64_t batch;
+    int64_t done;                   /* pictures of earlier batches */
     size_t count;                   /* pictures of the batch at hand */
     oc_image *images[BATCH_MOST];   /* owned */
     const char *files[BATCH_MOST];
     double ms[BATCH_MOST];          /* decoding alone, so far */
 } reader;
 
-static void print_text(const reader *r, size_t i, const oc_text *text, double ms)
+/* {"file", "text" or "document", "confidence", "tokens", "ms"} */
+static json_t *describe(const char *file, const oc_text *text, double ms)
 {
     size_t size = strlen(text->text);
-    if (r->c->json) {
-        json_t *confidence = json_real(text->confidence);       /* NULL for NaN */
-        json_t *file = cli_json_text(r->files[i], strlen(r->files[i]));
-        cli_print_json(r->c, json_pack("{s:o, s:o, s:o, s:I, s:f}", "file", file, "text",
-                                       cli_json_text(text->text, size), "confidence",
-                                       confidence ? confidence : json_null(), "tokens",
-                                       (json_int_t)text->tokens, "ms", ms));
-    } else if (r->with_filename) {
-        cli_print(r->c, "%s: %s", r->files[i], text->text);
-    } else {
-        cli_print_line(r->c, text->text, size);
-    }
+    json_t *confidence = json_real(text->confidence);       /* NULL for NaN */
+    json_t *what = text->is_json ? json_loadb(text->text, size, JSON_ALLOW_NUL, NULL)
+                                 : cli_json_text(text->text, size);
+    return json_pack("{s:o, s:o, s:o, s:I, s:f}", "file", cli_json_text(file, strlen(file)),
+                     text->is_json ? "document" : "text", what, "confidence",
+                     confidence ? confidence : json_null(), "tokens",
+                     (json_int_t)text->tokens, "ms", ms);
 }
 
-/* Reads `count` pictures of the batch from `first` on together. False: the context has an
- * error. */
-static bool read_some(const reader *r, size_t first, size_t count)
+static void print_text(const reader *r, size_t i, const oc_text *text, double ms)
 {
+    if (r->c->json) cli_print_json(r->c, describe(r->files[i], text, ms));
+    else if (r->with_filename) cli_print(r->c, "%s: %s", r->files[i], text->text);
+    else cli_print_line(r->c, text->text, strlen(text->text));
+}
+
+/* Reads `count` pictures of the batch from `first` on together; num_return_sequences can make
+ * several texts of one. False: the context has an error. */
+static bool read_some(reader *r, size_t first, size_t count)
+{
+    r->options.first_picture = r->parse.first_picture = r->done + (int64_t)first;
     double start = cli_seconds();
-    oc_texts *texts = oc_read(r->c->cx, r->model, r->images + first, count, &r->options);
+    oc_image *const *images = r->images + first;
+    oc_texts *texts = r->parses ? oc_parse(r->c->cx, r->model, images, count, &r->parse)
+                                : oc_read(r->c->cx, r->model, images, count, &r->options);
     double share = (cli_seconds() - start) * 1000 / (double)count;
+    size_t each = oc_texts_count(texts) / count;
     for (size_t i = 0; i < oc_texts_count(texts); i++)
-        print_text(r, first + i, oc_texts_get(texts, i), r->ms[first + i] + share);
+        print_text(r, first + i / each, oc_texts_get(texts, i), r->ms[first + i / each] + share);
     oc_texts_free(texts);
     return oc_context_status(r->c->cx) == OC_OK;
 }
@@ -76,6 +89,7 @@ static bool read_batch(reader *r)
     }
     if (!go_on) cli_failed(c);
     for (size_t i = 0; i < r->count; i++) oc_image_free(r->images[i]);
+    r->done += (int64_t)r->count;
     r->count = 0;
     cli_flush(c);
     return go_on && cli_go_on(c);
@@ -105,29 +119,57 @@ static void read_all(reader *r)
     for (size_t i = 0; i < r->count; i++) oc_image_free(r->images[i]);
 }
 
-int command_read(cli *c)
+static int run(cli *c, reader *r)
 {
-    const char *model_name = "printed-line-ocr";
-    reader r = { .c = c, .options.size = sizeof r.options, .batch = 16 };
+    const char *own = r->model_name;
     const cli_option options[] = {
-        { "model", CLI_TEXT, &model_name, "MODEL",
-          "the reader: a folder, or a bundled name", 0, 0, 0 },
-        { "with-filename", CLI_FLAG, &r.with_filename, NULL, "FILE: before each text",
+        { "task", CLI_TEXT, &r->parse.task, "TASK",
+          "what to look for, a tag of the tokenizer: cord-v2", 0, 0, 0 },
+        { "question", CLI_TEXT, &r->parse.question, "TEXT",
+          "what to ask; the task is then docvqa", 0, 0, 0 },
+        { "model", CLI_TEXT, &r->model_name, "MODEL", "a folder, or a bundled name", 0, 0,
+          !own },
+        { "with-filename", CLI_FLAG, &r->with_filename, NULL, "FILE: before each text",
           0, 0, 0 },
-        { "batch", CLI_NUMBER, &r.batch, "N", "pictures that are read together; 16", 1,
-          BATCH_MOST, 0 },
+        { "batch", CLI_NUMBER, &r->batch, "N",
+          r->parses ? "pictures that are read together; 1"
+                    : "pictures that are read together; 8", 1, BATCH_MOST, 0 },
         { 0 }
     };
+    enum { OF_PARSE = 2 };              /* the first two are for parse alone */
     c->config = json_object();
-    if (!cli_begin(c, options, 1, -1)) return c->status;
+    if (!cli_begin(c, r->parses ? options : options + OF_PARSE, 1, -1)) return c->status;
     c->inputs = c->operand_count;
+    if (r->note && r->model_name == own && !c->quiet) cli_error(c, "%s", r->note);
 
     char *config = cli_config_text(c);
-    r.options.config = config;
-    oc_model *model = oc_model_open(c->cx, model_name, NULL);
-    r.model = model;
-    if (!cli_failed(c)) read_all(&r);
+    r->options.config = r->parse.config = config;
+    oc_model *model = oc_model_open(c->cx, r->model_name, NULL);
+    r->model = model;
+    if (!cli_failed(c)) read_all(r);
     oc_model_close(model);
     free(config);
     return cli_end(c);
+}
+
+int command_read(cli *c)
+{
+    reader r = { .c = c, .model_name = "printed-line-ocr", .options.size = sizeof r.options,
+                 .batch = 8 };
+    return run(c, &r);
+}
+
+int command_caption(cli *c)
+{
+    reader r = { .c = c, .model_name = "emoji-caption", .options.size = sizeof r.options,
+                 .batch = 8,
+                 .note = "emoji-caption knows pictures of one to four emoji and the colour "
+                         "behind them, nothing else; --model takes another" };
+    return run(c, &r);
+}
+
+int command_parse(cli *c)
+{
+    reader r = { .c = c, .parses = true, .parse.size = sizeof r.parse, .batch = 1 };
+    return run(c, &r);
 }

@@ -401,11 +401,13 @@ OC_API OC_NODISCARD oc_tensors *oc_generate(oc_context *cx, const oc_model *mode
 typedef struct oc_texts oc_texts;
 
 typedef struct oc_text {            /* borrowed from its oc_texts */
-    const char *text;               /* UTF-8, NUL-terminated; special tokens left out */
+    const char *text;               /* UTF-8, NUL-terminated; special tokens left out, unless
+                                       oc_read_options.whole asks for them */
     double confidence;              /* geometric mean of the chosen tokens' probabilities */
     int64_t tokens;                 /* generated, the end token included */
     const int64_t *ids;             /* [tokens] */
     const float *logprobs;          /* [tokens] */
+    bool is_json;                   /* oc_parse: `text` is JSON */
 } oc_text;
 
 typedef struct oc_timings {         /* seconds of the last oc_read, summed over its images */
@@ -419,6 +421,9 @@ typedef struct oc_read_options {
     oc_token_callback callback;
     void *callback_user;
     oc_timings *timings;            /* filled if not NULL */
+    const char *prompt;             /* what the decoder begins with, tokenized without special
+                                       tokens; NULL: its start token alone */
+    bool whole;                     /* texts hold the prompt and all special tokens, too */
     int64_t first_picture;          /* as in oc_generate_options */
 } oc_read_options;
 
@@ -430,6 +435,31 @@ OC_API OC_NODISCARD oc_texts *oc_read(oc_context *cx, const oc_model *model,
 OC_API size_t oc_texts_count(const oc_texts *texts);
 OC_API const oc_text *oc_texts_get(const oc_texts *texts, size_t index);
 OC_API void oc_texts_free(oc_texts *texts);
+
+typedef struct oc_parse_options {
+    size_t size;
+    const char *task;               /* Donut: "cord-v2" is the prompt <s_cord-v2>; a task whose
+                                       tag the tokenizer lacks is OC_E_ARGUMENT */
+    const char *question;           /* Donut: asked in the prompt; the task is then "docvqa"
+                                       unless it is given */
+    const char *config;             /* as in oc_generate_options */
+    oc_token_callback callback;
+    void *callback_user;
+    oc_timings *timings;            /* filled if not NULL */
+    int64_t first_picture;          /* as in oc_generate_options */
+} oc_parse_options;
+
+/* Documents to data: as oc_read, but up to the last position of the decoder, and the texts are
+ * JSON by Donut's rules or, of a Nougat, markup. */
+OC_API OC_NODISCARD oc_texts *oc_parse(oc_context *cx, const oc_model *model,
+                                       oc_image *const *images, size_t count,
+                                       const oc_parse_options *options);
+
+/* What Donut writes (`<s_total>9.50</s_total>`) as JSON (`{"total":"9.50"}`) in a new string
+ * (oc_string_free), also for text that is not well-formed, as the reference reads it. The
+ * tokenizer, which may be NULL, tells its added tokens (`<yes/>`) from text. */
+OC_API OC_NODISCARD char *oc_document_json(oc_context *cx, const char *text, size_t size,
+                                           const oc_tokenizer *tokenizer);
 
 /* ---- training -------------------------------------------------------------------------- */
 
@@ -449,12 +479,6 @@ typedef struct oc_trainer_options {
 /* Trains `model` (opened as trainable) in place; nobody else may use it meanwhile. */
 OC_API OC_NODISCARD oc_trainer *oc_trainer_create(oc_context *cx, oc_model *model,
                                                   const oc_trainer_options *options);
-/* What Donut writes (`<s_total>9.50</s_total>`) as JSON (`{"total":"9.50"}`) in a new string
- * (oc_string_free), also for text that is not well-formed, as the reference reads it. The
- * tokenizer, which may be NULL, tells its added tokens (`<yes/>`) from text. */
-OC_API OC_NODISCARD char *oc_document_json(oc_context *cx, const char *text, size_t size,
-                                           const oc_tokenizer *tokenizer);
-
 /* One step on a batch under the names of oc_forward, labels included: forward, backward,
  * update. *loss is that of before the update. */
 OC_API oc_status oc_trainer_step(oc_context *cx, oc_trainer *trainer, const oc_tensors *batch,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reads the pictures of text lines in examples/lines with the bundled model.
+# What the bundled models do: lines of text are read, pictures of emoji captioned.
 set -euo pipefail
 build=${BUILD:-build}
 ocelli=$build/ocelli
@@ -22,11 +22,19 @@ start=$(date +%s%N)
 "$ocelli" read --quiet "${pictures[@]}" >/dev/null
 end=$(date +%s%N)
 echo "The same pictures in one run: $(((end - start) / 1000000)) ms."
+echo
+echo "Captions by the bundled model emoji-caption:"
+echo
+for picture in examples/scenes/*.png; do
+    printf '  %-28s ' "$picture"
+    "$ocelli" caption --quiet "$picture"
+done
 cat <<EOT
 
 Try next:
   $ocelli read YOUR-PICTURE.png              a line of print: PNG, JPEG or WebP
   $ocelli read --json examples/lines/*.png   one JSON object a line
+  $ocelli caption --num-beams 4 examples/scenes/*.png
   $ocelli inspect printed-line-ocr           what is in the model
   $ocelli --help
 EOT

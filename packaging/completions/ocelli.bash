@@ -5,23 +5,25 @@ _ocelli()
     local command=${COMP_WORDS[1]} options
     options="--threads --isa --device --limit --json --quiet --help"
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "read inspect preprocess tokenize detokenize
-            forward generate bench help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "read caption parse ask inspect preprocess tokenize
+            detokenize forward generate bench help --help --version" -- "$current")
         return
     fi
     case $previous in
         --isa) options="auto generic avx2 avx512" ;;
         --device) options="cpu" ;;
-        --model) options="printed-line-ocr" ;;
+        --model) options="printed-line-ocr emoji-caption" ;;
         --truncation) options="longest_first only_first only_second" ;;
         --padding) options="longest max_length" ;;
         --clean-up) options="true false" ;;
         *)
             case $command in
-                read) options+=" --model --with-filename --batch" ;;
-                help) options="limits read inspect preprocess tokenize detokenize forward
-                    generate bench" ;;
-                inspect) options+=" --tensors printed-line-ocr" ;;
+                read | caption) options+=" --model --with-filename --batch" ;;
+                parse) options+=" --model --task --question --with-filename --batch" ;;
+                ask) options+=" --task" ;;
+                help) options="limits read caption parse ask inspect preprocess tokenize
+                    detokenize forward generate bench" ;;
+                inspect) options+=" --tensors printed-line-ocr emoji-caption" ;;
                 preprocess) options+=" --out" ;;
                 tokenize) options+=" --tokens --offsets --pair --no-special-tokens
                     --max-length --truncation --padding" ;;

@@ -311,3 +311,51 @@ char *oc_document_json(oc_context *cx, const char *text, size_t size,
     json_decref(tree);
     return json;
 }
+
+/* ---- sequences --------------------------------------------------------------------------- */
+
+/* str.replace(token, "") */
+static void drop_token(const oc_tokenizer *tokenizer, int64_t id, span *text)
+{
+    const char *token = oc_tokenizer_token(tokenizer, id);
+    const size_t size = token ? strlen(token) : 0;
+    size_t to = 0;
+    for (size_t i = 0; size > 0 && i < text->size; ) {
+        if (text->size - i >= size && memcmp(text->at + i, token, size) == 0) i += size;
+        else text->at[to++] = text->at[i++];
+    }
+    if (size > 0) text->size = to;
+}
+
+/* re.sub(r"<.*?>", "", text, count=1) */
+static void drop_first_tag(span *text)
+{
+    for (size_t i = 0; i < text->size; i++) {
+        size_t end = i;
+        if (text->at[i] != '<') continue;
+        while (end < text->size && text->at[end] != '>' && text->at[end] != '\n') end++;
+        if (end == text->size) return;
+        if (text->at[end] == '>') {
+            memmove(text->at + i, text->at + end + 1, text->size - end - 1);
+            text->size -= end + 1 - i;
+            return;
+        }
+        i = end;            /* no tag ends on this line, wherever it begins */
+    }
+}
+
+char *oci_document_of_sequence(oc_context *cx, const char *text, const oc_tokenizer *tokenizer)
+{
+    if (oci_failed(cx)) return NULL;
+    span s = { oci_strdup(cx, text), strlen(text) };
+    char *copy = s.at, *json = NULL;
+    if (copy) {
+        drop_token(tokenizer, oci_tokenizer_eos(tokenizer), &s);
+        drop_token(tokenizer, oci_tokenizer_pad(tokenizer), &s);
+        drop_first_tag(&s);
+        s = strip(s);
+        json = oc_document_json(cx, s.at, s.size, tokenizer);
+    }
+    oci_free(copy);
+    return json;
+}

@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "generate/decoding.h"
+#include "generate/document.h"
 
 /* Rows of `width` numbers out of rows of d->room. */
 static void add_rows(oc_context *cx, const oci_decoding *d, const char *name, oc_dtype dtype,
@@ -58,7 +59,8 @@ struct oc_texts {
     float *logprobs;
 };
 
-static void fill_text(oc_context *cx, const oci_decoding *d, oc_texts *texts, int64_t s)
+static void fill_text(oc_context *cx, const oci_decoding *d, oc_texts *texts, int64_t s,
+                      bool whole)
 {
     oc_text *t = &texts->at[s];
     int64_t n = d->made[s], *ids = texts->ids + s * d->room;
@@ -69,11 +71,15 @@ static void fill_text(oc_context *cx, const oci_decoding *d, oc_texts *texts, in
     for (int64_t i = 0; i < n; i++) sum += logprobs[i];
     *t = (oc_text){ .tokens = n, .ids = ids, .logprobs = logprobs,
                     .confidence = n ? exp(sum / (double)n) : 0 };
-    t->text = oc_decode(cx, oc_model_tokenizer(cx, d->model), ids, (size_t)n, true,
+    if (whole) {                /* the prompt is in front of them there */
+        ids = d->ids + s * d->room;
+        n += d->prompt;
+    }
+    t->text = oc_decode(cx, oc_model_tokenizer(cx, d->model), ids, (size_t)n, !whole,
                         OC_CLEAN_UP_DEFAULT, NULL);
 }
 
-static oc_texts *texts_of(oc_context *cx, const oci_decoding *d)
+static oc_texts *texts_of(oc_context *cx, const oci_decoding *d, bool whole)
 {
     oc_texts *texts = oci_calloc(cx, 1, sizeof *texts);
     if (!texts) return NULL;
@@ -83,7 +89,7 @@ static oc_texts *texts_of(oc_context *cx, const oci_decoding *d)
     texts->logprobs = oci_calloc(cx, cells, sizeof *texts->logprobs);
     if (texts->logprobs) texts->count = (size_t)d->sequences;
     for (int64_t s = 0; s < (int64_t)texts->count && !oci_failed(cx); s++)
-        fill_text(cx, d, texts, s);
+        fill_text(cx, d, texts, s, whole);
     return texts;
 }
 
@@ -97,6 +103,7 @@ oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images
     oci_arena_mark mark = oci_mark(cx);
     double start = oci_now();
     oc_tensors *pixels = oc_preprocess(cx, model, images, count);
+    if (pixels && o.prompt) oci_prompt_add(cx, model, o.prompt, count, pixels);
     double preprocess = oci_now() - start;
     oci_decoding d = { 0 };
     oc_texts *texts = NULL;
@@ -105,7 +112,7 @@ oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images
                                 .first_picture = o.first_picture };
     if (pixels && oci_decoding_begin(cx, &d, model, pixels, &how) &&
         oci_decoding_run(cx, &d) == OC_OK)
-        texts = texts_of(cx, &d);
+        texts = texts_of(cx, &d, o.whole);
     if (o.timings) {
         *o.timings = (oc_timings){ preprocess, d.encode_seconds, d.decode_seconds, 0 };
         for (int64_t s = 0; d.made && s < d.sequences; s++) o.timings->tokens += d.made[s];

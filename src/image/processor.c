@@ -298,6 +298,11 @@ oci_processor *oci_processor_open(oc_context *cx, const char *folder)
 
 void oci_processor_close(oci_processor *processor) { oci_free(processor); }
 
+const char *oci_processor_class(const oci_processor *processor)
+{
+    return processor->class->name;
+}
+
 /* infer_channel_dimension_format looks at the array's first side first: where it is 1 or 3 the
  * rows are taken for channels, [3, W, 3] for three planes of W rows. What the reference
  * answers then is not what its user meant, but it is what its user gets. */
