@@ -33,6 +33,19 @@ static void job_generate(oc_context *cx, void *user)
     oc_model_close(model);
 }
 
+/* From a page to JSON, prompt and all. */
+static void job_parse(oc_context *cx, void *user)
+{
+    (void)user;
+    oc_model *model = oc_model_open(cx, "tests/data/documents/donut-tiny", NULL);
+    oc_image *image = oc_image_open(cx, "examples/lines/fox.png", NULL);
+    oc_parse_options o = OC_OPTIONS(oc_parse_options, .question = "What is the total?",
+                                    .config = "{\"max_new_tokens\":3}");
+    oc_texts_free(oc_parse(cx, model, &image, 1, &o));
+    oc_image_free(image);
+    oc_model_close(model);
+}
+
 static void job_train_and_save(oc_context *cx, void *user)
 {
     oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true, .weights_only = true);
@@ -108,6 +121,13 @@ static void test_read(void **state)
     fault_loop(&(fault_plan){ .job = job_read, .file_only = true });
 }
 
+static void test_parse(void **state)
+{
+    (void)state;
+    fault_loop(&(fault_plan){ .job = job_parse, .step = 7, .dense = 12 });
+    fault_loop(&(fault_plan){ .job = job_parse, .file_only = true });
+}
+
 /* A budget is a fault like any other. */
 static void test_budget(void **state)
 {
@@ -128,7 +148,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_generate), cmocka_unit_test(test_train_and_save),
-        cmocka_unit_test(test_read), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_read), cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
