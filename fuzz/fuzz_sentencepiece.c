@@ -1,8 +1,9 @@
-/* SentencePiece models. The first byte chooses the class; the rest is the file, and, with the
- * bytes that are no ASCII left out, a text for it as well. */
+/* SentencePiece models. The first byte chooses the class; the rest is the file, and, with
+ * the bytes that are no ASCII left out, a text for it as well. */
 #include "tokens.h"
 
-static const char sample[] = "a  \xe2\x96\x81" "b <s>\xef\xbc\x9cs\xef\xbc\x9e e\xcc\x81\xcc\xa3 "
+static const char sample[] = "a  \xe2\x96\x81"
+                             "b <s>\xef\xbc\x9cs\xef\xbc\x9e e\xcc\x81\xcc\xa3 "
                              "\xe4\xb8\xad\xf0\x9f\x98\x80\xe2\x80\x8d\xc2\xa9 <mask>";
 
 static void load(oc_context *cx, const char *folder, const uint8_t *data, size_t size)

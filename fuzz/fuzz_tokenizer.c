@@ -1,9 +1,9 @@
-/* Tokenizer files and texts. An input that begins with "{" is a tokenizer.json, and after a
- * NUL a tokenizer_config.json, and after another a text; any other input is text and ids for
- * the bundled tokenizer. */
+/* Tokenizer files and texts. An input that begins with "{" is a tokenizer.json, and after
+ * a NUL a tokenizer_config.json, and after another a text; any other input is text and
+ * ids for the bundled tokenizer. */
 #include "tokens.h"
 
-/* ---- files ----------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------- */
 
 static void load(oc_context *cx, const char *data, size_t size)
 {
@@ -17,7 +17,8 @@ static void load(oc_context *cx, const char *data, size_t size)
     oci_loader in = { .cx = cx, .t = t, .folder = "fuzz" };
     bool ok = oci_json_parse(cx, &in.json, "tokenizer.json", data, json);
     if (ok && config_size)
-        ok = oci_json_parse(cx, &in.config, "tokenizer_config.json", config, config_size) &&
+        ok = oci_json_parse(cx, &in.config, "tokenizer_config.json", config,
+                            config_size) &&
              json_is_object(in.config.root);
     ok = ok && oci_load_tokenizer_json(&in) && oci_config_apply(&in, false);
     require(ok == !oci_failed(cx) || json_is_array(in.config.root));
@@ -26,7 +27,7 @@ static void load(oc_context *cx, const char *data, size_t size)
     oc_tokenizer_close(t);
 }
 
-/* ---- texts ----------------------------------------------------------------------------- */
+/* ---- texts ------------------------------------------------------------------------- */
 
 /* Without added tokens in it a text comes back as it was. */
 static void check_round_trip(oc_context *cx, const oc_tokenizer *t, const char *text,

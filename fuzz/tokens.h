@@ -52,7 +52,8 @@ static inline void check_stream(oc_context *cx, const oc_tokenizer *t, const int
     oc_string_free(whole);
 }
 
-static void use_tokenizer(oc_context *cx, const oc_tokenizer *t, const char *text, size_t size)
+static void use_tokenizer(oc_context *cx, const oc_tokenizer *t, const char *text,
+                          size_t size)
 {
     oc_encode_options o = OC_OPTIONS(oc_encode_options, .max_length = 9, .overflow = true,
                                      .truncation = OC_TRUNCATE_LONGEST_FIRST, .stride = 1,
@@ -60,7 +61,8 @@ static void use_tokenizer(oc_context *cx, const oc_tokenizer *t, const char *tex
     oc_encoding *e = oc_encode(cx, t, text, size, NULL, 0, NULL);
     if (e) {
         check_encoding(t, e, text, size);
-        check_stream(cx, t, oc_encoding_ids(e), oc_encoding_count(e), false, OC_CLEAN_UP_YES);
+        check_stream(cx, t, oc_encoding_ids(e), oc_encoding_count(e), false,
+                     OC_CLEAN_UP_YES);
     }
     oc_encoding_free(e);
     e = oc_encode(cx, t, text, size, text, size / 2, &o);

@@ -220,7 +220,8 @@ typedef struct oc_encode_options {
     int64_t stride;             /* this many tokens shared by neighbouring pieces */
 } oc_encode_options;
 
-/* From a folder with tokenizer.json, or vocab.json + merges.txt. OC_E_FILE: neither is there;
+/* From a folder with tokenizer.json, or the files of its class: vocab.json + merges.txt,
+ * vocab.txt, sentencepiece.bpe.model. OC_E_FILE: none is there;
  * OC_E_UNSUPPORTED: a component that is not known, by name; OC_E_MALFORMED, OC_E_LIMIT. */
 OC_API OC_NODISCARD oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder);
 OC_API void oc_tokenizer_close(oc_tokenizer *tokenizer);
@@ -242,7 +243,8 @@ OC_API const int64_t *oc_encoding_offsets(const oc_encoding *encoding);
 /* Which text each token came from: 0, 1, or -1 for special tokens and padding. */
 OC_API const int64_t *oc_encoding_sequence_ids(const oc_encoding *encoding);
 /* The string of one token: the vocabulary's, but for an added token that took white space
- * beside it in, that white space too. Borrowed; NULL beyond the end. */
+ * beside it in, that white space too, and for what Unigram does not know, that text.
+ * Borrowed; NULL beyond the end. */
 OC_API const char *oc_encoding_token(const oc_encoding *encoding, size_t index);
 /* What truncation cut off, in pieces of the same shape (options.overflow). Borrowed. */
 OC_API size_t oc_encoding_overflow_count(const oc_encoding *encoding);

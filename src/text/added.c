@@ -42,14 +42,17 @@ static unsigned flags_of(const oci_added_vocab *a, int64_t id)
     return id >= 0 && (size_t)id < a->flags_room ? a->flags[id] : 0;
 }
 
-bool oci_added_has(const oci_added_vocab *a, int64_t id) { return flags_of(a, id) & ADDED; }
+bool oci_added_has(const oci_added_vocab *a, int64_t id)
+{
+    return flags_of(a, id) & ADDED;
+}
 
 bool oci_added_is_special(const oci_added_vocab *a, int64_t id)
 {
     return flags_of(a, id) & SKIPPED;
 }
 
-/* ---- adding ---------------------------------------------------------------------------- */
+/* ---- adding ------------------------------------------------------------------------ */
 
 /* The vocabulary's id, or the next free one, put into the vocabulary. */
 static int64_t find_or_make_id(oc_context *cx, oci_added_vocab *a, oci_vocab *vocab,
@@ -63,7 +66,8 @@ static int64_t find_or_make_id(oc_context *cx, oci_added_vocab *a, oci_vocab *vo
                  (unsigned long long)cx->limits.vocab_size);
         return OCI_NO_ID;
     }
-    /* Only where the model's ids leave holes; the reference would let two tokens share it. */
+    /* Only where the model's ids leave holes; the reference would let two tokens share
+     * it. */
     if (oci_vocab_get(vocab, id, NULL)) {
         oci_fail(cx, OC_E_MALFORMED,
                  "%s: expected ids without holes, found id %lld of an added token taken",
@@ -112,8 +116,8 @@ int64_t oci_added_add(oc_context *cx, oci_added_vocab *a, oci_vocab *vocab,
                    (token->special ? SPECIAL : 0) | (normalized ? NORMALIZED : 0);
     bool first_special = token->special && !(old & SKIPPED);
     if ((old & ~(unsigned)SKIPPED) == now) return id;
-    /* A special token is matched as it was when it first became special; one that is not is
-     * matched in every form that it was added in. */
+    /* A special token is matched as it was when it first became special; one that is not
+     * is matched in every form that it was added in. */
     if ((first_special || !((old & SKIPPED) || token->special)) &&
         !push_entry(cx, a, id, normalized, token->special))
         return OCI_NO_ID;
@@ -122,7 +126,7 @@ int64_t oci_added_add(oc_context *cx, oci_added_vocab *a, oci_vocab *vocab,
     return id;
 }
 
-/* ---- matching -------------------------------------------------------------------------- */
+/* ---- matching ---------------------------------------------------------------------- */
 
 /* The trie while it is built: where each node hangs. */
 typedef struct trie {
@@ -130,7 +134,10 @@ typedef struct trie {
     uint8_t *byte;
 } trie;
 
-static uint64_t edge_key(uint32_t node, uint8_t byte) { return (uint64_t)node << 8 | byte; }
+static uint64_t edge_key(uint32_t node, uint8_t byte)
+{
+    return (uint64_t)node << 8 | byte;
+}
 
 static uint32_t step(const oci_matcher *m, uint32_t node, uint8_t byte)
 {
@@ -163,8 +170,8 @@ static void insert_pattern(oci_matcher *m, trie *t, const char *text, size_t siz
     if (!m->best[node]) m->best[node] = entry + 1;
 }
 
-/* Failure links, shallow nodes first: a node's own pattern is longer than what ends at its
- * link, so it wins. */
+/* Failure links, shallow nodes first: a node's own pattern is longer than what ends at
+ * its link, so it wins. */
 static void link_nodes(oci_matcher *m, trie *t, uint32_t *starts, size_t max_depth)
 {
     memset(starts, 0, (max_depth + 2) * sizeof *starts);
@@ -200,8 +207,8 @@ static bool collect_patterns(oc_context *cx, oc_tokenizer *t, bool normalized,
     return ok;
 }
 
-/* Special tokens first, as the reference numbers its patterns; one that normalizes to nothing
- * is found nowhere. */
+/* Special tokens first, as the reference numbers its patterns; one that normalizes to
+ * nothing is found nowhere. */
 static void insert_all(oci_matcher *m, trie *t, const oci_added_vocab *a, bool normalized,
                        const char *patterns)
 {
@@ -218,7 +225,8 @@ static void insert_all(oci_matcher *m, trie *t, const oci_added_vocab *a, bool n
     }
 }
 
-static bool build(oc_context *cx, oci_matcher *m, oc_tokenizer *tokenizer, bool normalized)
+static bool build(oc_context *cx, oci_matcher *m, oc_tokenizer *tokenizer,
+                  bool normalized)
 {
     size_t longest = 0;
     oci_bytes patterns;
@@ -265,7 +273,8 @@ static bool find_hits(oc_context *cx, const oci_matcher *m, const char *text, si
         if (node == 0 && !m->first[byte]) continue;
         node = step(m, node, byte);
         if (!m->best[node]) continue;
-        oci_hit *items = oci_grow(cx, hits->items, &hits->room, hits->count + 1, sizeof *items);
+        oci_hit *items =
+            oci_grow(cx, hits->items, &hits->room, hits->count + 1, sizeof *items);
         if (!items) return false;
         hits->items = items;
         items[hits->count++] = (oci_hit){ at, m->best[node] - 1 };
@@ -273,7 +282,7 @@ static bool find_hits(oc_context *cx, const oci_matcher *m, const char *text, si
     return true;
 }
 
-/* ---- splitting ------------------------------------------------------------------------- */
+/* ---- splitting --------------------------------------------------------------------- */
 
 static unsigned classes_at(const char *p, size_t n, int *length)
 {
@@ -336,7 +345,8 @@ bool oci_added_split(oci_work *work, int level, const oci_segment *segment,
         if (begin < free_from) continue;
         free_from = end;                /* also where single_word refuses the match */
         unsigned flags = flags_of(a, entry->id);
-        if (flags & SINGLE_WORD && !stands_alone(text, segment->size, begin, end)) continue;
+        if (flags & SINGLE_WORD && !stands_alone(text, segment->size, begin, end))
+            continue;
         if (flags & LSTRIP) begin = eat_left(text, done, begin);
         if (flags & RSTRIP) end = eat_right(text, segment->size, end);
         if (begin >= end) continue;     /* white space that the match before it ate */

@@ -19,13 +19,13 @@ typedef struct oci_added {      /* one token as a file gives it; borrows its tex
     int8_t normalized;          /* -1: not said, which means "unless special" */
 } oci_added;
 
-/* Finds the longest pattern at every place in one pass (Aho and Corasick 1975, run from the
- * end of the text with reversed patterns). */
+/* Finds the longest pattern at every place in one pass (Aho and Corasick 1975, run from
+ * the end of the text with reversed patterns). */
 typedef struct oci_matcher {
     oci_pairs edges;            /* node << 8 | byte → node */
     uint32_t *fail;             /* [nodes] */
-    uint32_t *best;             /* [nodes]: 1 + place of the entry with the longest pattern
-                                   that ends here */
+    uint32_t *best;             /* [nodes]: 1 + place of the entry with the longest
+                                   pattern that ends here */
     size_t nodes;               /* 0: no patterns */
     bool first[256];            /* bytes that some reversed pattern begins with */
 } oci_matcher;
@@ -42,7 +42,8 @@ typedef struct oci_hits {       /* from the last to the first */
 
 typedef struct oci_added_entry {
     uint32_t id;
-    uint32_t size;              /* of its pattern: its string, normalized if it is said to be */
+    uint32_t size;              /* of its pattern: its string, normalized if it is said to
+                                   be */
     bool normalized, special;
 } oci_added_entry;
 
@@ -58,9 +59,9 @@ typedef struct oci_added_vocab {
 
 void oci_added_init(oci_added_vocab *added, int64_t model_count);
 void oci_added_deinit(oci_added_vocab *added);
-/* Adds or changes one as tokenizers' add_tokens does; the id is the vocabulary's or a new one.
- * `where` (file and field) is for messages. Returns the id, or OCI_NO_ID on error; an empty
- * token is left out, which is no error. */
+/* Adds or changes one as tokenizers' add_tokens does; the id is the vocabulary's or a new
+ * one. `where` (file and field) is for messages. Returns the id, or OCI_NO_ID on error;
+ * an empty token is left out, which is no error. */
 int64_t oci_added_add(oc_context *cx, oci_added_vocab *added, oci_vocab *vocab,
                       const oci_added *token, const char *where);
 bool oci_added_has(const oci_added_vocab *added, int64_t id);
@@ -68,8 +69,8 @@ bool oci_added_has(const oci_added_vocab *added, int64_t id);
 bool oci_added_is_special(const oci_added_vocab *added, int64_t id);
 /* Builds the matchers, once all tokens and the normalizers are in. */
 bool oci_added_finish(oc_context *cx, struct oc_tokenizer *t);
-/* Emits the tokens of level 0 (raw) or 1 (normalized) that a segment holds, and passes what
- * lies between them to `rest`. */
+/* Emits the tokens of level 0 (raw) or 1 (normalized) that a segment holds, and passes
+ * what lies between them to `rest`. */
 bool oci_added_split(struct oci_work *work, int level, const struct oci_segment *segment,
                      bool (*rest)(struct oci_work *work, const struct oci_segment *gap));
 

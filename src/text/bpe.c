@@ -13,7 +13,8 @@ enum { MAX_TOKEN = 1024 };
 typedef struct symbol {
     uint32_t id;
     int32_t previous, next;     /* -1: none */
-    uint32_t size;              /* in bytes of the characters; 0: merged into its neighbour */
+    uint32_t size;              /* in bytes of the characters; 0: merged into its
+                                   neighbour */
 } symbol;
 
 /* A merge that could be done: the lowest rank first, then the leftmost. */
@@ -22,7 +23,7 @@ typedef struct candidate {
     uint32_t id;                /* of the two together */
 } candidate;
 
-/* ---- loading --------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------- */
 
 oci_bpe *oci_bpe_create(oc_context *cx, const oci_vocab *vocab, size_t merges)
 {
@@ -50,19 +51,19 @@ void oci_bpe_free(void *self)
 }
 
 /* The id of a token that a merge names. */
-static int64_t find_part(oc_context *cx, const oci_vocab *vocab, const char *text, size_t size,
-                         uint32_t rank, const char *where)
+static int64_t find_part(oc_context *cx, const oci_vocab *vocab, const char *text,
+                         size_t size, uint32_t rank, const char *where)
 {
     int64_t id = size ? oci_vocab_find(vocab, text, size) : OCI_NO_ID;
     if (id == OCI_NO_ID)
-        oci_fail(cx, OC_E_MALFORMED, "%s: merge %lu: token `%.*s` out of vocabulary", where,
-                 (unsigned long)rank, (int)oci_min((int64_t)size, 100), text);
+        oci_fail(cx, OC_E_MALFORMED, "%s: merge %lu: token `%.*s` out of vocabulary",
+                 where, (unsigned long)rank, (int)oci_min((int64_t)size, 100), text);
     return id;
 }
 
-bool oci_bpe_add_merge(oc_context *cx, oci_bpe *bpe, const oci_vocab *vocab, const char *a,
-                       size_t a_size, const char *b, size_t b_size, uint32_t rank,
-                       const char *where)
+bool oci_bpe_add_merge(oc_context *cx, oci_bpe *bpe, const oci_vocab *vocab,
+                       const char *a, size_t a_size, const char *b, size_t b_size,
+                       uint32_t rank, const char *where)
 {
     int64_t a_id = find_part(cx, vocab, a, a_size, rank, where);
     int64_t b_id = find_part(cx, vocab, b, b_size, rank, where);
@@ -78,7 +79,8 @@ bool oci_bpe_add_merge(oc_context *cx, oci_bpe *bpe, const oci_vocab *vocab, con
     memcpy(both + a_size, b, b_size);
     int64_t id = find_part(cx, vocab, both, a_size + b_size, rank, where);
     if (oci_failed(cx)) return false;
-    oci_pairs_set(&bpe->merges, (uint64_t)a_id << 32 | (uint64_t)b_id, rank, (uint32_t)id);
+    oci_pairs_set(&bpe->merges, (uint64_t)a_id << 32 | (uint64_t)b_id, rank,
+                  (uint32_t)id);
     return true;
 }
 
@@ -114,23 +116,26 @@ static bool check_settings(oci_loader *in, const json_t *object, const char *fie
 {
     oc_context *cx = in->cx;
     const oci_json *doc = &in->json;
-    static const char *const texts[] = { "continuing_subword_prefix", "end_of_word_suffix" };
+    static const char *const texts[] = { "continuing_subword_prefix",
+                                         "end_of_word_suffix" };
     for (size_t i = 0; i < 2; i++) {
-        const char *text = oci_json_text(cx, doc, object, oci_field(in, field, texts[i]), "");
+        const char *text =
+            oci_json_text(cx, doc, object, oci_field(in, field, texts[i]), "");
         if (*text)
-            oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found \"%.50s\"", doc->name,
-                     in->field, text);
+            oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found \"%.50s\"",
+                     doc->name, in->field, text);
     }
     static const char *const switches[] = { "byte_fallback", "ignore_merges" };
     for (size_t i = 0; i < 2; i++) {
         if (oci_json_bool(cx, doc, object, oci_field(in, field, switches[i]), false))
-            oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected false, found true", doc->name,
-                     in->field);
+            oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected false, found true",
+                     doc->name, in->field);
     }
-    double dropout = oci_json_real(cx, doc, object, oci_field(in, field, "dropout"), 0, 0, 1);
+    double dropout =
+        oci_json_real(cx, doc, object, oci_field(in, field, "dropout"), 0, 0, 1);
     if (dropout != 0)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found %g", doc->name, in->field,
-                 dropout);
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found %g", doc->name,
+                 in->field, dropout);
     if (!oci_failed(cx) && (in->t->pre_count == 0 ||
                             in->t->pre[in->t->pre_count - 1].kind != &oci_bytelevel_pre))
         oci_fail(cx, OC_E_UNSUPPORTED,
@@ -138,7 +143,8 @@ static bool check_settings(oci_loader *in, const json_t *object, const char *fie
     return !oci_failed(cx);
 }
 
-static bool load_unknown(oci_loader *in, oci_bpe *bpe, const json_t *object, const char *field)
+static bool load_unknown(oci_loader *in, oci_bpe *bpe, const json_t *object,
+                         const char *field)
 {
     const char *text = oci_json_text(in->cx, &in->json, object,
                                      oci_field(in, field, "unk_token"), NULL);
@@ -158,10 +164,12 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
 {
     oc_context *cx = in->cx;
     if (!check_settings(in, object, field)) return NULL;
-    const json_t *vocab = oci_json_object(cx, &in->json, object, oci_field(in, field, "vocab"));
+    const json_t *vocab =
+        oci_json_object(cx, &in->json, object, oci_field(in, field, "vocab"));
     if (!oci_failed(cx) && !vocab)
         oci_json_expected(cx, &in->json, in->field, "an object of tokens", vocab);
-    if (oci_failed(cx) || !oci_load_vocab(in, &in->json, vocab, "model.vocab")) return NULL;
+    if (oci_failed(cx) || !oci_load_vocab(in, &in->json, vocab, "model.vocab"))
+        return NULL;
     const json_t *merges = oci_json_array(cx, &in->json, object,
                                           oci_field(in, field, "merges"));
     if (!oci_failed(cx) && !merges)
@@ -169,7 +177,8 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
     size_t count = json_array_size(merges);
     if (!oci_failed(cx) && count > cx->limits.vocab_size)
         oci_fail(cx, OC_E_LIMIT, "%s: %s: expected at most %llu merges, found %zu",
-                 in->json.name, in->field, (unsigned long long)cx->limits.vocab_size, count);
+                 in->json.name, in->field, (unsigned long long)cx->limits.vocab_size,
+                 count);
     if (oci_failed(cx)) return NULL;
     oci_bpe *bpe = oci_bpe_create(cx, &in->t->vocab, count);
     bool ok = bpe && load_unknown(in, bpe, object, field);
@@ -186,7 +195,7 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
     return NULL;
 }
 
-/* ---- a heap of candidates -------------------------------------------------------------- */
+/* ---- a heap of candidates ---------------------------------------------------------- */
 
 typedef struct heap {
     candidate *items;
@@ -208,7 +217,8 @@ static candidate heap_pop(heap *h)
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= h->count) break;
-        if (child + 1 < h->count && h->items[child + 1].order < h->items[child].order) child++;
+        if (child + 1 < h->count && h->items[child + 1].order < h->items[child].order)
+            child++;
         if (h->items[child].order >= last.order) break;
         h->items[i] = h->items[child];
         i = child;
@@ -217,7 +227,7 @@ static candidate heap_pop(heap *h)
     return top;
 }
 
-/* ---- encoding -------------------------------------------------------------------------- */
+/* ---- encoding ---------------------------------------------------------------------- */
 
 static const oci_pair *find_merge(const oci_bpe *bpe, uint32_t left, uint32_t right)
 {
@@ -231,11 +241,12 @@ static void consider(const oci_bpe *bpe, heap *h, const symbol *symbols, int32_t
     const oci_pair *merge = right < 0 ? NULL : find_merge(bpe, symbols[left].id,
                                                           symbols[right].id);
     if (merge)
-        heap_push(h, (candidate){ (uint64_t)merge->rank << 32 | (uint32_t)left, merge->id });
+        heap_push(h,
+                  (candidate){ (uint64_t)merge->rank << 32 | (uint32_t)left, merge->id });
 }
 
-/* Every merge takes a symbol away and brings at most two candidates, so the heap never holds
- * more than 2 * count, and the whole takes n log n steps. */
+/* Every merge takes a symbol away and brings at most two candidates, so the heap never
+ * holds more than 2 * count, and the whole takes n log n steps. */
 static void merge_all(const oci_bpe *bpe, symbol *symbols, size_t count, heap *h)
 {
     for (size_t i = 0; i < count; i++) consider(bpe, h, symbols, (int32_t)i);
@@ -259,7 +270,10 @@ static void merge_all(const oci_bpe *bpe, symbol *symbols, size_t count, heap *h
 }
 
 /* The character of a byte takes one or two bytes in the vocabulary. */
-static uint32_t char_size(uint8_t byte) { return oci_bytelevel_char(byte) < 0x80 ? 1 : 2; }
+static uint32_t char_size(uint8_t byte)
+{
+    return oci_bytelevel_char(byte) < 0x80 ? 1 : 2;
+}
 
 /* One symbol a byte; returns their number. A byte without an id is the unknown token, or
  * left out if there is none. */
@@ -269,7 +283,8 @@ static size_t fill(const oci_bpe *bpe, const oci_segment *word, symbol *symbols)
     size_t count = 0;
     bool after_unknown = false;
     for (size_t i = 0; i < word->size + word->prefixed; i++) {
-        uint8_t byte = word->prefixed ? (uint8_t)(i ? text[i - 1] : ' ') : (uint8_t)text[i];
+        uint8_t byte = word->prefixed ? (uint8_t)(i ? text[i - 1] : ' ')
+                                      : (uint8_t)text[i];
         int64_t id = bpe->byte_ids[byte];
         bool unknown = id == OCI_NO_ID;
         if (unknown) id = bpe->unknown;
@@ -280,7 +295,8 @@ static size_t fill(const oci_bpe *bpe, const oci_segment *word, symbol *symbols)
             continue;
         }
         after_unknown = unknown;
-        symbols[count] = (symbol){ (uint32_t)id, (int32_t)count - 1, (int32_t)count + 1, size };
+        symbols[count] =
+            (symbol){ (uint32_t)id, (int32_t)count - 1, (int32_t)count + 1, size };
         count++;
     }
     if (count) symbols[count - 1].next = -1;
@@ -293,7 +309,8 @@ typedef struct ruler {
     const oci_bpe *bpe;
     const char *text;
     const oci_segment *word;
-    size_t byte, place;         /* byte of the word (with its prefix), and where it begins */
+    size_t byte, place;         /* byte of the word (with its prefix), and where it
+                                   begins */
 } ruler;
 
 /* The byte of the word that holds `place`; places must not fall. */
@@ -302,7 +319,8 @@ static size_t byte_at(ruler *r, size_t place)
     if (r->bpe->complete) return place;
     for (;;) {
         bool invented = r->word->prefixed && r->byte == 0;
-        uint8_t byte = invented ? (uint8_t)' ' : (uint8_t)r->text[r->byte - r->word->prefixed];
+        uint8_t byte = invented ? (uint8_t)' '
+                                : (uint8_t)r->text[r->byte - r->word->prefixed];
         if (place < r->place + char_size(byte)) return r->byte;
         r->place += char_size(byte);
         r->byte++;

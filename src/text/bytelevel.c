@@ -6,7 +6,7 @@
 #include "text/loader.h"
 #include "text/unicode.h"
 
-/* ---- bytes and their characters -------------------------------------------------------- */
+/* ---- bytes and their characters ---------------------------------------------------- */
 
 /* Bytes that have to be renamed: 0..32, 127..160, 173. */
 static bool is_printable(uint32_t byte)
@@ -32,8 +32,8 @@ static int byte_of(uint32_t c)
 }
 
 /* A token with any other character in it (an added one) stands for its own bytes. */
-static oc_status decode_token(oc_context *cx, const void *self, const char *token, size_t size,
-                              bool first, oci_bytes *out)
+static oc_status decode_token(oc_context *cx, const void *self, const char *token,
+                              size_t size, bool first, oci_bytes *out)
 {
     char bytes[256];
     size_t before = out->size, n = 0;
@@ -56,7 +56,7 @@ static oc_status decode_token(oc_context *cx, const void *self, const char *toke
     return cx->status;
 }
 
-/* ---- words ----------------------------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------------------- */
 
 enum { CLASS_MASK = OCI_LETTER | OCI_NUMBER | OCI_SPACE };
 
@@ -76,7 +76,8 @@ static unsigned class_at(const char *p, size_t n, size_t *length)
 }
 
 /* The end of the run of `class` from `at` on; *last: where its last code point begins. */
-static size_t run_end(const char *text, size_t size, size_t at, unsigned class, size_t *last)
+static size_t run_end(const char *text, size_t size, size_t at, unsigned class,
+                      size_t *last)
 {
     size_t length;
     while (at < size && class_at(text + at, size - at, &length) == class) {

@@ -1,5 +1,5 @@
-/* Byte-level pieces of GPT-2 (Radford et al. 2019): every byte has a printable character that
- * stands for it in the vocabulary, and a fixed pattern cuts the text into words. */
+/* Byte-level pieces of GPT-2 (Radford et al. 2019): every byte has a printable character
+ * that stands for it in the vocabulary, and a fixed pattern cuts the text into words. */
 #ifndef OCI_TEXT_BYTELEVEL_H
 #define OCI_TEXT_BYTELEVEL_H
 
@@ -9,7 +9,8 @@ typedef struct oci_bytelevel {
     bool add_prefix_space, use_regex;
 } oci_bytelevel;
 
-/* The character of a byte: itself where it is printable Latin-1, else 256, 257, … in order. */
+/* The character of a byte: itself where it is printable Latin-1, else 256, 257, … in
+ * order. */
 uint32_t oci_bytelevel_char(uint8_t byte);
 
 extern const oci_pre_kind oci_bytelevel_pre;

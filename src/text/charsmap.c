@@ -19,14 +19,18 @@ typedef struct charsmap {
 /* A longer cluster is looked up code point by code point. */
 enum { MAX_CLUSTER = 5 };
 
-/* ---- the trie -------------------------------------------------------------------------- */
+/* ---- the trie ---------------------------------------------------------------------- */
 
 /* A unit holds a label in its low byte, a leaf bit, and the distance to its children. */
-static size_t offset_of(uint32_t unit) { return (size_t)(unit >> 10) << ((unit & 1u << 9) >> 6); }
+static size_t offset_of(uint32_t unit)
+{
+    return (size_t)(unit >> 10) << ((unit & 1u << 9) >> 6);
+}
 
-/* The replacement of the shortest string of the trie that the text begins with; NULL: none.
- * The units may say anything: every place is checked before it is read. */
-static const char *find(const charsmap *map, const char *text, size_t size, size_t *length)
+/* The replacement of the shortest string of the trie that the text begins with; NULL:
+ * none. The units may say anything: every place is checked before it is read. */
+static const char *find(const charsmap *map, const char *text, size_t size,
+                        size_t *length)
 {
     if (map->unit_count == 0) return NULL;
     size_t node = offset_of(map->units[0]);
@@ -49,20 +53,23 @@ static const char *find(const charsmap *map, const char *text, size_t size, size
     return NULL;
 }
 
-/* ---- loading --------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------- */
 
 static uint32_t read_u32(const unsigned char *p)
 {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-void *oci_charsmap_create(oc_context *cx, const void *blob, size_t size, const char *where)
+void *oci_charsmap_create(oc_context *cx, const void *blob, size_t size,
+                          const char *where)
 {
     const unsigned char *bytes = blob;
     size_t trie = size >= 4 ? read_u32(bytes) / 4 * 4 : 0, all;
     if (size < 4 || trie > size - 4) {
-        oci_fail(cx, OC_E_MALFORMED, "%s: precompiled_charsmap: expected %zu bytes of a trie, "
-                 "found %zu in all", where, trie, size);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: precompiled_charsmap: expected %zu bytes of a trie, "
+                 "found %zu in all",
+                 where, trie, size);
         return NULL;
     }
     size_t strings = size - 4 - trie;
@@ -76,7 +83,8 @@ void *oci_charsmap_create(oc_context *cx, const void *blob, size_t size, const c
     uint32_t *units = (uint32_t *)(map + 1);
     for (size_t i = 0; i < trie / 4; i++) units[i] = read_u32(bytes + 4 + 4 * i);
     char *texts = (char *)(units + trie / 4);
-    if (strings) memcpy(texts, bytes + 4 + trie, strings);  /* calloc put a NUL behind them */
+    if (strings)
+        memcpy(texts, bytes + 4 + trie, strings); /* calloc put a NUL behind them */
     map->units = units;
     map->unit_count = trie / 4;
     map->strings = texts;
@@ -98,7 +106,8 @@ static int digit_of(char c)
 }
 
 /* Base64 with its padding (RFC 4648, section 4); false if it is something else. */
-static bool decode_base64(const char *text, size_t size, unsigned char *out, size_t *count)
+static bool decode_base64(const char *text, size_t size, unsigned char *out,
+                          size_t *count)
 {
     size_t pad = 0;
     *count = 0;
@@ -131,12 +140,13 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
     if (blob && decode_base64(text, size, blob, &count))
         map = oci_charsmap_create(in->cx, blob, count, in->json.name);
     else if (blob)
-        oci_fail(in->cx, OC_E_MALFORMED, "%s: %s: expected base64", in->json.name, in->field);
+        oci_fail(in->cx, OC_E_MALFORMED, "%s: %s: expected base64", in->json.name,
+                 in->field);
     oci_free(blob);
     return map;
 }
 
-/* ---- normalizing ----------------------------------------------------------------------- */
+/* ---- normalizing ------------------------------------------------------------------- */
 
 /* A text on its way. The last code point waits: what vanishes after it changes it. */
 typedef struct writer {
@@ -169,8 +179,8 @@ static int64_t count_codes(const char *text, size_t size)
     return count;
 }
 
-/* `old` code points become the string. As in the reference what vanishes at the very start of
- * a text is not made up for: the origins after it are one early. */
+/* `old` code points become the string. As in the reference what vanishes at the very
+ * start of a text is not made up for: the origins after it are one early. */
 static bool replace(writer *w, int64_t old, const char *text, size_t size)
 {
     int64_t count = count_codes(text, size), done = 0;
@@ -218,8 +228,8 @@ static size_t plain_end(const charsmap *map, const char *text, size_t size, size
     return at;
 }
 
-/* All but the last character of plain text are copied in one go, unless origins have run apart
- * (see replace). */
+/* All but the last character of plain text are copied in one go, unless origins have run
+ * apart (see replace). */
 static bool write_plain(writer *w, const char *text, size_t at, size_t end)
 {
     if (!release(w)) return false;
@@ -232,7 +242,8 @@ static bool write_plain(writer *w, const char *text, size_t at, size_t end)
     return true;
 }
 
-static oci_outcome run(oc_context *cx, const void *self, oci_segment *segment, oci_text *out)
+static oci_outcome run(oc_context *cx, const void *self, oci_segment *segment,
+                       oci_text *out)
 {
     const charsmap *map = self;
     writer w = { .to = { cx, segment, out, 0 } };

@@ -10,40 +10,75 @@
 #define ROBERTA_ROLES { "<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>" }
 #define BERT_ROLES { NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]" }
 
-static const oci_class classes[] = {
-    { .name = "GPT2Tokenizer", .model_type = "gpt2", .family = OCI_GPT2,
-      .roles = { "<|endoftext|>", "<|endoftext|>", "<|endoftext|>" } },
-    { .name = "RobertaTokenizer", .model_type = "roberta", .family = OCI_ROBERTA,
-      .roles = ROBERTA_ROLES, .mask = OCI_MASK_RAW },
-    { .name = "BartTokenizer", .model_type = "bart", .family = OCI_ROBERTA,
-      .roles = ROBERTA_ROLES, .mask = OCI_MASK_NORMALIZED },
-    { .name = "LongformerTokenizer", .model_type = "longformer", .family = OCI_ROBERTA,
-      .roles = ROBERTA_ROLES, .mask = OCI_MASK_RAW },
-    { .name = "LEDTokenizer", .model_type = "led", .family = OCI_ROBERTA,
-      .roles = ROBERTA_ROLES, .mask = OCI_MASK_NORMALIZED },
-    { .name = "BertTokenizer", .model_type = "bert", .family = OCI_BERT, .roles = BERT_ROLES,
-      .token_types = true },
-    { .name = "BertTokenizer", .model_type = "visual_bert", .family = OCI_BERT,
-      .roles = BERT_ROLES, .token_types = true },
-    { .name = "DistilBertTokenizer", .model_type = "distilbert", .family = OCI_BERT,
-      .roles = BERT_ROLES },
-    { .name = "ElectraTokenizer", .model_type = "electra", .family = OCI_BERT,
-      .roles = BERT_ROLES, .token_types = true },
-    { .name = "XLMRobertaTokenizer", .model_type = "xlm-roberta", .family = OCI_XLMR,
-      .roles = ROBERTA_ROLES, .mask = OCI_MASK_UNSAID },
-    { .name = "MBartTokenizer", .model_type = "mbart", .family = OCI_MBART,
-      .roles = ROBERTA_ROLES, .mask = OCI_MASK_UNSAID, .more = oci_mbart_languages },
-    { .name = "NougatTokenizer", .model_type = "nougat", .family = OCI_PLAIN,
-      .roles = { "<s>", "</s>", "<unk>", NULL, "<pad>" }, .no_clean_up = true }
-};
+static const oci_class classes[] = { { .name = "GPT2Tokenizer",
+                                       .model_type = "gpt2",
+                                       .family = OCI_GPT2,
+                                       .roles = { "<|endoftext|>", "<|endoftext|>",
+                                                  "<|endoftext|>" } },
+                                     { .name = "RobertaTokenizer",
+                                       .model_type = "roberta",
+                                       .family = OCI_ROBERTA,
+                                       .roles = ROBERTA_ROLES,
+                                       .mask = OCI_MASK_RAW },
+                                     { .name = "BartTokenizer",
+                                       .model_type = "bart",
+                                       .family = OCI_ROBERTA,
+                                       .roles = ROBERTA_ROLES,
+                                       .mask = OCI_MASK_NORMALIZED },
+                                     { .name = "LongformerTokenizer",
+                                       .model_type = "longformer",
+                                       .family = OCI_ROBERTA,
+                                       .roles = ROBERTA_ROLES,
+                                       .mask = OCI_MASK_RAW },
+                                     { .name = "LEDTokenizer",
+                                       .model_type = "led",
+                                       .family = OCI_ROBERTA,
+                                       .roles = ROBERTA_ROLES,
+                                       .mask = OCI_MASK_NORMALIZED },
+                                     { .name = "BertTokenizer",
+                                       .model_type = "bert",
+                                       .family = OCI_BERT,
+                                       .roles = BERT_ROLES,
+                                       .token_types = true },
+                                     { .name = "BertTokenizer",
+                                       .model_type = "visual_bert",
+                                       .family = OCI_BERT,
+                                       .roles = BERT_ROLES,
+                                       .token_types = true },
+                                     { .name = "DistilBertTokenizer",
+                                       .model_type = "distilbert",
+                                       .family = OCI_BERT,
+                                       .roles = BERT_ROLES },
+                                     { .name = "ElectraTokenizer",
+                                       .model_type = "electra",
+                                       .family = OCI_BERT,
+                                       .roles = BERT_ROLES,
+                                       .token_types = true },
+                                     { .name = "XLMRobertaTokenizer",
+                                       .model_type = "xlm-roberta",
+                                       .family = OCI_XLMR,
+                                       .roles = ROBERTA_ROLES,
+                                       .mask = OCI_MASK_UNSAID },
+                                     { .name = "MBartTokenizer",
+                                       .model_type = "mbart",
+                                       .family = OCI_MBART,
+                                       .roles = ROBERTA_ROLES,
+                                       .mask = OCI_MASK_UNSAID,
+                                       .more = oci_mbart_languages },
+                                     { .name = "NougatTokenizer",
+                                       .model_type = "nougat",
+                                       .family = OCI_PLAIN,
+                                       .roles = { "<s>", "</s>", "<unk>", NULL, "<pad>" },
+                                       .no_clean_up = true } };
 
-/* ---- opening --------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------- */
 
 /* False only on error: a file that is not there leaves doc->root NULL. */
 static bool open_if_there(oci_loader *in, oci_json *doc, const char *name)
 {
     char *path = oci_path_join(in->cx, in->folder, name);
-    bool ok = path && (!oci_file_exists(in->cx, path) || oci_json_open(in->cx, doc, path));
+    bool ok = path &&
+              (!oci_file_exists(in->cx, path) || oci_json_open(in->cx, doc, path));
     if (ok && doc->root && !json_is_object(doc->root)) {
         oci_json_expected(in->cx, doc, "(top)", "an object", doc->root);
         ok = false;
@@ -67,9 +102,11 @@ static const oci_class *find_class(const char *name, bool by_model_type)
 static bool choose_class(oci_loader *in)
 {
     oc_context *cx = in->cx;
-    const char *name = oci_json_text(cx, &in->config, in->config.root, "tokenizer_class", NULL);
+    const char *name =
+        oci_json_text(cx, &in->config, in->config.root, "tokenizer_class", NULL);
     oci_json model = { 0 };
-    if (oci_failed(cx) || (!name && !open_if_there(in, &model, "config.json"))) return false;
+    if (oci_failed(cx) || (!name && !open_if_there(in, &model, "config.json")))
+        return false;
     bool by_type = false;
     if (!name) name = oci_json_text(cx, &model, model.root, "tokenizer_class", NULL);
     if (!name) {
@@ -96,7 +133,7 @@ void oci_config_close(oci_loader *in)
     oci_json_close(&in->added);
 }
 
-/* ---- settings -------------------------------------------------------------------------- */
+/* ---- settings ---------------------------------------------------------------------- */
 
 /* "left" or "right" in tokenizer_config.json, "Left" or "Right" in tokenizer.json. */
 static bool read_side(oci_loader *in, const char *key, const char *object)
@@ -110,8 +147,9 @@ static bool read_side(oci_loader *in, const char *key, const char *object)
     const char *side = oci_json_text(in->cx, &in->config, in->config.root, key,
                                      left ? "left" : "right");
     if (!oci_failed(in->cx) && strcmp(side, "left") && strcmp(side, "right"))
-        oci_fail(in->cx, OC_E_MALFORMED, "%s: %s: expected left or right, found \"%.50s\"",
-                 in->config.name, key, side);
+        oci_fail(in->cx, OC_E_MALFORMED,
+                 "%s: %s: expected left or right, found \"%.50s\"", in->config.name, key,
+                 side);
     return !oci_failed(in->cx) && !strcmp(side, "left");
 }
 
@@ -140,10 +178,11 @@ static void override_offsets(oci_loader *in)
     }
     oci_post *post = &t->post;
     if (in->class->family != OCI_ROBERTA || !post->has_offsets) return;
-    /* The constructor of processors.ByteLevel does not hear of add_prefix_space: made anew, it
-     * has the default. */
+    /* The constructor of processors.ByteLevel does not hear of add_prefix_space: made
+     * anew, it has the default. */
     if (post->bytelevel)
-        prefix = post->add_prefix_space == prefix && post->trim_offsets == trim ? prefix : true;
+        prefix = post->add_prefix_space == prefix && post->trim_offsets == trim ? prefix
+                                                                                : true;
     post->add_prefix_space = prefix;
     post->trim_offsets = trim;
 }
@@ -159,9 +198,10 @@ static bool override_normalizer(oci_loader *in)
         return true;
     oci_bert_normalizer *b = t->normalizers[0].self;
     b->lowercase = oci_json_bool(cx, &in->config, root, "do_lower_case", true);
-    b->strip_accents = oci_json_bool(cx, &in->config, root, "strip_accents", b->lowercase);
-    b->handle_chinese_chars = oci_json_bool(cx, &in->config, root, "tokenize_chinese_chars",
-                                            true);
+    b->strip_accents =
+        oci_json_bool(cx, &in->config, root, "strip_accents", b->lowercase);
+    b->handle_chinese_chars =
+        oci_json_bool(cx, &in->config, root, "tokenize_chinese_chars", true);
     return !oci_failed(cx);
 }
 
@@ -193,7 +233,8 @@ static bool read_settings(oci_loader *in)
     t->truncate_left = read_side(in, "truncation_side", "truncation");
     t->token_types = read_token_types(in);
     /* Transformers writes 10^30 for "none". */
-    double length = oci_json_real(cx, &in->config, root, "model_max_length", 0, -1e300, 1e300);
+    double length =
+        oci_json_real(cx, &in->config, root, "model_max_length", 0, -1e300, 1e300);
     t->max_length = length >= 1 && length < 1e18 ? (int64_t)length : 0;
     if (in->class && !override_class(in)) return false;
     t->pad_id = find_role(in, OCI_PAD);

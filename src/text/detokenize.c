@@ -1,15 +1,17 @@
-/* Ids to text, as they come or all at once. Each id becomes bytes (the decoder), bytes become
- * UTF-8 with U+FFFD for what is broken, and clean-up takes spaces away. Every step holds back
- * only what a later id could still change, so the pieces joined are what oc_decode gives. */
+/* Ids to text, as they come or all at once. Each id becomes bytes (the decoder), bytes
+ * become UTF-8 with U+FFFD for what is broken, and clean-up takes spaces away. Every step
+ * holds back only what a later id could still change, so the pieces joined are what
+ * oc_decode gives. */
 #include <string.h>
 
 #include "base/utf8.h"
 #include "text/pipeline.h"
 #include "text/tokenizer.h"
 
-/* Transformers' clean_up_tokenization: these, one after the other over the whole text. Each
- * begins with its only space, or (" ' ") with one of two; no proper part of a pattern that is
- * longer than nothing ends a part of it, so a mismatch falls back to the pattern's start. */
+/* Transformers' clean_up_tokenization: these, one after the other over the whole text.
+ * Each begins with its only space, or (" ' ") with one of two; no proper part of a
+ * pattern that is longer than nothing ends a part of it, so a mismatch falls back to the
+ * pattern's start. */
 static const struct {
     const char *from, *to;
 } cleanings[] = { { " .", "." },     { " ?", "?" },     { " !", "!" },    { " ,", "," },
@@ -28,12 +30,12 @@ struct oci_detokenizer {
     oci_bytes out;                  /* certain text of the last push */
 };
 
-/* ---- clean-up -------------------------------------------------------------------------- */
+/* ---- clean-up ---------------------------------------------------------------------- */
 
 static oc_status clean_byte(oc_context *cx, oci_detokenizer *s, int stage, char c);
 
-static oc_status clean_text(oc_context *cx, oci_detokenizer *s, int stage, const char *text,
-                            size_t n)
+static oc_status clean_text(oc_context *cx, oci_detokenizer *s, int stage,
+                            const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) clean_byte(cx, s, stage, text[i]);
     return cx->status;
@@ -83,7 +85,7 @@ static oc_status put(oc_context *cx, oci_detokenizer *s, const char *text, size_
     return cx->status;
 }
 
-/* ---- UTF-8 ----------------------------------------------------------------------------- */
+/* ---- UTF-8 ------------------------------------------------------------------------- */
 
 /* Moves what is certain out of s->raw. `last`: nothing follows, so a cut code point is a
  * broken one. */
@@ -113,13 +115,14 @@ static oc_status settle(oc_context *cx, oci_detokenizer *s, bool last)
     return cx->status;
 }
 
-/* ---- ids ------------------------------------------------------------------------------- */
+/* ---- ids --------------------------------------------------------------------------- */
 
 static void init(oci_detokenizer *s, const oc_tokenizer *t, bool skip_special,
                  oc_clean_up clean_up)
 {
     *s = (oci_detokenizer){ .t = t, .skip_special = skip_special };
-    s->clean_up = clean_up == OC_CLEAN_UP_DEFAULT ? t->clean_up : clean_up == OC_CLEAN_UP_YES;
+    s->clean_up = clean_up == OC_CLEAN_UP_DEFAULT ? t->clean_up
+                                                  : clean_up == OC_CLEAN_UP_YES;
     oci_bytes_init(&s->raw, SIZE_MAX / 4);
     oci_bytes_init(&s->out, SIZE_MAX / 4);
 }
@@ -135,7 +138,8 @@ static oc_status push(oc_context *cx, oci_detokenizer *s, int64_t id)
     const oc_tokenizer *t = s->t;
     size_t size;
     const char *token = oci_vocab_get(&t->vocab, id, &size);
-    if (!token || (s->skip_special && oci_added_is_special(&t->added, id))) return cx->status;
+    if (!token || (s->skip_special && oci_added_is_special(&t->added, id)))
+        return cx->status;
     if (t->decoder) {
         t->decoder->token(cx, t->decoder_self, token, size, !s->begun, &s->raw);
     } else {                    /* without a decoder tokens are words */
@@ -158,10 +162,11 @@ static oc_status end(oc_context *cx, oci_detokenizer *s)
     return cx->status;
 }
 
-/* ---- calls ----------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------- */
 
-char *oc_decode(oc_context *cx, const oc_tokenizer *tokenizer, const int64_t *ids, size_t count,
-                bool skip_special_tokens, oc_clean_up clean_up, size_t *size)
+char *oc_decode(oc_context *cx, const oc_tokenizer *tokenizer, const int64_t *ids,
+                size_t count, bool skip_special_tokens, oc_clean_up clean_up,
+                size_t *size)
 {
     if (size) *size = 0;
     if (!cx || oci_failed(cx) || !tokenizer || (count && !ids)) return NULL;
@@ -201,7 +206,8 @@ static const char *given(const oc_context *cx, const oci_detokenizer *s, size_t 
     return some ? s->out.data : "";
 }
 
-const char *oci_detokenizer_push(oc_context *cx, oci_detokenizer *s, int64_t id, size_t *size)
+const char *oci_detokenizer_push(oc_context *cx, oci_detokenizer *s, int64_t id,
+                                 size_t *size)
 {
     if (size) *size = 0;
     if (!s || oci_failed(cx)) return "";

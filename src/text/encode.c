@@ -33,7 +33,7 @@ typedef struct job {
     const oci_template *template;
 } job;
 
-/* ---- options --------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------- */
 
 static bool pick_side(oc_side side, bool left)
 {
@@ -45,7 +45,8 @@ static bool read_options(job *j, const oc_encode_options *options)
     const oc_tokenizer *t = j->t;
     j->o = (oc_encode_options){ .size = sizeof j->o };
     if (options)
-        memcpy(&j->o, options, (size_t)oci_min((int64_t)options->size, (int64_t)sizeof j->o));
+        memcpy(&j->o, options,
+               (size_t)oci_min((int64_t)options->size, (int64_t)sizeof j->o));
     const oc_encode_options *o = &j->o;
     int64_t most = (int64_t)oci_min((int64_t)j->cx->limits.text_bytes, INT32_MAX);
     if (o->max_length < 0 || o->stride < 0 || o->pad_to < 0 || o->max_length > most ||
@@ -60,14 +61,15 @@ static bool read_options(job *j, const oc_encode_options *options)
     j->truncate_left = pick_side(o->truncation_side, t->truncate_left);
     if (j->o.pad_to_max) j->o.pad_to = oci_max(o->pad_to, j->o.max_length);
     j->pad_id = t->pad_id;
-    if (o->pad_token) j->pad_id = oci_vocab_find(&t->vocab, o->pad_token, strlen(o->pad_token));
+    if (o->pad_token)
+        j->pad_id = oci_vocab_find(&t->vocab, o->pad_token, strlen(o->pad_token));
     if (j->o.pad_to > 0 && j->pad_id == OCI_NO_ID)
         oci_fail(j->cx, OC_E_ARGUMENT, "padding: expected a pad token, found %s",
                  o->pad_token ? o->pad_token : "none");
     return !oci_failed(j->cx);
 }
 
-/* ---- truncation ------------------------------------------------------------------------ */
+/* ---- truncation -------------------------------------------------------------------- */
 
 static bool cut_to(oc_context *cx, cut *c, size_t most)
 {
@@ -78,8 +80,9 @@ static bool cut_to(oc_context *cx, cut *c, size_t most)
         return true;
     }
     if (c->stride >= most) {
-        oci_fail(cx, OC_E_ARGUMENT, "stride: expected less than the %zu tokens kept, found %zu",
-                 most, c->stride);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "stride: expected less than the %zu tokens kept, found %zu", most,
+                 c->stride);
         return false;
     }
     size_t step = most - c->stride;
@@ -112,7 +115,8 @@ static bool cut_longest(job *j, cut cuts[2], size_t most)
         n1 = most / 2;
         n2 = n1 + most % 2;
     }
-    return cut_to(j->cx, &cuts[0], swap ? n2 : n1) && cut_to(j->cx, &cuts[1], swap ? n1 : n2);
+    return cut_to(j->cx, &cuts[0], swap ? n2 : n1) &&
+           cut_to(j->cx, &cuts[1], swap ? n1 : n2);
 }
 
 static size_t special_count(const oci_template *template)
@@ -148,19 +152,22 @@ static bool truncate_texts(job *j, cut cuts[2])
     if (j->o.truncation == OC_TRUNCATE_LONGEST_FIRST) return cut_longest(j, cuts, most);
     bool second = j->o.truncation == OC_TRUNCATE_ONLY_SECOND;
     if (second && j->texts < 2) {
-        oci_fail(j->cx, OC_E_ARGUMENT, "truncation: only_second, but there is no second text");
+        oci_fail(j->cx, OC_E_ARGUMENT,
+                 "truncation: only_second, but there is no second text");
         return false;
     }
     cut *c = &cuts[second];
     if (c->count <= total - most) {
-        oci_fail(j->cx, OC_E_ARGUMENT, "truncation: the %s text has %zu tokens, and %zu are "
-                 "too many", second ? "second" : "first", c->count, total - most);
+        oci_fail(j->cx, OC_E_ARGUMENT,
+                 "truncation: the %s text has %zu tokens, and %zu are "
+                 "too many",
+                 second ? "second" : "first", c->count, total - most);
         return false;
     }
     return cut_to(j->cx, c, c->count - (total - most));
 }
 
-/* ---- one encoding ---------------------------------------------------------------------- */
+/* ---- one encoding ------------------------------------------------------------------ */
 
 /* U+0120 is the byte-level character of a space. */
 static bool is_space(uint32_t code)
@@ -169,7 +176,8 @@ static bool is_space(uint32_t code)
 }
 
 /* How many white characters stand at each end of a token's string. */
-static void count_spaces(const char *text, size_t size, int64_t *leading, int64_t *trailing)
+static void count_spaces(const char *text, size_t size, int64_t *leading,
+                         int64_t *trailing)
 {
     uint32_t code;
     *leading = *trailing = 0;
@@ -188,10 +196,10 @@ static void count_spaces(const char *text, size_t size, int64_t *leading, int64_
     }
 }
 
-/* tokenizers' process_offsets: the space that belongs to a word's token is not part of the
- * word. `index`: of the token in its text. */
-static void trim_offsets(const oci_post *post, const char *text, size_t size, size_t index,
-                         int64_t offsets[2])
+/* tokenizers' process_offsets: the space that belongs to a word's token is not part of
+ * the word. `index`: of the token in its text. */
+static void trim_offsets(const oci_post *post, const char *text, size_t size,
+                         size_t index, int64_t offsets[2])
 {
     int64_t leading, trailing;
     count_spaces(text, size, &leading, &trailing);
@@ -212,7 +220,8 @@ static bool set_surface(job *j, oc_encoding *e, size_t at, const char *text, siz
     return e->surfaces[at];
 }
 
-static bool put_text(job *j, oc_encoding *e, size_t *at, const oci_template_item *item, range r)
+static bool put_text(job *j, oc_encoding *e, size_t *at, const oci_template_item *item,
+                     range r)
 {
     const oci_work *work = &j->works[item->sequence];
     int64_t type = r.later && j->t->post.first_types_only ? item->sequence : item->type;
@@ -238,7 +247,8 @@ static bool put_text(job *j, oc_encoding *e, size_t *at, const oci_template_item
     return true;
 }
 
-static void put_special(oc_encoding *e, size_t *at, int64_t id, uint8_t type, bool attended)
+static void put_special(oc_encoding *e, size_t *at, int64_t id, uint8_t type,
+                        bool attended)
 {
     e->ids[*at] = id;
     e->mask[*at] = attended;
@@ -292,7 +302,7 @@ static oc_encoding *build(job *j, const range ranges[2])
     return NULL;
 }
 
-/* ---- all encodings --------------------------------------------------------------------- */
+/* ---- all encodings ----------------------------------------------------------------- */
 
 static bool build_overflow(job *j, oc_encoding *e, const cut cuts[2])
 {
@@ -304,8 +314,8 @@ static bool build_overflow(job *j, oc_encoding *e, const cut cuts[2])
     }
     e->overflow = oci_calloc(j->cx, total, sizeof *e->overflow);
     if (!e->overflow) return false;
-    /* The order of tokenizers' merge: later pieces of the first text with all of the second,
-     * then the first piece with later ones of the second. */
+    /* The order of tokenizers' merge: later pieces of the first text with all of the
+     * second, then the first piece with later ones of the second. */
     for (size_t i = 1; i <= n1; i++) {
         for (size_t k = i == n1; k < n2; k++) {
             range ranges[2] = { piece(&cuts[0], i % n1) };

@@ -11,8 +11,8 @@ struct oc_encoding {
     int64_t *ids, *mask, *types;    /* [count]; one block, which begins at ids */
     int64_t *sequences;             /* [count] */
     int64_t *offsets;               /* [count, 2] */
-    char **surfaces;                /* [count], NULL where the vocabulary's string will do;
-                                       NULL itself if that is so everywhere */
+    char **surfaces;            /* [count], NULL where the vocabulary's string will do;
+                                   NULL itself if that is so everywhere */
     oc_encoding **overflow;         /* [overflow_count] */
     size_t overflow_count;
 };

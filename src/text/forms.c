@@ -23,7 +23,8 @@ typedef struct former {
     oci_form form;
     oci_form_sink sink;
     void *user;
-    pieces pending, sorted;     /* marks that are not yet in order; room to put them in order */
+    pieces pending;             /* marks that are not yet in order */
+    pieces sorted;              /* room to put them in order */
     bool composing;             /* `starter` holds what marks may still join */
     piece starter;
     int last_class;             /* of `blocked`'s last mark; -1: there is none */
@@ -32,23 +33,28 @@ typedef struct former {
 
 static bool push(former *f, pieces *list, piece p)
 {
-    piece *items = oci_grow(f->cx, list->items, &list->room, list->count + 1, sizeof *items);
+    piece *items =
+        oci_grow(f->cx, list->items, &list->room, list->count + 1, sizeof *items);
     if (!items) return false;
     list->items = items;
     items[list->count++] = p;
     return true;
 }
 
-static bool give(former *f, const piece *p) { return f->sink(f->user, p->code, p->change); }
+static bool give(former *f, const piece *p)
+{
+    return f->sink(f->user, p->code, p->change);
+}
 
-/* ---- composition ----------------------------------------------------------------------- */
+/* ---- composition ------------------------------------------------------------------- */
 
 /* The code point that two make together, or 0. */
 static uint32_t compose_pair(uint32_t a, uint32_t b)
 {
     utf8proc_int32_t both[] = { (utf8proc_int32_t)a, (utf8proc_int32_t)b };
-    if (b < 0x300) return 0;            /* nothing joins what stands before it below that */
-    if (utf8proc_normalize_utf32(both, 2, UTF8PROC_COMPOSE | UTF8PROC_STABLE) != 1) return 0;
+    if (b < 0x300) return 0; /* nothing joins what stands before it below that */
+    if (utf8proc_normalize_utf32(both, 2, UTF8PROC_COMPOSE | UTF8PROC_STABLE) != 1)
+        return 0;
     return oci_unicode_classes((uint32_t)both[0]) & OCI_INERT ? 0 : (uint32_t)both[0];
 }
 
@@ -90,7 +96,7 @@ static bool settled(former *f, piece p)
     return f->form == OCI_NFC || f->form == OCI_NFKC ? compose(f, p) : give(f, &p);
 }
 
-/* ---- canonical order ------------------------------------------------------------------- */
+/* ---- canonical order --------------------------------------------------------------- */
 
 /* By class, stably: counting, since a text may be one long row of marks. */
 static bool sort_pending(former *f)
@@ -116,11 +122,12 @@ static bool flush(former *f)
     return true;
 }
 
-/* ---- decomposition --------------------------------------------------------------------- */
+/* ---- decomposition ----------------------------------------------------------------- */
 
 enum { MAX_PARTS = 18 };        /* U+FDFA has most */
 
-static int decompose(oci_form form, uint32_t code, unsigned classes, utf8proc_int32_t *parts)
+static int decompose(oci_form form, uint32_t code, unsigned classes,
+                     utf8proc_int32_t *parts)
 {
     *parts = (utf8proc_int32_t)code;
     if (classes & OCI_INERT) return 1;
@@ -146,14 +153,15 @@ static bool take(former *f, uint32_t code, unsigned classes)
     return true;
 }
 
-bool oci_form_run(oc_context *cx, oci_form form, const oci_segment *from, oci_form_sink sink,
-                  void *user)
+bool oci_form_run(oc_context *cx, oci_form form, const oci_segment *from,
+                  oci_form_sink sink, void *user)
 {
     former f = { .cx = cx, .form = form, .sink = sink, .user = user, .last_class = -1 };
     bool ok = true;
     for (size_t at = 0, length; ok && at < from->size; at += length) {
         unsigned classes;
-        uint32_t code = oci_unicode_next(from->text + at, from->size - at, &length, &classes);
+        uint32_t code =
+            oci_unicode_next(from->text + at, from->size - at, &length, &classes);
         /* ASCII decomposes to itself and stands at the start of its part of the text. */
         piece p = { code, 0, 0 };
         ok = code < 0x80 ? flush(&f) && settled(&f, p) : take(&f, code, classes);
@@ -165,14 +173,15 @@ bool oci_form_run(oc_context *cx, oci_form form, const oci_segment *from, oci_fo
     return ok;
 }
 
-/* ---- normalizers ----------------------------------------------------------------------- */
+/* ---- normalizers ------------------------------------------------------------------- */
 
 static bool put(void *user, uint32_t code, int64_t change)
 {
     return oci_transform_put(user, code, change);
 }
 
-static oci_outcome run(oc_context *cx, const void *self, oci_segment *segment, oci_text *out)
+static oci_outcome run(oc_context *cx, const void *self, oci_segment *segment,
+                       oci_text *out)
 {
     size_t i = 0;
     while (i < segment->size && (unsigned char)segment->text[i] < 0x80) i++;
@@ -189,13 +198,13 @@ static void *load_form(oci_loader *in, oci_form form)
     return self;
 }
 
-#define FORM(name, type, form)                                                                \
-    static void *load_##name(oci_loader *in, const json_t *object, const char *field)         \
-    {                                                                                         \
-        (void)object;                                                                         \
-        (void)field;                                                                          \
-        return load_form(in, form);                                                           \
-    }                                                                                         \
+#define FORM(name, type, form)                                                           \
+    static void *load_##name(oci_loader *in, const json_t *object, const char *field)    \
+    {                                                                                    \
+        (void)object;                                                                    \
+        (void)field;                                                                     \
+        return load_form(in, form);                                                      \
+    }                                                                                    \
     const oci_normalizer_kind oci_##name = { type, load_##name, run }
 
 FORM(nfd, "NFD", OCI_NFD);

@@ -9,10 +9,10 @@ typedef enum oci_form { OCI_NFD, OCI_NFKD, OCI_NFC, OCI_NFKC } oci_form;
 /* Takes the code points of a normalized text as they are found. */
 typedef bool (*oci_form_sink)(void *user, uint32_t code, int64_t change);
 
-/* Gives the normalized form of a text, with changes as oci_transform_put wants them. Linear in
- * the text, however many marks follow each other. */
-bool oci_form_run(oc_context *cx, oci_form form, const oci_segment *from, oci_form_sink sink,
-                  void *user);
+/* Gives the normalized form of a text, with changes as oci_transform_put wants them.
+ * Linear in the text, however many marks follow each other. */
+bool oci_form_run(oc_context *cx, oci_form form, const oci_segment *from,
+                  oci_form_sink sink, void *user);
 
 extern const oci_normalizer_kind oci_nfd, oci_nfkd, oci_nfc, oci_nfkc;
 

@@ -1,5 +1,5 @@
-/* tokenizer.json, as tokenizers 0.15.2 reads it; merges may also be pairs, as later versions
- * write them. */
+/* tokenizer.json, as tokenizers 0.15.2 reads it; merges may also be pairs, as later
+ * versions write them. */
 #include <string.h>
 
 #include "base/size.h"
@@ -14,10 +14,18 @@
 #include "text/unigram.h"
 #include "text/wordpiece.h"
 
-static const oci_normalizer_kind *const normalizer_kinds[] = {
-    &oci_bert_normalizer_kind, &oci_precompiled, &oci_nfc, &oci_nfd, &oci_nfkc, &oci_nfkd,
-    &oci_lowercase, &oci_strip_kind, &oci_strip_accents, &oci_prepend, &oci_replace, &oci_nmt
-};
+static const oci_normalizer_kind *const normalizer_kinds[] = { &oci_bert_normalizer_kind,
+                                                               &oci_precompiled,
+                                                               &oci_nfc,
+                                                               &oci_nfd,
+                                                               &oci_nfkc,
+                                                               &oci_nfkd,
+                                                               &oci_lowercase,
+                                                               &oci_strip_kind,
+                                                               &oci_strip_accents,
+                                                               &oci_prepend,
+                                                               &oci_replace,
+                                                               &oci_nmt };
 static const oci_pre_kind *const pre_kinds[] = {
     &oci_bytelevel_pre, &oci_bert_pre, &oci_metaspace_pre, &oci_whitespace_split,
     &oci_whitespace, &oci_digits, &oci_punctuation, &oci_split
@@ -45,14 +53,14 @@ static bool unsupported(oci_loader *in, const char *field, const char *type)
 /* The "type" of a part; NULL with an error set. */
 static const char *type_of(oci_loader *in, const json_t *object, const char *field)
 {
-    const char *type = oci_json_text(in->cx, &in->json, object, oci_field(in, field, "type"),
-                                     NULL);
+    const char *type =
+        oci_json_text(in->cx, &in->json, object, oci_field(in, field, "type"), NULL);
     if (!type && !oci_failed(in->cx))
         oci_json_expected(in->cx, &in->json, in->field, "a name", NULL);
     return oci_failed(in->cx) ? NULL : type;
 }
 
-/* ---- vocabulary ------------------------------------------------------------------------ */
+/* ---- vocabulary -------------------------------------------------------------------- */
 
 /* Ids may leave holes, but a small file must not ask for a large table. */
 static int64_t largest_bound(const oc_context *cx, size_t count)
@@ -61,8 +69,8 @@ static int64_t largest_bound(const oc_context *cx, size_t count)
     return oci_min(bound, (int64_t)cx->limits.vocab_size);
 }
 
-static bool bad_token(oci_loader *in, const oci_json *doc, const char *field, const char *token,
-                      const char *what, const json_t *value)
+static bool bad_token(oci_loader *in, const oci_json *doc, const char *field,
+                      const char *token, const char *what, const json_t *value)
 {
     char path[OCI_MAX_FIELD];
     snprintf(path, sizeof path, "%s[\"%.100s\"]", field, token);
@@ -88,7 +96,8 @@ static bool measure_vocab(oci_loader *in, const oci_json *doc, const json_t *obj
         if (!json_is_integer(value) || id < 0 || id >= most)
             return bad_token(in, doc, field, token, what, value);
         if (size > cx->limits.token_bytes) {
-            oci_fail(cx, OC_E_LIMIT, "%s: %s: expected tokens of at most %llu bytes, found %zu",
+            oci_fail(cx, OC_E_LIMIT,
+                     "%s: %s: expected tokens of at most %llu bytes, found %zu",
                      doc->name, field, (unsigned long long)cx->limits.token_bytes, size);
             return false;
         }
@@ -105,8 +114,8 @@ bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
     size_t count = json_object_size(object), bytes;
     int64_t bound;
     if (count > cx->limits.vocab_size) {
-        oci_fail(cx, OC_E_LIMIT, "%s: %s: expected at most %llu tokens, found %zu", doc->name,
-                 field, (unsigned long long)cx->limits.vocab_size, count);
+        oci_fail(cx, OC_E_LIMIT, "%s: %s: expected at most %llu tokens, found %zu",
+                 doc->name, field, (unsigned long long)cx->limits.vocab_size, count);
         return false;
     }
     if (!measure_vocab(in, doc, object, field, &bound, &bytes)) return false;
@@ -124,7 +133,7 @@ bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
     return true;
 }
 
-/* ---- parts ----------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------- */
 
 static bool load_normalizer(oci_loader *in, const json_t *object, const char *field,
                             const char *type)
@@ -156,7 +165,8 @@ static bool load_pre_tokenizer(oci_loader *in, const json_t *object, const char 
 /* What a Sequence holds, Sequences within it too, in the order in which it runs. */
 typedef struct parts {
     const char *list;           /* the member that holds a Sequence's parts */
-    bool (*load)(oci_loader *in, const json_t *object, const char *field, const char *type);
+    bool (*load)(oci_loader *in, const json_t *object, const char *field,
+                 const char *type);
     struct {
         const json_t *list;
         size_t next;
@@ -175,8 +185,8 @@ static bool load_part(oci_loader *in, parts *p, const json_t *object, const char
     if (!type) return false;
     bool sequence = !strcmp(type, "Sequence");
     if (sequence ? p->depth == OCI_MAX_PARTS : p->count == OCI_MAX_PARTS) {
-        oci_fail(in->cx, OC_E_LIMIT, "%s: %s: expected at most %d parts", in->json.name, field,
-                 OCI_MAX_PARTS);
+        oci_fail(in->cx, OC_E_LIMIT, "%s: %s: expected at most %d parts", in->json.name,
+                 field, OCI_MAX_PARTS);
         return false;
     }
     if (!sequence) {
@@ -240,7 +250,7 @@ static bool load_decoder(oci_loader *in, const json_t *object)
     return unsupported(in, "decoder", type);
 }
 
-/* ---- added tokens ---------------------------------------------------------------------- */
+/* ---- added tokens ------------------------------------------------------------------ */
 
 bool oci_read_added(oci_loader *in, const oci_json *doc, const json_t *object,
                     const char *field, bool special, oci_added *token)
@@ -251,25 +261,28 @@ bool oci_read_added(oci_loader *in, const oci_json *doc, const json_t *object,
         oci_json_expected(cx, doc, field, "a token", object);
         return false;
     }
-    token->content = oci_json_text(cx, doc, object, oci_field(in, field, "content"), NULL);
+    token->content =
+        oci_json_text(cx, doc, object, oci_field(in, field, "content"), NULL);
     if (!token->content) {
         oci_json_expected(cx, doc, in->field, "a string", NULL);
         return false;
     }
     token->size = strlen(token->content);
-    token->single_word = oci_json_bool(cx, doc, object, oci_field(in, field, "single_word"),
-                                       false);
+    token->single_word =
+        oci_json_bool(cx, doc, object, oci_field(in, field, "single_word"), false);
     token->lstrip = oci_json_bool(cx, doc, object, oci_field(in, field, "lstrip"), false);
     token->rstrip = oci_json_bool(cx, doc, object, oci_field(in, field, "rstrip"), false);
-    token->special = oci_json_bool(cx, doc, object, oci_field(in, field, "special"), special);
+    token->special =
+        oci_json_bool(cx, doc, object, oci_field(in, field, "special"), special);
     if (json_object_get(object, "normalized"))
-        token->normalized = oci_json_bool(cx, doc, object, oci_field(in, field, "normalized"),
-                                          !token->special);
+        token->normalized =
+            oci_json_bool(cx, doc, object, oci_field(in, field, "normalized"),
+                          !token->special);
     return !oci_failed(cx);
 }
 
-/* As in the reference the id in the file is only compared: the token's id is the model's, or
- * the next free one. */
+/* As in the reference the id in the file is only compared: the token's id is the model's,
+ * or the next free one. */
 static bool load_added(oci_loader *in, const json_t *list)
 {
     oc_context *cx = in->cx;
@@ -285,7 +298,8 @@ static bool load_added(oci_loader *in, const json_t *list)
             oci_json_expected(cx, &in->json, oci_field(in, field, "id"), "an id", value);
             return false;
         }
-        int64_t given = oci_added_add(cx, &in->t->added, &in->t->vocab, &token, in->json.name);
+        int64_t given =
+            oci_added_add(cx, &in->t->added, &in->t->vocab, &token, in->json.name);
         if (oci_failed(cx)) return false;
         if (given != id)
             oci_log(cx, OC_LOG_WARNING, "%s: %s: token \"%s\" has id %lld, not %lld",
@@ -294,7 +308,7 @@ static bool load_added(oci_loader *in, const json_t *list)
     return true;
 }
 
-/* ---- the whole file -------------------------------------------------------------------- */
+/* ---- the whole file ---------------------------------------------------------------- */
 
 static bool check_top(oci_loader *in)
 {
@@ -304,7 +318,8 @@ static bool check_top(oci_loader *in)
         return false;
     }
     const char *version = oci_json_text(in->cx, &in->json, root, "version", "1.0");
-    if (!oci_failed(in->cx) && strcmp(version, "1.0")) unsupported(in, "version", version);
+    if (!oci_failed(in->cx) && strcmp(version, "1.0"))
+        unsupported(in, "version", version);
     return !oci_failed(in->cx);
 }
 
@@ -325,6 +340,7 @@ bool oci_load_tokenizer_json(oci_loader *in)
     parts normalizers = { .list = "normalizers", .load = load_normalizer };
     parts pre_tokenizers = { .list = "pretokenizers", .load = load_pre_tokenizer };
     return load_parts(in, &normalizers, normalizer, "normalizer") &&
-           load_parts(in, &pre_tokenizers, pre, "pre_tokenizer") && load_model(in, model) &&
-           load_added(in, added) && load_decoder(in, decoder) && oci_post_load(in, post);
+           load_parts(in, &pre_tokenizers, pre, "pre_tokenizer") &&
+           load_model(in, model) && load_added(in, added) && load_decoder(in, decoder) &&
+           oci_post_load(in, post);
 }

@@ -1,5 +1,6 @@
-/* vocab.json and merges.txt, vocab.txt, sentencepiece.bpe.model: read as Transformers' slow
- * tokenizers read them, and put together as its convert_slow_tokenizer.py (4.37.2) does. */
+/* vocab.json and merges.txt, vocab.txt, sentencepiece.bpe.model: read as Transformers'
+ * slow tokenizers read them, and put together as its convert_slow_tokenizer.py (4.37.2)
+ * does. */
 #include <string.h>
 
 #include "base/buffer.h"
@@ -20,8 +21,8 @@ typedef struct lines {
     size_t size, at;
 } lines;
 
-/* The next line, as Python's text files cut them: LF, CR or both end one. False at the end;
- * what follows the last line end is no line, and Transformers drops it. */
+/* The next line, as Python's text files cut them: LF, CR or both end one. False at the
+ * end; what follows the last line end is no line, and Transformers drops it. */
 static bool next_line(lines *in, const char **line, size_t *size)
 {
     size_t at = in->at;
@@ -34,7 +35,10 @@ static bool next_line(lines *in, const char **line, size_t *size)
     return true;
 }
 
-static bool is_blank(char c) { return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31); }
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
+}
 
 /* The next word of a line, as str.split() cuts it; false when there is none. */
 static bool next_word(const char **line, const char *end, const char **word, size_t *size)
@@ -46,8 +50,8 @@ static bool next_word(const char **line, const char *end, const char **word, siz
     return *size > 0;
 }
 
-/* The first line is the version, whatever it says. A merge that comes twice counts where it
- * came first. */
+/* The first line is the version, whatever it says. A merge that comes twice counts where
+ * it came first. */
 static bool read_merges(oci_loader *in, oci_bpe *bpe, const char *path, lines text)
 {
     const char *line, *a, *b, *rest;
@@ -68,7 +72,8 @@ static bool read_merges(oci_loader *in, oci_bpe *bpe, const char *path, lines te
         if (a_id != OCI_NO_ID && b_id != OCI_NO_ID &&
             oci_pairs_find(&bpe->merges, (uint64_t)a_id << 32 | (uint64_t)b_id))
             continue;
-        if (!oci_bpe_add_merge(in->cx, bpe, &in->t->vocab, a, a_size, b, b_size, rank++, where))
+        if (!oci_bpe_add_merge(in->cx, bpe, &in->t->vocab, a, a_size, b, b_size, rank++,
+                               where))
             return false;
     }
     return true;
@@ -113,7 +118,8 @@ static bool load_merges(oci_loader *in, const char *path)
     return ok;
 }
 
-bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path, const char *merges_path)
+bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path,
+                           const char *merges_path)
 {
     oc_context *cx = in->cx;
     oc_tokenizer *t = in->t;
@@ -125,18 +131,18 @@ bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path, const char *m
     oci_bytelevel *pre = oci_calloc(cx, 1, sizeof *pre);
     if (!pre) return false;
     pre->use_regex = true;
-    pre->add_prefix_space = oci_json_bool(cx, &in->config, in->config.root, "add_prefix_space",
-                                          false);
+    pre->add_prefix_space =
+        oci_json_bool(cx, &in->config, in->config.root, "add_prefix_space", false);
     t->pre[t->pre_count++] = (oci_pre){ &oci_bytelevel_pre, pre };
     t->decoder = &oci_bytelevel_decoder;
     return !oci_failed(cx) && oci_load_vocab(in, &in->json, in->json.root, "(top)") &&
            load_merges(in, merges_path);
 }
 
-/* ---- BERT ------------------------------------------------------------------------------ */
+/* ---- BERT -------------------------------------------------------------------------- */
 
-/* The number of a line is its token's id; of a token that comes twice the last one counts,
- * and the first has none. A last line needs no line end. */
+/* The number of a line is its token's id; of a token that comes twice the last one
+ * counts, and the first has none. A last line needs no line end. */
 static bool read_tokens(oci_loader *in, const char *path, lines text, size_t most)
 {
     oci_vocab *vocab = &in->t->vocab;
@@ -158,8 +164,9 @@ static bool read_tokens(oci_loader *in, const char *path, lines text, size_t mos
             size = text.size - starts[i];
         }
         if (size > cx->limits.token_bytes) {
-            oci_fail(cx, OC_E_LIMIT, "%s: line %zu: expected at most %llu bytes, found %zu", path,
-                     i + 1, (unsigned long long)cx->limits.token_bytes, size);
+            oci_fail(cx, OC_E_LIMIT,
+                     "%s: line %zu: expected at most %llu bytes, found %zu", path, i + 1,
+                     (unsigned long long)cx->limits.token_bytes, size);
             ok = false;
         } else if (oci_vocab_find(vocab, line, size) == OCI_NO_ID) {
             ok = oci_vocab_add(cx, vocab, line, size, (int64_t)i);
@@ -177,7 +184,8 @@ static bool make_bert(oci_loader *in)
     oci_bert_normalizer *b = oci_calloc(cx, 1, sizeof *b);
     if (b) {                            /* its settings: oci_config_apply */
         *b = (oci_bert_normalizer){ true, true, true, true };
-        t->normalizers[t->normalizer_count++] = (oci_normalizer){ &oci_bert_normalizer_kind, b };
+        t->normalizers[t->normalizer_count++] =
+            (oci_normalizer){ &oci_bert_normalizer_kind, b };
     }
     void *none = oci_calloc(cx, 1, 1);
     if (none) t->pre[t->pre_count++] = (oci_pre){ &oci_bert_pre, none };
@@ -202,21 +210,21 @@ bool oci_load_vocab_txt(oci_loader *in, const char *path)
     if (json_is_object(given)) given = json_object_get(given, "content");
     const char *unknown = json_string_value(given);
     in->t->model_kind = &oci_wordpiece_model;
-    in->t->model = oci_wordpiece_create(in->cx, &in->t->vocab, unknown ? unknown : "[UNK]",
-                                        "##", 100);
+    in->t->model = oci_wordpiece_create(in->cx, &in->t->vocab,
+                                        unknown ? unknown : "[UNK]", "##", 100);
     return in->t->model;
 }
 
-/* ---- SentencePiece --------------------------------------------------------------------- */
+/* ---- SentencePiece ----------------------------------------------------------------- */
 
 const char *const oci_mbart_languages[] = {
-    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN",
-    "it_IT", "ja_XX", "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO",
-    "ru_RU", "si_LK", "tr_TR", "vi_VN", "zh_CN", NULL
+    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN",
+    "hi_IN", "it_IT", "ja_XX", "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP",
+    "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN", "zh_CN", NULL
 };
 
-/* fairseq's order: four tokens of its own instead of SentencePiece's three, then the pieces,
- * the class's tokens, and the mask. */
+/* fairseq's order: four tokens of its own instead of SentencePiece's three, then the
+ * pieces, the class's tokens, and the mask. */
 static bool make_unigram(oci_loader *in, const oci_spm *spm, const char *path)
 {
     static const char *const before[] = { "<s>", "<pad>", "</s>", "<unk>" };
@@ -224,7 +232,8 @@ static bool make_unigram(oci_loader *in, const oci_spm *spm, const char *path)
     const char *const *more = in->class->more;
     size_t languages = 0, count = 0;
     while (more && more[languages]) languages++;
-    oci_piece *pieces = oci_calloc(in->cx, spm->count + BEFORE + languages + 1, sizeof *pieces);
+    oci_piece *pieces =
+        oci_calloc(in->cx, spm->count + BEFORE + languages + 1, sizeof *pieces);
     if (!pieces) return false;
     for (size_t i = 0; i < BEFORE; i++)
         pieces[count++] = (oci_piece){ before[i], strlen(before[i]), 0 };
@@ -267,8 +276,8 @@ bool oci_load_spm(oci_loader *in, const char *path, const uint8_t *bytes, size_t
     oci_spm spm;
     bool ok = oci_spm_parse(cx, &spm, path, bytes, size);
     if (ok && spm.model_type != OCI_SPM_UNIGRAM) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: expected 1 (Unigram), found %llu", path,
-                 (unsigned long long)spm.model_type);
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: expected 1 (Unigram), found %llu",
+                 path, (unsigned long long)spm.model_type);
         ok = false;
     }
     ok = ok && make_sentencepiece(in, &spm, path) && make_unigram(in, &spm, path);
@@ -284,16 +293,18 @@ bool oci_load_sentencepiece(oci_loader *in, const char *path)
     return ok;
 }
 
-/* ---- post-processors ------------------------------------------------------------------- */
+/* ---- post-processors --------------------------------------------------------------- */
 
 /* The id of a special token that the post-processor sets. */
 static uint32_t role_id(oci_loader *in, oci_role role)
 {
     const oci_added *token = &in->roles[role];
-    int64_t id = token->content ? oci_vocab_find(&in->t->vocab, token->content, token->size)
-                                : OCI_NO_ID;
+    int64_t id = token->content
+                     ? oci_vocab_find(&in->t->vocab, token->content, token->size)
+                     : OCI_NO_ID;
     if (id == OCI_NO_ID)
-        oci_fail(in->cx, OC_E_MALFORMED, "%s: expected bos, cls and sep tokens", in->folder);
+        oci_fail(in->cx, OC_E_MALFORMED, "%s: expected bos, cls and sep tokens",
+                 in->folder);
     return (uint32_t)id;
 }
 
@@ -334,7 +345,8 @@ bool oci_load_mbart_post(oci_loader *in)
 {
     oc_context *cx = in->cx;
     oci_post *post = &in->t->post;
-    const char *language = oci_json_text(cx, &in->config, in->config.root, "src_lang", "en_XX");
+    const char *language =
+        oci_json_text(cx, &in->config, in->config.root, "src_lang", "en_XX");
     if (oci_failed(cx)) return false;
     int64_t id = oci_vocab_find(&in->t->vocab, language, strlen(language));
     uint32_t end = role_id(in, OCI_EOS), last = id == OCI_NO_ID ? role_id(in, OCI_UNK)

@@ -19,8 +19,8 @@ typedef enum oci_family {
     OCI_PLAIN                   /* tokenizer.json alone */
 } oci_family;
 
-/* What a class makes of the mask token's string: an AddedToken that eats the space before it,
- * with or without saying whether it is normalized. */
+/* What a class makes of the mask token's string: an AddedToken that eats the space before
+ * it, with or without saying whether it is normalized. */
 typedef enum oci_mask_kind {
     OCI_MASK_TEXT, OCI_MASK_UNSAID, OCI_MASK_RAW, OCI_MASK_NORMALIZED
 } oci_mask_kind;
@@ -28,7 +28,8 @@ typedef enum oci_mask_kind {
 /* What Transformers' tokenizer classes know without a file. */
 typedef struct oci_class {
     const char *name;           /* without "Fast" */
-    const char *model_type;     /* of config.json, where tokenizer_config.json names no class */
+    const char *model_type;     /* of config.json, where tokenizer_config.json names no
+                                   class */
     const char *roles[OCI_ROLES];
     oci_family family;
     oci_mask_kind mask;
@@ -53,8 +54,8 @@ struct oci_loader {
 
 /* "path.key" in in->field. */
 const char *oci_field(oci_loader *in, const char *path, const char *key);
-/* A token's content and flags from an AddedToken object; false with an error set. `special`
- * is the flag's value where the object is silent. */
+/* A token's content and flags from an AddedToken object; false with an error set.
+ * `special` is the flag's value where the object is silent. */
 bool oci_read_added(oci_loader *in, const oci_json *doc, const json_t *object,
                     const char *field, bool special, oci_added *token);
 
@@ -64,7 +65,8 @@ bool oci_load_tokenizer_json(oci_loader *in);
 bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
                     const char *field);
 /* vocab.json and merges.txt, put together as Transformers' converters do. */
-bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path, const char *merges_path);
+bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path,
+                           const char *merges_path);
 /* vocab.txt of BERT, and sentencepiece.bpe.model, likewise. */
 bool oci_load_vocab_txt(oci_loader *in, const char *path);
 bool oci_load_sentencepiece(oci_loader *in, const char *path);
@@ -77,10 +79,11 @@ bool oci_load_mbart_post(oci_loader *in);
 /* The languages of mBART, up to a NULL. */
 extern const char *const oci_mbart_languages[];
 
-/* tokenizer_config.json and the files beside it: opens them, finds class and special tokens. */
+/* tokenizer_config.json and the files beside it: opens them, finds class and special
+ * tokens. */
 bool oci_config_open(oci_loader *in);
-/* Adds the tokens that they name and applies their settings. `converted`: the tokenizer comes
- * from vocab.json. */
+/* Adds the tokens that they name and applies their settings. `converted`: the tokenizer
+ * comes from vocab.json. */
 bool oci_config_apply(oci_loader *in, bool converted);
 void oci_config_close(oci_loader *in);
 /* The tokens alone, a step of oci_config_apply. */

@@ -24,8 +24,9 @@ static bool load_replacement(oci_loader *in, const json_t *object, const char *f
     int n = size ? oci_utf8_decode(text, size, &code) : 0;
     if (oci_failed(in->cx)) return false;
     if (n == 0 || (size_t)n != size) {
-        oci_fail(in->cx, OC_E_MALFORMED, "%s: %s: expected one character, found \"%.50s\"",
-                 in->json.name, in->field, text);
+        oci_fail(in->cx, OC_E_MALFORMED,
+                 "%s: %s: expected one character, found \"%.50s\"", in->json.name,
+                 in->field, text);
         return false;
     }
     memcpy(m->block, text, size);
@@ -44,8 +45,9 @@ static bool load_scheme(oci_loader *in, const json_t *object, const char *field,
         m->scheme = (oci_prepend_scheme)i;
         return !oci_failed(in->cx);
     }
-    oci_fail(in->cx, OC_E_MALFORMED, "%s: %s: expected always, first or never, found \"%.50s\"",
-             in->json.name, in->field, name);
+    oci_fail(in->cx, OC_E_MALFORMED,
+             "%s: %s: expected always, first or never, found \"%.50s\"", in->json.name,
+             in->field, name);
     return false;
 }
 
@@ -55,12 +57,13 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
     if (!m) return NULL;
     m->add_prefix_space = oci_json_bool(in->cx, &in->json, object,
                                         oci_field(in, field, "add_prefix_space"), true);
-    if (load_replacement(in, object, field, m) && load_scheme(in, object, field, m)) return m;
+    if (load_replacement(in, object, field, m) && load_scheme(in, object, field, m))
+        return m;
     oci_free(m);
     return NULL;
 }
 
-/* ---- words ----------------------------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------------------- */
 
 static bool begins(const oci_metaspace *m, const oci_segment *s, size_t at)
 {
@@ -78,7 +81,8 @@ static size_t find_block(const oci_metaspace *m, const oci_segment *s, size_t at
 }
 
 /* Whether the segment gets a block that the text does not have. */
-static bool prepends(oci_work *work, const oci_metaspace *m, const oci_segment *s, int stage)
+static bool prepends(oci_work *work, const oci_metaspace *m, const oci_segment *s,
+                     int stage)
 {
     bool first = !(work->begun >> stage & 1);
     bool begun = s->text[0] == ' ' || begins(m, s, 0);
@@ -88,7 +92,8 @@ static bool prepends(oci_work *work, const oci_metaspace *m, const oci_segment *
     return m->add_prefix_space && !begun && first;
 }
 
-static bool put_block(oc_context *cx, const oci_metaspace *m, oci_text *word, size_t origin)
+static bool put_block(oc_context *cx, const oci_metaspace *m, oci_text *word,
+                      size_t origin)
 {
     if (!oci_text_reserve(cx, word, m->size)) return false;
     for (size_t i = 0; i < m->size; i++) {
@@ -124,11 +129,11 @@ static bool run(oci_work *work, const void *self, const oci_segment *segment, in
 
 const oci_pre_kind oci_metaspace_pre = { "Metaspace", load, run };
 
-/* ---- decoding -------------------------------------------------------------------------- */
+/* ---- decoding ---------------------------------------------------------------------- */
 
 /* Blocks are spaces; the first token's vanish, all of them. */
-static oc_status decode_token(oc_context *cx, const void *self, const char *token, size_t size,
-                              bool first, oci_bytes *out)
+static oc_status decode_token(oc_context *cx, const void *self, const char *token,
+                              size_t size, bool first, oci_bytes *out)
 {
     const oci_metaspace *m = self;
     oci_segment s = { .text = token, .size = size };
@@ -142,7 +147,8 @@ static oc_status decode_token(oc_context *cx, const void *self, const char *toke
         if (!first || !m->add_prefix_space) oci_bytes_append(cx, out, " ", 1);
         done = at += m->size;
     }
-    return size > done ? oci_bytes_append(cx, out, token + done, size - done) : cx->status;
+    return size > done ? oci_bytes_append(cx, out, token + done, size - done)
+                       : cx->status;
 }
 
 const oci_decoder_kind oci_metaspace_decoder = { "Metaspace", load, decode_token };

@@ -4,8 +4,11 @@
 
 #include "text/pipeline.h"
 
-typedef enum oci_prepend_scheme { OCI_PREPEND_ALWAYS, OCI_PREPEND_FIRST, OCI_PREPEND_NEVER }
-    oci_prepend_scheme;
+typedef enum oci_prepend_scheme {
+    OCI_PREPEND_ALWAYS,
+    OCI_PREPEND_FIRST,
+    OCI_PREPEND_NEVER
+} oci_prepend_scheme;
 
 typedef struct oci_metaspace {
     char block[4];              /* the replacement, U+2581 */

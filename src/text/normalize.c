@@ -22,7 +22,7 @@ static oci_outcome narrow(oci_segment *segment, size_t begin, size_t end)
     return OCI_KEPT;
 }
 
-/* ---- one code point at a time ---------------------------------------------------------- */
+/* ---- one code point at a time ------------------------------------------------------ */
 
 /* Code points of these classes vanish. */
 static oci_outcome drop_classes(oc_context *cx, const oci_segment *segment, unsigned drop,
@@ -37,8 +37,8 @@ static oci_outcome drop_classes(oc_context *cx, const oci_segment *segment, unsi
     return OCI_WRITTEN;
 }
 
-static oci_outcome run_strip_accents(oc_context *cx, const void *self, oci_segment *segment,
-                                     oci_text *out)
+static oci_outcome run_strip_accents(oc_context *cx, const void *self,
+                                     oci_segment *segment, oci_text *out)
 {
     (void)self;
     return drop_classes(cx, segment, OCI_MARK, out);
@@ -96,15 +96,17 @@ static oci_outcome run_nmt(oc_context *cx, const void *self, oci_segment *segmen
     return OCI_WRITTEN;
 }
 
-/* ---- BERT ------------------------------------------------------------------------------ */
+/* ---- BERT -------------------------------------------------------------------------- */
 
-/* Removes controls, makes all white space U+0020, and puts spaces around CJK characters. */
-static bool bert_clean(oc_context *cx, const oci_bert_normalizer *b, const oci_segment *from,
-                       oci_text *out)
+/* Removes controls, makes all white space U+0020, and puts spaces around CJK
+ * characters. */
+static bool bert_clean(oc_context *cx, const oci_bert_normalizer *b,
+                       const oci_segment *from, oci_text *out)
 {
     for (size_t at = 0, length; at < from->size; at += length) {
         unsigned classes;
-        uint32_t code = oci_unicode_next(from->text + at, from->size - at, &length, &classes);
+        uint32_t code =
+            oci_unicode_next(from->text + at, from->size - at, &length, &classes);
         if (b->clean_text && classes & OCI_BERT_REMOVED) continue;
         if (b->clean_text && classes & OCI_BERT_SPACE) code = ' ';
         bool spaced = b->handle_chinese_chars && classes & OCI_BERT_CJK;
@@ -141,7 +143,9 @@ static bool bert_put(void *user, uint32_t code, int64_t change)
 static bool bert_strip_accents(oc_context *cx, const oci_bert_normalizer *b,
                                const oci_segment *from, oci_text *out)
 {
-    bert_sink s = { .transform = { cx, from, NULL, 0 }, .out = out, .lowercase = b->lowercase };
+    bert_sink s = { .transform = { cx, from, NULL, 0 },
+                    .out = out,
+                    .lowercase = b->lowercase };
     s.transform.to = &s.one;
     bool ok = oci_form_run(cx, OCI_NFD, from, bert_put, &s);
     oci_text_deinit(&s.one);
@@ -179,18 +183,21 @@ static void *load_bert(oci_loader *in, const json_t *object, const char *field)
     const oci_json *doc = &in->json;
     oci_bert_normalizer *b = oci_calloc(cx, 1, sizeof *b);
     if (!b) return NULL;
-    b->clean_text = oci_json_bool(cx, doc, object, oci_field(in, field, "clean_text"), true);
+    b->clean_text =
+        oci_json_bool(cx, doc, object, oci_field(in, field, "clean_text"), true);
     b->handle_chinese_chars =
-        oci_json_bool(cx, doc, object, oci_field(in, field, "handle_chinese_chars"), true);
-    b->lowercase = oci_json_bool(cx, doc, object, oci_field(in, field, "lowercase"), true);
-    b->strip_accents = oci_json_bool(cx, doc, object, oci_field(in, field, "strip_accents"),
-                                     b->lowercase);
+        oci_json_bool(cx, doc, object, oci_field(in, field, "handle_chinese_chars"),
+                      true);
+    b->lowercase =
+        oci_json_bool(cx, doc, object, oci_field(in, field, "lowercase"), true);
+    b->strip_accents = oci_json_bool(cx, doc, object,
+                                     oci_field(in, field, "strip_accents"), b->lowercase);
     if (!oci_failed(cx)) return b;
     oci_free(b);
     return NULL;
 }
 
-/* ---- Strip, Prepend, Replace ----------------------------------------------------------- */
+/* ---- Strip, Prepend, Replace ------------------------------------------------------- */
 
 static oci_outcome run_strip(oc_context *cx, const void *self, oci_segment *segment,
                              oci_text *out)
@@ -219,8 +226,8 @@ static void *load_strip(oci_loader *in, const json_t *object, const char *field)
 {
     oci_strip *strip = oci_calloc(in->cx, 1, sizeof *strip);
     if (!strip) return NULL;
-    strip->left = oci_json_bool(in->cx, &in->json, object, oci_field(in, field, "strip_left"),
-                                false);
+    strip->left = oci_json_bool(in->cx, &in->json, object,
+                                oci_field(in, field, "strip_left"), false);
     strip->right = oci_json_bool(in->cx, &in->json, object,
                                  oci_field(in, field, "strip_right"), false);
     if (!oci_failed(in->cx)) return strip;
@@ -323,7 +330,8 @@ static oci_outcome run_replace(oc_context *cx, const void *self, oci_segment *se
 {
     const replacing *r = self;
     size_t done = 0, begin, end;
-    while (oci_pattern_find(&r->pattern, segment->text, segment->size, done, &begin, &end)) {
+    while (
+        oci_pattern_find(&r->pattern, segment->text, segment->size, done, &begin, &end)) {
         /* What is put in stands for the last thing that was taken out. */
         if (!oci_text_copy(cx, out, segment, done, begin) ||
             !put_content(cx, out, r->text, r->size, oci_origin(segment, end - 1)))
@@ -331,12 +339,14 @@ static oci_outcome run_replace(oc_context *cx, const void *self, oci_segment *se
         done = end;
     }
     if (done == 0) return OCI_KEPT;
-    return oci_text_copy(cx, out, segment, done, segment->size) ? OCI_WRITTEN : OCI_FAILED;
+    return oci_text_copy(cx, out, segment, done, segment->size) ? OCI_WRITTEN
+                                                                : OCI_FAILED;
 }
 
-/* ---- kinds ----------------------------------------------------------------------------- */
+/* ---- kinds ------------------------------------------------------------------------- */
 
-const oci_normalizer_kind oci_bert_normalizer_kind = { "BertNormalizer", load_bert, run_bert };
+const oci_normalizer_kind oci_bert_normalizer_kind = { "BertNormalizer", load_bert,
+                                                       run_bert };
 const oci_normalizer_kind oci_strip_kind = { "Strip", load_strip, run_strip };
 const oci_normalizer_kind oci_strip_accents = { "StripAccents", load_nothing,
                                                 run_strip_accents };

@@ -12,8 +12,8 @@ typedef struct oci_strip {
     bool left, right;
 } oci_strip;
 
-extern const oci_normalizer_kind oci_bert_normalizer_kind, oci_strip_kind, oci_strip_accents,
-    oci_lowercase, oci_prepend, oci_replace, oci_nmt;
+extern const oci_normalizer_kind oci_bert_normalizer_kind, oci_strip_kind,
+    oci_strip_accents, oci_lowercase, oci_prepend, oci_replace, oci_nmt;
 
 /* " {2,}" → "▁", as Transformers' converters of SentencePiece models have it. */
 OC_NODISCARD void *oci_replace_spaces(oc_context *cx);

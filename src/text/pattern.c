@@ -5,11 +5,12 @@
 #include "text/loader.h"
 #include "text/unicode.h"
 
-/* ---- scanners -------------------------------------------------------------------------- */
+/* ---- scanners ---------------------------------------------------------------------- */
 
 /* The end of the code points from `at` on of which all (`wanted`) or none has one of the
  * classes. */
-static size_t run_end(const char *text, size_t size, size_t at, unsigned classes, bool wanted)
+static size_t run_end(const char *text, size_t size, size_t at, unsigned classes,
+                      bool wanted)
 {
     while (at < size) {
         size_t length;
@@ -55,7 +56,8 @@ static bool find_literal(const oci_pattern *p, const char *text, size_t size, si
     return false;
 }
 
-static bool find_spaces(const char *text, size_t size, size_t from, size_t *begin, size_t *end)
+static bool find_spaces(const char *text, size_t size, size_t from, size_t *begin,
+                        size_t *end)
 {
     for (; from < size; from = *end + 1) {
         const char *hit = memchr(text + from, ' ', size - from);
@@ -69,7 +71,8 @@ static bool find_spaces(const char *text, size_t size, size_t from, size_t *begi
 }
 
 /* \w+ or what is neither \w nor white space. */
-static bool find_words(const char *text, size_t size, size_t from, size_t *begin, size_t *end)
+static bool find_words(const char *text, size_t size, size_t from, size_t *begin,
+                       size_t *end)
 {
     size_t length;
     unsigned have;
@@ -82,11 +85,13 @@ static bool find_words(const char *text, size_t size, size_t from, size_t *begin
     return true;
 }
 
-static bool find_marks(const char *text, size_t size, size_t from, size_t *begin, size_t *end)
+static bool find_marks(const char *text, size_t size, size_t from, size_t *begin,
+                       size_t *end)
 {
     for (size_t at = from; at < size; at++) {
         bool bracket = text[at] && strchr("()[]{}", text[at]);
-        if (!bracket && !(text[at] && strchr("!\"#$%&'*+,-./:;<=>?\\^_`|~", text[at]))) continue;
+        if (!bracket && !(text[at] && strchr("!\"#$%&'*+,-./:;<=>?\\^_`|~", text[at])))
+            continue;
         *begin = at;
         *end = at + 1;
         while (!bracket && *end < size && text[*end] == text[at]) ++*end;
@@ -109,7 +114,7 @@ bool oci_pattern_find(const oci_pattern *p, const char *text, size_t size, size_
     return false;
 }
 
-/* ---- loading --------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------- */
 
 static const struct {
     const char *text;
@@ -119,7 +124,8 @@ static const struct {
     { "\\s+", OCI_PATTERN_BLANKS },
     { "[\\(\\)\\[\\]\\{\\}]|([!\"\\#\\$%\\&'\\*\\+,\\-\\./:;<=>\\?\\\\\\^_`\\|\\~])\\1*",
       OCI_PATTERN_MARKS },
-    { "[\\(\\)\\[\\]\\{\\}]|([!\\\"\\#\\$%\\&'\\*\\+,\\-\\./:;<=>\\?\\\\\\^_`\\|\\~])\\1*",
+    { "[\\(\\)\\[\\]\\{\\}]|([!\\\"\\#\\$%\\&'\\*\\+,\\-\\./"
+      ":;<=>\\?\\\\\\^_`\\|\\~])\\1*",
       OCI_PATTERN_MARKS },
 };
 

@@ -32,13 +32,13 @@ void oci_work_deinit(oci_work *work)
     *work = (oci_work){ 0 };
 }
 
-/* ---- offsets --------------------------------------------------------------------------- */
+/* ---- offsets ----------------------------------------------------------------------- */
 
 static bool is_start(const char *p) { return ((unsigned char)*p & 0xc0) != 0x80; }
 
-/* Moves the cursor to the code point that holds byte `at` and returns its number. Tokens come
- * in order, so all calls together take one walk over the text; only an added token that
- * begins in white space which the one before it ate makes a few steps back. */
+/* Moves the cursor to the code point that holds byte `at` and returns its number. Tokens
+ * come in order, so all calls together take one walk over the text; only an added token
+ * that begins in white space which the one before it ate makes a few steps back. */
 static uint32_t code_at(oci_work *work, size_t at)
 {
     while (work->at_byte > at) {
@@ -80,14 +80,15 @@ bool oci_work_emit_surface(oci_work *work, int64_t id, const oci_segment *segmen
     work->surfaces = surfaces;
     size_t at = work->surface_text.size;
     /* Unlike the segment the copy lives as long as the work. */
-    if (oci_bytes_append(work->cx, &work->surface_text, segment->text + begin, end - begin))
+    if (oci_bytes_append(work->cx, &work->surface_text, segment->text + begin,
+                         end - begin))
         return false;
     surfaces[work->surface_count++] = (oci_surface){ at, end - begin };
     work->tokens[work->count - 1].surface = (uint32_t)work->surface_count;
     return true;
 }
 
-/* ---- normalized text ------------------------------------------------------------------- */
+/* ---- normalized text --------------------------------------------------------------- */
 
 void oci_text_deinit(oci_text *text)
 {
@@ -100,7 +101,8 @@ bool oci_text_reserve(oc_context *cx, oci_text *text, size_t more)
 {
     size_t need, most = (size_t)cx->limits.text_bytes * 2 + 64;
     if (!oci_add(text->size, more, &need) || need > most) {
-        oci_fail(cx, OC_E_LIMIT, "text: expected at most %zu bytes once normalized", most);
+        oci_fail(cx, OC_E_LIMIT, "text: expected at most %zu bytes once normalized",
+                 most);
         return false;
     }
     if (text->bytes && need <= text->room) return true;
@@ -115,8 +117,8 @@ bool oci_text_reserve(oc_context *cx, oci_text *text, size_t more)
     return true;
 }
 
-bool oci_text_copy(oc_context *cx, oci_text *text, const oci_segment *segment, size_t begin,
-                   size_t end)
+bool oci_text_copy(oc_context *cx, oci_text *text, const oci_segment *segment,
+                   size_t begin, size_t end)
 {
     size_t n = end - begin;
     if (n == 0) return true;
@@ -134,7 +136,8 @@ bool oci_text_copy(oc_context *cx, oci_text *text, const oci_segment *segment, s
 oci_segment oci_text_segment(const oci_text *text)
 {
     /* A text that nothing was ever written to has no bytes. */
-    return (oci_segment){ text->bytes ? text->bytes : "", text->size, text->origin, 0, false };
+    return (oci_segment){ text->bytes ? text->bytes : "", text->size, text->origin, 0,
+                          false };
 }
 
 bool oci_normalize(oc_context *cx, const oc_tokenizer *t, oci_segment *segment,
@@ -155,7 +158,7 @@ bool oci_normalize(oc_context *cx, const oc_tokenizer *t, oci_segment *segment,
     return true;
 }
 
-/* ---- stages ---------------------------------------------------------------------------- */
+/* ---- stages ------------------------------------------------------------------------ */
 
 bool oci_pre_tokenize(oci_work *work, int stage, const oci_segment *segment)
 {

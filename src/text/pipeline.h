@@ -6,9 +6,9 @@
  *        → pre-tokenizers, one after the other → words → model → tokens
  *        → truncate → post-processor (special tokens) → pad
  *
- * and back: ids → strings → decoder → bytes → UTF-8 → clean-up. Each stage that has kinds has
- * a table of them; a kind that is not in its table is OC_E_UNSUPPORTED by name. A new one is
- * a file and a row. */
+ * and back: ids → strings → decoder → bytes → UTF-8 → clean-up. Each stage that has kinds
+ * has a table of them; a kind that is not in its table is OC_E_UNSUPPORTED by name. A new
+ * one is a file and a row. */
 #ifndef OCI_TEXT_PIPELINE_H
 #define OCI_TEXT_PIPELINE_H
 
@@ -29,9 +29,11 @@ typedef struct oci_work oci_work;
 typedef struct oci_segment {
     const char *text;           /* [size] */
     size_t size;
-    const uint32_t *origin;     /* [size]: a byte of the code point of the caller's text that
-                                   each byte stands for, never falling; NULL: nothing was … */
-    size_t at;                  /* … changed, and text[i] is byte at + i of the caller's text */
+    const uint32_t *origin;     /* [size]: a byte of the code point of the caller's text
+                                   that each byte stands for, never falling; NULL: nothing
+                                   was … */
+    size_t at;                  /* … changed, and text[i] is byte at + i of the caller's
+                                   text */
     bool prefixed;              /* a space that the text does not have stands before it */
 } oci_segment;
 
@@ -43,8 +45,8 @@ static inline size_t oci_origin(const oci_segment *s, size_t i)
 /* Bytes [begin, end) of a segment. */
 static inline oci_segment oci_part(const oci_segment *s, size_t begin, size_t end)
 {
-    return (oci_segment){ s->text + begin, end - begin, s->origin ? s->origin + begin : NULL,
-                          s->at + begin, false };
+    return (oci_segment){ s->text + begin, end - begin,
+                          s->origin ? s->origin + begin : NULL, s->at + begin, false };
 }
 
 /* Text in the making, with the origin of each byte. */
@@ -57,10 +59,11 @@ typedef struct oci_text {
 typedef struct oci_token {
     uint32_t id;
     uint32_t begin, end;        /* code points of the text */
-    uint32_t surface;           /* 1 + index in oci_work.surfaces; 0: the vocabulary's string */
+    uint32_t surface;           /* 1 + index in oci_work.surfaces; 0: the vocabulary's
+                                   string */
 } oci_token;
 
-/* ---- kinds of parts -------------------------------------------------------------------- */
+/* ---- kinds of parts ---------------------------------------------------------------- */
 
 /* `load` reads the part's JSON object; `field` is its path for messages. It returns what
  * `free` (else oci_free) takes, or NULL with an error set. */
@@ -73,7 +76,8 @@ typedef enum oci_outcome {
 typedef struct oci_normalizer_kind {
     const char *type;
     void *(*load)(oci_loader *in, const json_t *object, const char *field);
-    oci_outcome (*run)(oc_context *cx, const void *self, oci_segment *segment, oci_text *out);
+    oci_outcome (*run)(oc_context *cx, const void *self, oci_segment *segment,
+                       oci_text *out);
 } oci_normalizer_kind;
 
 typedef struct oci_pre_kind {
@@ -116,10 +120,11 @@ typedef struct oci_post {
     bool has_offsets;           /* it is of a kind that has the next two switches, … */
     bool bytelevel;             /* … which is ByteLevel */
     bool trim_offsets, add_prefix_space;
-    bool first_types_only;      /* overflowing pieces of a text get its number as their type */
+    bool first_types_only;      /* overflowing pieces of a text get its number as their
+                                   type */
 } oci_post;
 
-/* ---- the tokenizer --------------------------------------------------------------------- */
+/* ---- the tokenizer ----------------------------------------------------------------- */
 
 enum { OCI_MAX_PARTS = 8 };     /* in a Sequence */
 
@@ -153,7 +158,7 @@ struct oc_tokenizer {
     bool token_types;           /* the model takes token_type_ids */
 };
 
-/* ---- a text on its way ----------------------------------------------------------------- */
+/* ---- a text on its way ------------------------------------------------------------- */
 
 typedef struct oci_surface {    /* what a token stands for, where it is not its string */
     size_t at, size;            /* in oci_work.surface_text */
@@ -174,7 +179,8 @@ struct oci_work {
     oci_hits hits[2];           /* of the two matchers of added tokens */
     oci_text normal[2];         /* what normalizers write, in turn */
     oci_text pieces[OCI_MAX_PARTS];     /* what pre-tokenizers write */
-    unsigned begun;             /* bit per pre-tokenizer: the first piece of the text is over */
+    unsigned begun;             /* bit per pre-tokenizer: the first piece of the text is
+                                   over */
     void *symbols, *queue;      /* scratch of the model, kept from word to word */
     size_t symbol_room, queue_room;
 };
@@ -187,8 +193,8 @@ bool oci_pre_tokenize(oci_work *work, int stage, const oci_segment *segment);
 /* A token that stands for bytes [begin, end) of a segment, end > begin. */
 bool oci_work_emit(oci_work *work, int64_t id, const oci_segment *segment, size_t begin,
                    size_t end);
-/* The same, and what it stands for is told by oc_encoding_token where it is not the token's
- * own string. */
+/* The same, and what it stands for is told by oc_encoding_token where it is not the
+ * token's own string. */
 bool oci_work_emit_surface(oci_work *work, int64_t id, const oci_segment *segment,
                            size_t begin, size_t end);
 /* All normalizers over a segment; what they write goes to the two texts in turn. */
@@ -207,8 +213,8 @@ static inline void oci_text_put(oci_text *text, uint32_t code, size_t origin)
     for (int i = 0; i < n; i++) text->origin[text->size++] = (uint32_t)origin;
 }
 /* Bytes [begin, end) of a segment. */
-bool oci_text_copy(oc_context *cx, oci_text *text, const oci_segment *segment, size_t begin,
-                   size_t end);
+bool oci_text_copy(oc_context *cx, oci_text *text, const oci_segment *segment,
+                   size_t begin, size_t end);
 oci_segment oci_text_segment(const oci_text *text);
 void oci_text_deinit(oci_text *text);
 /* `block`, grown to hold `count` elements of `size` bytes, at least doubling. */

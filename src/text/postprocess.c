@@ -1,5 +1,5 @@
-/* Post-processors: which special tokens stand around a text and a pair. All of them come down
- * to a template for one text and one for two. */
+/* Post-processors: which special tokens stand around a text and a pair. All of them come
+ * down to a template for one text and one for two. */
 #include <string.h>
 
 #include "base/size.h"
@@ -43,13 +43,14 @@ bool oci_post_roberta(oc_context *cx, oci_post *post, uint32_t cls, uint32_t sep
            oci_template_set(cx, &post->pair, pair, 6);
 }
 
-/* ---- from tokenizer.json --------------------------------------------------------------- */
+/* ---- from tokenizer.json ----------------------------------------------------------- */
 
 /* A special token's id: one that the vocabulary has. */
 static uint32_t special_id(oci_loader *in, const json_t *value, const char *field)
 {
     json_int_t id = json_integer_value(value);
-    if (json_is_integer(value) && oci_vocab_get(&in->t->vocab, id, NULL)) return (uint32_t)id;
+    if (json_is_integer(value) && oci_vocab_get(&in->t->vocab, id, NULL))
+        return (uint32_t)id;
     oci_json_expected(in->cx, &in->json, field, "the id of a token", value);
     return 0;
 }
@@ -70,8 +71,9 @@ static void load_offsets(oci_loader *in, const json_t *object)
 {
     oci_post *post = &in->t->post;
     post->has_offsets = true;
-    post->trim_offsets = oci_json_bool(in->cx, &in->json, object,
-                                       oci_field(in, "post_processor", "trim_offsets"), true);
+    post->trim_offsets =
+        oci_json_bool(in->cx, &in->json, object,
+                      oci_field(in, "post_processor", "trim_offsets"), true);
     post->add_prefix_space =
         oci_json_bool(in->cx, &in->json, object,
                       oci_field(in, "post_processor", "add_prefix_space"), true);
@@ -89,7 +91,8 @@ static bool load_bert(oci_loader *in, const json_t *object)
     uint32_t cls = load_named(in, object, "cls"), sep = load_named(in, object, "sep");
     const oci_template_item pair[] = { { -1, 0, cls }, first, { -1, 0, sep }, { 1, 1, 0 },
                                        { -1, 1, sep } };
-    return !oci_failed(in->cx) && oci_template_set(in->cx, &in->t->post.single, pair, 3) &&
+    return !oci_failed(in->cx) &&
+           oci_template_set(in->cx, &in->t->post.single, pair, 3) &&
            oci_template_set(in->cx, &in->t->post.pair, pair, 5);
 }
 
@@ -101,8 +104,9 @@ static bool load_bytelevel(oci_loader *in, const json_t *object)
 }
 
 /* {"SpecialToken": {"id": NAME, "type_id": T}}: the ids that `specials` has for NAME. */
-static void add_special(oci_loader *in, const json_t *specials, const char *name, uint8_t type,
-                        const char *field, oci_template_item *items, size_t *count)
+static void add_special(oci_loader *in, const json_t *specials, const char *name,
+                        uint8_t type, const char *field, oci_template_item *items,
+                        size_t *count)
 {
     const json_t *ids = json_object_get(json_object_get(specials, name), "ids");
     if (!json_is_array(ids)) {
@@ -111,8 +115,8 @@ static void add_special(oci_loader *in, const json_t *specials, const char *name
     }
     for (size_t i = 0; i < json_array_size(ids) && !oci_failed(in->cx); i++) {
         if (*count == MAX_ITEMS) {
-            oci_fail(in->cx, OC_E_LIMIT, "%s: %s: expected at most %d tokens", in->json.name,
-                     field, MAX_ITEMS);
+            oci_fail(in->cx, OC_E_LIMIT, "%s: %s: expected at most %d tokens",
+                     in->json.name, field, MAX_ITEMS);
             return;
         }
         uint32_t id = special_id(in, json_array_get(ids, i), field);
@@ -132,8 +136,8 @@ static void add_sequence(oci_loader *in, const char *name, uint8_t type, int seq
         items[(*count)++] = (oci_template_item){ (int8_t)b, type, 0 };
 }
 
-static bool load_template(oci_loader *in, const json_t *object, const char *key, int sequences,
-                          oci_template *out)
+static bool load_template(oci_loader *in, const json_t *object, const char *key,
+                          int sequences, oci_template *out)
 {
     oc_context *cx = in->cx;
     oci_template_item items[MAX_ITEMS];
@@ -181,7 +185,8 @@ static const struct {
 bool oci_post_load(oci_loader *in, const json_t *object)
 {
     if (!object) return oci_post_none(in->cx, &in->t->post);
-    const char *type = oci_json_text(in->cx, &in->json, object, "post_processor.type", "");
+    const char *type =
+        oci_json_text(in->cx, &in->json, object, "post_processor.type", "");
     if (oci_failed(in->cx)) return false;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(kinds[i].type, type)) return kinds[i].load(in, object);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* ---- wire format ----------------------------------------------------------------------- */
+/* ---- wire format ------------------------------------------------------------------- */
 
 /* Wire types; groups (3 and 4) went out of use before SentencePiece began. */
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
@@ -68,7 +68,10 @@ static bool next_field(reader *r, field *f)
     return !r->broken;
 }
 
-static reader inside(const field *f) { return (reader){ f->bytes, f->bytes + f->value, false }; }
+static reader inside(const field *f)
+{
+    return (reader){ f->bytes, f->bytes + f->value, false };
+}
 
 static bool is_field(const field *f, uint64_t number, int wire)
 {
@@ -76,7 +79,7 @@ static bool is_field(const field *f, uint64_t number, int wire)
     return f->number == number && f->wire == wire;
 }
 
-/* ---- the model ------------------------------------------------------------------------- */
+/* ---- the model --------------------------------------------------------------------- */
 
 /* Numbers of fields in sentencepiece_model.proto. */
 enum {
@@ -145,8 +148,8 @@ static bool parse(oc_context *cx, oci_spm *spm, const char *name, reader r)
             if (!parse_normalizer(inside(&f), spm)) what = "a NormalizerSpec";
         }
         if (!what) continue;
-        oci_fail(cx, OC_E_MALFORMED, "%s: field %llu, after %zu pieces: expected %s", name,
-                 (unsigned long long)f.number, spm->count, what);
+        oci_fail(cx, OC_E_MALFORMED, "%s: field %llu, after %zu pieces: expected %s",
+                 name, (unsigned long long)f.number, spm->count, what);
         return false;
     }
     return true;

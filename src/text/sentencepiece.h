@@ -1,5 +1,5 @@
-/* A SentencePiece model file: a ModelProto in Protocol Buffers' wire format, of which we read
- * what Transformers' converters use. */
+/* A SentencePiece model file: a ModelProto in Protocol Buffers' wire format, of which we
+ * read what Transformers' converters use. */
 #ifndef OCI_TEXT_SENTENCEPIECE_H
 #define OCI_TEXT_SENTENCEPIECE_H
 
@@ -9,7 +9,8 @@ typedef enum oci_spm_type { OCI_SPM_UNIGRAM = 1, OCI_SPM_BPE, OCI_SPM_WORD, OCI_
     oci_spm_type;
 
 typedef struct oci_spm {
-    oci_piece *pieces;          /* [count]; their texts, as the charsmap, lie in the file */
+    oci_piece *pieces;          /* [count]; their texts, as the charsmap, lie in the
+                                   file */
     size_t count;
     uint64_t model_type;
     const uint8_t *charsmap;

@@ -1,14 +1,14 @@
-/* Special and added tokens of tokenizer_config.json and its companions: which there are, with
- * what flags, and in what order they get ids. Follows _from_pretrained and __init__ of
- * PreTrainedTokenizerBase and PreTrainedTokenizerFast, Transformers 4.37.2. */
+/* Special and added tokens of tokenizer_config.json and its companions: which there are,
+ * with what flags, and in what order they get ids. Follows _from_pretrained and __init__
+ * of PreTrainedTokenizerBase and PreTrainedTokenizerFast, Transformers 4.37.2. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "text/loader.h"
 
-static const char *const role_keys[OCI_ROLES] = {
-    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"
-};
+static const char *const role_keys[OCI_ROLES] = { "bos_token", "eos_token", "unk_token",
+                                                  "sep_token", "pad_token", "cls_token",
+                                                  "mask_token" };
 
 static const char more_key[] = "additional_special_tokens";
 
@@ -25,12 +25,13 @@ typedef struct pendings {
     size_t count, room;
 } pendings;
 
-/* ---- tokens to be added ---------------------------------------------------------------- */
+/* ---- tokens to be added ------------------------------------------------------------ */
 
 static bool push(oci_loader *in, pendings *list, int64_t id, const oci_added *token,
                  bool mapped)
 {
-    pending *items = oci_grow(in->cx, list->items, &list->room, list->count + 1, sizeof *items);
+    pending *items =
+        oci_grow(in->cx, list->items, &list->room, list->count + 1, sizeof *items);
     if (!items) return false;
     list->items = items;
     items[list->count] = (pending){ id, list->count, *token, mapped };
@@ -62,7 +63,8 @@ static bool collect_decoder(oci_loader *in, const json_t *decoder, pendings *lis
         oci_added token;
         int64_t id = parse_id(key, in->cx->limits.vocab_size);
         if (id < 0)
-            oci_fail(in->cx, OC_E_MALFORMED, "%s: %s: expected an id", in->config.name, field);
+            oci_fail(in->cx, OC_E_MALFORMED, "%s: %s: expected an id", in->config.name,
+                     field);
         if (oci_failed(in->cx) ||
             !oci_read_added(in, &in->config, value, field, false, &token) ||
             !push(in, list, id, &token, true))
@@ -79,9 +81,9 @@ static bool put_in(oci_loader *in, oci_vocab *set, const json_t *value)
            oci_vocab_add(in->cx, set, text, size, set->bound);
 }
 
-/* The texts that make an entry of added_tokens.json special: those of special_tokens_map.json
- * in any form, of tokenizer_config.json only as strings (Transformers looks at its AddedTokens
- * before they are made of their objects). */
+/* The texts that make an entry of added_tokens.json special: those of
+ * special_tokens_map.json in any form, of tokenizer_config.json only as strings
+ * (Transformers looks at its AddedTokens before they are made of their objects). */
 static bool collect_named(oci_loader *in, oci_vocab *set)
 {
     if (!oci_vocab_init(in->cx, set, 0, 0, 0)) return false;
@@ -91,13 +93,15 @@ static bool collect_named(oci_loader *in, oci_vocab *set)
         for (int r = 0; ok && r < OCI_ROLES; r++) {
             const json_t *value = json_object_get(docs[d]->root, role_keys[r]);
             if (d == 1 && json_object_get(in->map.root, role_keys[r])) continue;
-            if (d == 0 && json_is_object(value)) value = json_object_get(value, "content");
+            if (d == 0 && json_is_object(value))
+                value = json_object_get(value, "content");
             ok = put_in(in, set, value);
         }
         const json_t *list = json_object_get(docs[d]->root, more_key);
         for (size_t i = 0; ok && i < json_array_size(list); i++) {
             const json_t *value = json_array_get(list, i);
-            if (d == 0 && json_is_object(value)) value = json_object_get(value, "content");
+            if (d == 0 && json_is_object(value))
+                value = json_object_get(value, "content");
             ok = put_in(in, set, value);
         }
     }
@@ -114,7 +118,8 @@ static bool collect_legacy(oci_loader *in, pendings *list)
     json_object_foreach(in->added.root, key, value) {
         json_int_t id = json_integer_value(value);
         if (!ok) break;
-        if (!json_is_integer(value) || id < 0 || (uint64_t)id >= in->cx->limits.vocab_size) {
+        if (!json_is_integer(value) || id < 0 ||
+            (uint64_t)id >= in->cx->limits.vocab_size) {
             oci_json_expected(in->cx, &in->added, key, "an id", value);
             ok = false;
             break;
@@ -136,7 +141,8 @@ static bool collect_own(oci_loader *in, pendings *list)
         const json_t *object = json_array_get(own, i);
         oci_added token;
         if (!oci_read_added(in, &in->json, object, "added_tokens", false, &token) ||
-            !push(in, list, json_integer_value(json_object_get(object, "id")), &token, true))
+            !push(in, list, json_integer_value(json_object_get(object, "id")), &token,
+                  true))
             return false;
     }
     return true;
@@ -149,10 +155,11 @@ static int compare_pending(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* ---- roles ----------------------------------------------------------------------------- */
+/* ---- roles ------------------------------------------------------------------------- */
 
 /* Sets a role from a string or an AddedToken; null: none. */
-static bool read_role(oci_loader *in, const oci_json *doc, const json_t *value, oci_role role)
+static bool read_role(oci_loader *in, const oci_json *doc, const json_t *value,
+                      oci_role role)
 {
     oci_added *token = &in->roles[role];
     *token = (oci_added){ .normalized = -1 };
@@ -186,8 +193,8 @@ static void wrap_role(oci_loader *in, oci_role role, bool converted)
     if (!token->content || !in->role_is_text[role]) return;
     if (role == OCI_MASK && class->mask != OCI_MASK_TEXT) {
         token->lstrip = true;
-        token->normalized = class->mask == OCI_MASK_UNSAID ? -1
-                                                           : class->mask == OCI_MASK_NORMALIZED;
+        token->normalized =
+            class->mask == OCI_MASK_UNSAID ? -1 : class->mask == OCI_MASK_NORMALIZED;
         token->special = converted && class->family == OCI_XLMR;
     } else if (converted && (roberta || (class->family == OCI_GPT2 &&
                                          (role <= OCI_UNK || role == OCI_PAD)))) {
@@ -201,8 +208,10 @@ static void wrap_role(oci_loader *in, oci_role role, bool converted)
 static bool read_roles(oci_loader *in, const pendings *list, bool modern, bool converted)
 {
     for (int r = 0; r < OCI_ROLES; r++) {
-        const json_t *mapped = modern ? NULL : json_object_get(in->map.root, role_keys[r]);
-        const json_t *value = mapped ? mapped : json_object_get(in->config.root, role_keys[r]);
+        const json_t *mapped = modern ? NULL
+                                      : json_object_get(in->map.root, role_keys[r]);
+        const json_t *value = mapped ? mapped
+                                     : json_object_get(in->config.root, role_keys[r]);
         if (value) {
             if (!read_role(in, mapped ? &in->map : &in->config, value, (oci_role)r))
                 return false;
@@ -223,16 +232,19 @@ static void read_padding(oci_loader *in, bool modern)
 {
     const char *key = role_keys[OCI_PAD];
     const json_t *padding = json_object_get(in->json.root, "padding");
-    if (json_object_get(in->config.root, key) || (in->class && in->class->roles[OCI_PAD]) ||
+    if (json_object_get(in->config.root, key) ||
+        (in->class && in->class->roles[OCI_PAD]) ||
         (!modern && json_object_get(in->map.root, key)) || !json_is_object(padding))
         return;
-    const char *text = oci_json_text(in->cx, &in->json, padding, "padding.pad_token", NULL);
+    const char *text =
+        oci_json_text(in->cx, &in->json, padding, "padding.pad_token", NULL);
     if (!text) return;
-    in->roles[OCI_PAD] = (oci_added){ .content = text, .size = strlen(text), .normalized = -1 };
+    in->roles[OCI_PAD] =
+        (oci_added){ .content = text, .size = strlen(text), .normalized = -1 };
     in->role_is_text[OCI_PAD] = true;
 }
 
-/* ---- adding ---------------------------------------------------------------------------- */
+/* ---- adding ------------------------------------------------------------------------ */
 
 static bool is_role(const oci_loader *in, const char *text)
 {
@@ -252,8 +264,8 @@ static bool is_normalized(const oci_added *token)
     return token->normalized < 0 ? !token->special : token->normalized;
 }
 
-/* A file adds the same token, flag by flag: then the role does not add it once more, which
- * matters when yet another entry has changed its flags in between. */
+/* A file adds the same token, flag by flag: then the role does not add it once more,
+ * which matters when yet another entry has changed its flags in between. */
 static bool is_listed(const pendings *list, const oci_added *token)
 {
     for (size_t i = 0; i < list->count; i++) {
@@ -271,7 +283,8 @@ static bool is_listed(const pendings *list, const oci_added *token)
 static bool is_earlier(const oci_loader *in, oci_role role)
 {
     for (int r = 0; r < (int)role; r++)
-        if (in->roles[r].content && !strcmp(in->roles[r].content, in->roles[role].content))
+        if (in->roles[r].content &&
+            !strcmp(in->roles[r].content, in->roles[role].content))
             return true;
     return false;
 }
@@ -280,8 +293,9 @@ static bool add_special(oci_loader *in, const oci_added *given, bool is_text)
 {
     oci_added token = *given;
     token.special = true;
-    if (is_text && oci_added_has(&in->t->added, oci_vocab_find(&in->t->vocab, token.content,
-                                                               token.size)))
+    if (is_text &&
+        oci_added_has(&in->t->added,
+                      oci_vocab_find(&in->t->vocab, token.content, token.size)))
         return true;
     return add(in, &token);
 }
@@ -306,19 +320,22 @@ static bool add_more(oci_loader *in, const oci_json *doc)
                             .size = json_string_length(value) };
         if (!token.content && !oci_read_added(in, doc, value, more_key, true, &token))
             return false;
-        if (!is_role(in, token.content) && !add_special(in, &token, json_is_string(value)))
+        if (!is_role(in, token.content) &&
+            !add_special(in, &token, json_is_string(value)))
             return false;
     }
     return !oci_failed(in->cx);
 }
 
 /* Every text that some file calls special, as a set. */
-static bool collect_specials(oci_loader *in, const oci_json *const docs[2], oci_vocab *set)
+static bool collect_specials(oci_loader *in, const oci_json *const docs[2],
+                             oci_vocab *set)
 {
     if (!oci_vocab_init(in->cx, set, 0, 0, 0)) return false;
     for (int r = 0; r < OCI_ROLES; r++) {
         const oci_added *token = &in->roles[r];
-        if (token->content && oci_vocab_find(set, token->content, token->size) == OCI_NO_ID &&
+        if (token->content &&
+            oci_vocab_find(set, token->content, token->size) == OCI_NO_ID &&
             !oci_vocab_add(in->cx, set, token->content, token->size, set->bound))
             return false;
     }
@@ -359,7 +376,8 @@ static bool add_all(oci_loader *in, pendings *list, bool modern)
                     (!in->role_is_text[r] && is_listed(list, &in->roles[r]));
     for (size_t i = 0; ok && i < list->count; i++) {
         oci_added *token = &list->items[i].token;
-        token->special |= oci_vocab_find(&specials, token->content, token->size) != OCI_NO_ID;
+        token->special |=
+            oci_vocab_find(&specials, token->content, token->size) != OCI_NO_ID;
         ok = add(in, token);
     }
     for (int r = 0; ok && r < OCI_ROLES; r++)
@@ -378,8 +396,9 @@ bool oci_special_add(oci_loader *in, bool converted)
     const json_t *decoder = oci_json_object(cx, &in->config, in->config.root,
                                             "added_tokens_decoder");
     if (oci_failed(cx)) return false;
-    bool ok = decoder ? collect_decoder(in, decoder, &list)
-                      : collect_legacy(in, &list) && (converted || collect_own(in, &list));
+    bool ok = decoder
+                  ? collect_decoder(in, decoder, &list)
+                  : collect_legacy(in, &list) && (converted || collect_own(in, &list));
     if (list.count) qsort(list.items, list.count, sizeof *list.items, compare_pending);
     ok = ok && read_roles(in, &list, decoder, converted);
     if (ok) read_padding(in, decoder);

@@ -17,10 +17,10 @@ typedef struct split {
     bool invert;                /* what does not match is the match */
 } split;
 
-/* ---- cutting --------------------------------------------------------------------------- */
+/* ---- cutting ----------------------------------------------------------------------- */
 
-/* Matches and what lies between come in one after the other; a piece waits until it is known
- * that nothing joins it. */
+/* Matches and what lies between come in one after the other; a piece waits until it is
+ * known that nothing joins it. */
 typedef struct cutter {
     oci_work *work;
     const split *self;
@@ -73,7 +73,8 @@ static bool run(oci_work *work, const void *self, const oci_segment *segment, in
     const split *s = self;
     cutter c = { .work = work, .self = s, .segment = segment, .next = next };
     size_t done = 0, begin, end;
-    while (oci_pattern_find(&s->pattern, segment->text, segment->size, done, &begin, &end)) {
+    while (
+        oci_pattern_find(&s->pattern, segment->text, segment->size, done, &begin, &end)) {
         if (!take(&c, done, begin, false) || !take(&c, begin, end, true)) return false;
         done = end;
     }
@@ -81,7 +82,8 @@ static bool run(oci_work *work, const void *self, const oci_segment *segment, in
 }
 
 /* White space goes, punctuation stands alone: what two splits would do, in one pass. */
-static bool run_bert(oci_work *work, const void *self, const oci_segment *segment, int next)
+static bool run_bert(oci_work *work, const void *self, const oci_segment *segment,
+                     int next)
 {
     size_t begin = 0;
     (void)self;
@@ -92,14 +94,15 @@ static bool run_bert(oci_work *work, const void *self, const oci_segment *segmen
         oci_segment word = oci_part(segment, begin, at);
         oci_segment mark = oci_part(segment, at, at + length);
         if (word.size && !oci_pre_tokenize(work, next, &word)) return false;
-        if (classes & OCI_PUNCTUATION && !oci_pre_tokenize(work, next, &mark)) return false;
+        if (classes & OCI_PUNCTUATION && !oci_pre_tokenize(work, next, &mark))
+            return false;
         begin = at + length;
     }
     oci_segment word = oci_part(segment, begin, segment->size);
     return word.size == 0 || oci_pre_tokenize(work, next, &word);
 }
 
-/* ---- loading --------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------- */
 
 static split *make(oci_loader *in, oci_pattern_kind kind, unsigned classes,
                    split_behavior behavior, bool invert)
@@ -120,7 +123,8 @@ static void *checked(oci_loader *in, split *s)
     return NULL;
 }
 
-static split_behavior load_behavior(oci_loader *in, const json_t *object, const char *field)
+static split_behavior load_behavior(oci_loader *in, const json_t *object,
+                                    const char *field)
 {
     static const char *const names[] = { "Removed", "Isolated", "MergedWithPrevious",
                                          "MergedWithNext", "Contiguous" };
@@ -128,8 +132,9 @@ static split_behavior load_behavior(oci_loader *in, const json_t *object, const 
                                      oci_field(in, field, "behavior"), "Isolated");
     for (int i = 0; i < 5; i++)
         if (!strcmp(names[i], name)) return (split_behavior)i;
-    oci_fail(in->cx, OC_E_MALFORMED, "%s: %s: expected Removed, Isolated, …, found \"%.50s\"",
-             in->json.name, in->field, name);
+    oci_fail(in->cx, OC_E_MALFORMED,
+             "%s: %s: expected Removed, Isolated, …, found \"%.50s\"", in->json.name,
+             in->field, name);
     return ISOLATED;
 }
 
@@ -138,7 +143,8 @@ static void *load_split(oci_loader *in, const json_t *object, const char *field)
     split *s = make(in, OCI_PATTERN_LITERAL, 0, ISOLATED, false);
     if (!s || !oci_pattern_load(in, object, field, &s->pattern)) return checked(in, s);
     s->behavior = load_behavior(in, object, field);
-    s->invert = oci_json_bool(in->cx, &in->json, object, oci_field(in, field, "invert"), false);
+    s->invert =
+        oci_json_bool(in->cx, &in->json, object, oci_field(in, field, "invert"), false);
     return checked(in, s);
 }
 
@@ -146,8 +152,8 @@ static void *load_digits(oci_loader *in, const json_t *object, const char *field
 {
     bool each = oci_json_bool(in->cx, &in->json, object,
                               oci_field(in, field, "individual_digits"), false);
-    return checked(in, make(in, OCI_PATTERN_CLASS, OCI_NUMERIC, each ? ISOLATED : CONTIGUOUS,
-                            false));
+    return checked(in, make(in, OCI_PATTERN_CLASS, OCI_NUMERIC,
+                            each ? ISOLATED : CONTIGUOUS, false));
 }
 
 static void *load_punctuation(oci_loader *in, const json_t *object, const char *field)
@@ -163,7 +169,8 @@ static void *load_whitespace(oci_loader *in, const json_t *object, const char *f
     return make(in, OCI_PATTERN_WORDS, 0, REMOVED, true);
 }
 
-static void *load_whitespace_split(oci_loader *in, const json_t *object, const char *field)
+static void *load_whitespace_split(oci_loader *in, const json_t *object,
+                                   const char *field)
 {
     (void)object;
     (void)field;
@@ -174,5 +181,6 @@ const oci_pre_kind oci_split = { "Split", load_split, run };
 const oci_pre_kind oci_digits = { "Digits", load_digits, run };
 const oci_pre_kind oci_punctuation = { "Punctuation", load_punctuation, run };
 const oci_pre_kind oci_whitespace = { "Whitespace", load_whitespace, run };
-const oci_pre_kind oci_whitespace_split = { "WhitespaceSplit", load_whitespace_split, run };
+const oci_pre_kind oci_whitespace_split = { "WhitespaceSplit", load_whitespace_split,
+                                            run };
 const oci_pre_kind oci_bert_pre = { "BertPreTokenizer", load_whitespace_split, run_bert };

@@ -7,7 +7,7 @@
 #include "text/encoding.h"
 #include "text/loader.h"
 
-/* ---- opening --------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------- */
 
 /* The path of a file of the folder if it is there, else NULL. */
 static char *find_file(oci_loader *in, const char *name)
@@ -61,17 +61,17 @@ static bool nothing_to_open(oci_loader *in)
 {
     static const char *const others[] = { "vocab.json", "vocab.txt", "tokenizer.model",
                                           "sentencepiece.bpe.model", "spiece.model" };
-    const char *name = oci_json_text(in->cx, &in->config, in->config.root, "tokenizer_class",
-                                     "no tokenizer_class");
+    const char *name = oci_json_text(in->cx, &in->config, in->config.root,
+                                     "tokenizer_class", "no tokenizer_class");
     for (size_t i = 0; i < sizeof others / sizeof *others && !oci_failed(in->cx); i++) {
         char *path = find_file(in, others[i]);
         if (path)
-            oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: without tokenizer.json, and %.100s", path,
-                     name);
+            oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: without tokenizer.json, and %.100s",
+                     path, name);
         oci_free(path);
     }
-    oci_fail(in->cx, OC_E_FILE, "%s: expected tokenizer.json, or a vocabulary and its class",
-             in->folder);
+    oci_fail(in->cx, OC_E_FILE,
+             "%s: expected tokenizer.json, or a vocabulary and its class", in->folder);
     return false;
 }
 
@@ -115,7 +115,7 @@ void oc_tokenizer_close(oc_tokenizer *t)
     oci_free(t);
 }
 
-/* ---- what they tell -------------------------------------------------------------------- */
+/* ---- what they tell ---------------------------------------------------------------- */
 
 const char *oc_tokenizer_token(const oc_tokenizer *t, int64_t id)
 {
@@ -141,10 +141,19 @@ int64_t oc_tokenizer_find(const oc_tokenizer *t, const char *token)
 
 size_t oc_encoding_count(const oc_encoding *e) { return e ? e->count : 0; }
 const int64_t *oc_encoding_ids(const oc_encoding *e) { return e ? e->ids : NULL; }
-const int64_t *oc_encoding_attention_mask(const oc_encoding *e) { return e ? e->mask : NULL; }
+const int64_t *oc_encoding_attention_mask(const oc_encoding *e)
+{
+    return e ? e->mask : NULL;
+}
 const int64_t *oc_encoding_offsets(const oc_encoding *e) { return e ? e->offsets : NULL; }
-const int64_t *oc_encoding_sequence_ids(const oc_encoding *e) { return e ? e->sequences : NULL; }
-size_t oc_encoding_overflow_count(const oc_encoding *e) { return e ? e->overflow_count : 0; }
+const int64_t *oc_encoding_sequence_ids(const oc_encoding *e)
+{
+    return e ? e->sequences : NULL;
+}
+size_t oc_encoding_overflow_count(const oc_encoding *e)
+{
+    return e ? e->overflow_count : 0;
+}
 
 const int64_t *oc_encoding_token_type_ids(const oc_encoding *e)
 {

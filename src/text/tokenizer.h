@@ -7,16 +7,18 @@
 
 #include "ocelli.h"
 
-/* Turns ids into text as they come, and never gives out half a code point: the pieces, put
- * together, are byte for byte what oc_decode gives for all ids at once, with clean-up too: a
- * space that it could still take away waits. One stream, one thread. */
+/* Turns ids into text as they come, and never gives out half a code point: the pieces,
+ * put together, are byte for byte what oc_decode gives for all ids at once, with clean-up
+ * too: a space that it could still take away waits. One stream, one thread. */
 typedef struct oci_detokenizer oci_detokenizer;
 
-OC_NODISCARD oci_detokenizer *oci_detokenizer_create(oc_context *cx, const oc_tokenizer *t,
+OC_NODISCARD oci_detokenizer *oci_detokenizer_create(oc_context *cx,
+                                                     const oc_tokenizer *t,
                                                      bool skip_special_tokens,
                                                      oc_clean_up clean_up);
 void oci_detokenizer_free(oci_detokenizer *stream);
-/* The text that is certain after one more id; may be empty; borrowed until the next call. */
+/* The text that is certain after one more id; may be empty; borrowed until the next
+ * call. */
 const char *oci_detokenizer_push(oc_context *cx, oci_detokenizer *stream, int64_t id,
                                  size_t *size);
 /* What is left at the end: broken bytes become U+FFFD as in oc_decode. */

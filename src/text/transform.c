@@ -15,8 +15,9 @@ void oci_transform_skip(oci_transform *t, int64_t count)
 
 bool oci_transform_put(oci_transform *t, uint32_t code, int64_t change)
 {
-    /* A charsmap that loses the first code point of a text makes the reference count past the
-     * end, or before the beginning; it does not go on from there, and we stay inside. */
+    /* A charsmap that loses the first code point of a text makes the reference count past
+     * the end, or before the beginning; it does not go on from there, and we stay
+     * inside. */
     size_t place = t->at;
     if (change > 0 && place > 0) place--;
     if (place >= t->from->size) place = t->from->size - 1;

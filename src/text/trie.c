@@ -12,7 +12,8 @@ typedef struct range {
 
 typedef struct builder {
     oci_trie *trie;
-    uint32_t *ids, *other;      /* [strings] each: as they are, and as they are being sorted */
+    uint32_t *ids, *other;      /* [strings] each: as they are, and as they are being
+                                   sorted */
     range *ranges;              /* [nodes] */
     size_t room;
 } builder;
@@ -30,7 +31,7 @@ static uint8_t byte_at(const oci_trie *trie, uint32_t id, size_t depth)
     return (uint8_t)trie->vocab->bytes[word->at + trie->skip + depth];
 }
 
-/* ---- building -------------------------------------------------------------------------- */
+/* ---- building ---------------------------------------------------------------------- */
 
 static void add_child(builder *b, oci_trie_node *node, uint8_t label, range r)
 {
@@ -55,7 +56,8 @@ static void sort_few(const builder *b, range r, size_t depth)
 static void sort_many(const builder *b, range r, size_t depth)
 {
     uint32_t starts[257] = { 0 };
-    for (uint32_t i = r.low; i < r.high; i++) starts[byte_at(b->trie, b->ids[i], depth) + 1]++;
+    for (uint32_t i = r.low; i < r.high; i++)
+        starts[byte_at(b->trie, b->ids[i], depth) + 1]++;
     for (int c = 0; c < 256; c++) starts[c + 1] += starts[c];
     for (uint32_t i = r.low; i < r.high; i++) {
         uint32_t id = b->ids[i];
@@ -64,8 +66,8 @@ static void sort_many(const builder *b, range r, size_t depth)
     memcpy(b->ids + r.low, b->other + r.low, (r.high - r.low) * sizeof *b->ids);
 }
 
-/* The children of a node of this depth. A string that is alone stays where it is: the rest of
- * it is compared with the vocabulary's. */
+/* The children of a node of this depth. A string that is alone stays where it is: the
+ * rest of it is compared with the vocabulary's. */
 static void expand(builder *b, size_t at, size_t depth)
 {
     oci_trie *trie = b->trie;
@@ -75,7 +77,8 @@ static void expand(builder *b, size_t at, size_t depth)
         node->id = b->ids[r.low] + 1;
         return;
     }
-    for (uint32_t i = r.low; i < r.high; i++) {     /* all are different: at most one ends here */
+    /* All are different: at most one ends here. */
+    for (uint32_t i = r.low; i < r.high; i++) {
         size_t size;
         text_of(trie, b->ids[i], &size);
         if (size != depth) continue;
@@ -147,7 +150,7 @@ void oci_trie_deinit(oci_trie *trie)
     *trie = (oci_trie){ 0 };
 }
 
-/* ---- looking up ------------------------------------------------------------------------ */
+/* ---- looking up -------------------------------------------------------------------- */
 
 /* A string that is alone below its node; what is left of it. */
 static size_t match_rest(const oci_trie *trie, oci_trie_walk *walk, const char *text,
@@ -160,8 +163,8 @@ static size_t match_rest(const oci_trie *trie, oci_trie_walk *walk, const char *
     return n <= size && !memcmp(string + depth, text + depth, n - depth) ? n : 0;
 }
 
-size_t oci_trie_next(const oci_trie *trie, oci_trie_walk *walk, const char *text, size_t size,
-                     uint32_t *id)
+size_t oci_trie_next(const oci_trie *trie, oci_trie_walk *walk, const char *text,
+                     size_t size, uint32_t *id)
 {
     while (walk->depth < size) {
         uint8_t byte = (uint8_t)text[walk->depth];

@@ -12,7 +12,7 @@ unsigned oci_unicode_classes(uint32_t code)
     if (code < sizeof ascii_sets / sizeof *ascii_sets) return ascii_sets[code];
     uint32_t wanted = code << PLACE_BITS | ((1u << PLACE_BITS) - 1);
     size_t low = 0, count = sizeof breakpoints / sizeof *breakpoints;
-    while (count > 1) {                 /* breakpoints[low] <= wanted: the first is code 0 */
+    while (count > 1) { /* breakpoints[low] <= wanted: the first is code 0 */
         size_t half = count / 2;
         if (breakpoints[low + half] <= wanted) low += half;
         count -= half;
@@ -36,7 +36,7 @@ int oci_unicode_lower(uint32_t code, uint32_t lower[2])
         if (code >= 'A' && code <= 'Z') lower[0] = code + ('a' - 'A');
         return 1;
     }
-    if (code == 0x130) {                /* the only one that becomes two, in any Unicode */
+    if (code == 0x130) { /* the only one that becomes two, in any Unicode */
         lower[0] = 'i';
         lower[1] = 0x307;
         return 2;
@@ -46,7 +46,7 @@ int oci_unicode_lower(uint32_t code, uint32_t lower[2])
     return 1;
 }
 
-/* ---- grapheme clusters ----------------------------------------------------------------- */
+/* ---- grapheme clusters ------------------------------------------------------------- */
 
 static oci_break break_at(const char *p, size_t n, size_t *length)
 {
@@ -58,7 +58,8 @@ static oci_break break_at(const char *p, size_t n, size_t *length)
     return b;
 }
 
-/* Rules GB3 to GB9b, between neighbours; those that look further back are the caller's. */
+/* Rules GB3 to GB9b, between neighbours; those that look further back are the
+ * caller's. */
 static bool joins(oci_break left, oci_break right)
 {
     if (left == OCI_BREAK_CR) return right == OCI_BREAK_LF;
@@ -70,7 +71,8 @@ static bool joins(oci_break left, oci_break right)
         if (left == OCI_BREAK_L) return true;
         break;
     case OCI_BREAK_V:
-        if (left == OCI_BREAK_L || left == OCI_BREAK_V || left == OCI_BREAK_LV) return true;
+        if (left == OCI_BREAK_L || left == OCI_BREAK_V || left == OCI_BREAK_LV)
+            return true;
         break;
     case OCI_BREAK_T:
         if (left == OCI_BREAK_V || left == OCI_BREAK_T || left == OCI_BREAK_LV ||
@@ -86,14 +88,15 @@ size_t oci_unicode_cluster(const char *text, size_t size)
 {
     size_t length, at;
     oci_break left = break_at(text, size, &at);
-    /* GB11: a pictograph, extenders and a ZWJ have been seen; GB12: an odd number of flags'
-     * letters has. */
+    /* GB11: a pictograph, extenders and a ZWJ have been seen; GB12: an odd number of
+     * flags' letters has. */
     bool pictograph = left == OCI_BREAK_PICTOGRAPH, linked = false;
     bool odd = left == OCI_BREAK_REGIONAL;
     while (at < size) {
         oci_break right = break_at(text + at, size - at, &length);
         bool flag = odd && right == OCI_BREAK_REGIONAL;
-        if (!joins(left, right) && !flag && !(linked && right == OCI_BREAK_PICTOGRAPH)) break;
+        if (!joins(left, right) && !flag && !(linked && right == OCI_BREAK_PICTOGRAPH))
+            break;
         linked = pictograph && right == OCI_BREAK_ZWJ;
         pictograph = right == OCI_BREAK_PICTOGRAPH ||
                      (pictograph && right == OCI_BREAK_EXTEND);

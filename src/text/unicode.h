@@ -1,6 +1,6 @@
 /* What the reference (tokenizers 0.15.2) takes each code point for. Its parts use Unicode
- * tables of different ages, so these are measured classes, not those of one Unicode version;
- * made by tools/unicode/make_tables.py. */
+ * tables of different ages, so these are measured classes, not those of one Unicode
+ * version; made by tools/unicode/make_tables.py. */
 #ifndef OCI_TEXT_UNICODE_H
 #define OCI_TEXT_UNICODE_H
 

@@ -14,20 +14,20 @@ typedef struct unigram {
     double unknown_score;       /* of a code point that is no piece */
     int64_t unknown;
     int64_t bytes[256];         /* <0x00> … <0xFF> */
-    bool byte_fallback;         /* … all there and to be used instead of the unknown token */
+    bool byte_fallback;         /* … to be used, if all are there, for what is unknown */
 } unigram;
 
 /* The best way from the start of a word to a byte. */
 typedef struct step {
     double score;
-    uint32_t from, id;          /* its last piece begins at `from`; nowhere: no way so far */
+    uint32_t from, id;          /* of its last piece; `from` nowhere: no way so far */
 } step;
 
 static const uint32_t nowhere = UINT32_MAX;
 
 static const double unknown_penalty = 10;
 
-/* ---- loading --------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------- */
 
 static void free_model(void *self)
 {
@@ -39,20 +39,21 @@ static void free_model(void *self)
 }
 
 /* Checked before memory is taken. */
-static bool measure(oci_loader *in, const oci_piece *pieces, size_t count, int64_t unknown,
-                    const char *where, size_t *bytes)
+static bool measure(oci_loader *in, const oci_piece *pieces, size_t count,
+                    int64_t unknown, const char *where, size_t *bytes)
 {
     uint64_t most = in->cx->limits.token_bytes;
     *bytes = 0;
     if (unknown != OCI_NO_ID && (uint64_t)unknown >= count) {
-        oci_fail(in->cx, OC_E_MALFORMED, "%s: unk_id: expected below %zu, found %lld", where,
-                 count, (long long)unknown);
+        oci_fail(in->cx, OC_E_MALFORMED, "%s: unk_id: expected below %zu, found %lld",
+                 where, count, (long long)unknown);
         return false;
     }
     for (size_t i = 0; i < count; i++) {
         if (pieces[i].size > most) {
-            oci_fail(in->cx, OC_E_LIMIT, "%s: piece %zu: expected at most %llu bytes, found %zu",
-                     where, i, (unsigned long long)most, pieces[i].size);
+            oci_fail(in->cx, OC_E_LIMIT,
+                     "%s: piece %zu: expected at most %llu bytes, found %zu", where, i,
+                     (unsigned long long)most, pieces[i].size);
             return false;
         }
         *bytes += pieces[i].size;
@@ -61,10 +62,12 @@ static bool measure(oci_loader *in, const oci_piece *pieces, size_t count, int64
 }
 
 /* Of pieces with one text the last one counts, so they go in from the end. */
-static bool fill_vocab(oci_loader *in, const oci_piece *pieces, size_t count, size_t bytes)
+static bool fill_vocab(oci_loader *in, const oci_piece *pieces, size_t count,
+                       size_t bytes)
 {
     oci_vocab *vocab = &in->t->vocab;
-    if (!oci_vocab_init(in->cx, vocab, (int64_t)count, (int64_t)count, bytes)) return false;
+    if (!oci_vocab_init(in->cx, vocab, (int64_t)count, (int64_t)count, bytes))
+        return false;
     for (size_t i = count; i-- > 0;)
         if (!oci_vocab_add(in->cx, vocab, pieces[i].text, pieces[i].size, (int64_t)i))
             return false;
@@ -79,7 +82,8 @@ static bool make_trie(oc_context *cx, unigram *u, const oci_vocab *vocab)
     for (size_t i = 0; ids && i < u->count; i++) {
         size_t size;
         const char *text = oci_vocab_get(vocab, (int64_t)i, &size);
-        bool counts = vocab->repeats == 0 || oci_vocab_find(vocab, text, size) == (int64_t)i;
+        bool counts = vocab->repeats == 0 ||
+                      oci_vocab_find(vocab, text, size) == (int64_t)i;
         if (size > 0 && counts) ids[count++] = (uint32_t)i;
     }
     bool ok = ids && oci_trie_init(cx, &u->trie, vocab, ids, count, 0);
@@ -142,9 +146,10 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
     int64_t most = (int64_t)cx->limits.vocab_size;
     int64_t unknown = oci_json_int(cx, &in->json, object, oci_field(in, field, "unk_id"),
                                    OCI_NO_ID, 0, most);
-    bool fallback = oci_json_bool(cx, &in->json, object, oci_field(in, field, "byte_fallback"),
-                                  false);
-    const json_t *list = oci_json_array(cx, &in->json, object, oci_field(in, field, "vocab"));
+    bool fallback = oci_json_bool(cx, &in->json, object,
+                                  oci_field(in, field, "byte_fallback"), false);
+    const json_t *list =
+        oci_json_array(cx, &in->json, object, oci_field(in, field, "vocab"));
     size_t count = json_array_size(list);
     if (!oci_failed(cx) && !list)
         oci_json_expected(cx, &in->json, in->field, "an array of pieces", list);
@@ -156,23 +161,26 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
     bool ok = pieces;
     for (size_t i = 0; ok && i < count; i++)
         ok = load_piece(in, json_array_get(list, i), i, &pieces[i]);
-    void *self = ok ? oci_unigram_create(in, pieces, count, unknown, fallback, in->json.name)
-                    : NULL;
+    void *self =
+        ok ? oci_unigram_create(in, pieces, count, unknown, fallback, in->json.name)
+           : NULL;
     oci_free(pieces);
     return self;
 }
 
-/* ---- encoding -------------------------------------------------------------------------- */
+/* ---- encoding ---------------------------------------------------------------------- */
 
 static void reach(step *to, double score, size_t from, uint32_t id)
 {
     /* A later way must be better, not as good. */
-    if (to->from == nowhere || score > to->score) *to = (step){ score, (uint32_t)from, id };
+    if (to->from == nowhere || score > to->score)
+        *to = (step){ score, (uint32_t)from, id };
 }
 
 /* Viterbi: the best way to every byte. False if the word needs an unknown token that the
  * model does not have. */
-static bool find_ways(oci_work *work, const unigram *u, const oci_segment *word, step *steps)
+static bool find_ways(oci_work *work, const unigram *u, const oci_segment *word,
+                      step *steps)
 {
     size_t size = word->size;
     for (size_t i = 0; i <= size; i++) steps[i] = (step){ 0, nowhere, 0 };

@@ -15,7 +15,8 @@ extern const oci_model_kind oci_unigram_model;
 
 /* Makes the tokenizer's vocabulary of `count` pieces, whose places are their ids, and the
  * model over it. `unknown`: an id, or OCI_NO_ID. `where` is for messages. */
-OC_NODISCARD void *oci_unigram_create(oci_loader *in, const oci_piece *pieces, size_t count,
-                                      int64_t unknown, bool byte_fallback, const char *where);
+OC_NODISCARD void *oci_unigram_create(oci_loader *in, const oci_piece *pieces,
+                                      size_t count, int64_t unknown, bool byte_fallback,
+                                      const char *where);
 
 #endif

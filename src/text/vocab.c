@@ -15,7 +15,8 @@ static bool slot_count(size_t count, size_t *slots)
     return true;
 }
 
-/* Eight bytes a step, mixed by multiplication; the seed keeps collisions unpredictable. */
+/* Eight bytes a step, mixed by multiplication; the seed keeps collisions
+ * unpredictable. */
 static uint64_t hash_text(uint64_t seed, const char *text, size_t size)
 {
     const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
@@ -71,7 +72,7 @@ static bool make_slots(oc_context *cx, oci_vocab *v, size_t count)
     size_t old_mask = v->slots_mask;
     v->slots = fresh;
     v->slots_mask = slots - 1;
-    /* The old slots, not all words: of a string with two ids they know which one counts. */
+    /* Not all words: of a string with two ids the old slots know which one counts. */
     for (size_t i = 0; old && i <= old_mask; i++)
         if (old[i]) insert_slot(v, (int64_t)old[i] - 1);
     oci_free(old);
@@ -106,7 +107,8 @@ static bool reserve_bytes(oc_context *cx, oci_vocab *v, size_t more)
     return true;
 }
 
-bool oci_vocab_init(oc_context *cx, oci_vocab *v, int64_t count, int64_t bound, size_t bytes)
+bool oci_vocab_init(oc_context *cx, oci_vocab *v, int64_t count, int64_t bound,
+                    size_t bytes)
 {
     *v = (oci_vocab){ 0 };
     size_t room = bytes + (size_t)count + 1;
@@ -127,7 +129,8 @@ void oci_vocab_deinit(oci_vocab *v)
     *v = (oci_vocab){ 0 };
 }
 
-bool oci_vocab_add(oc_context *cx, oci_vocab *v, const char *text, size_t size, int64_t id)
+bool oci_vocab_add(oc_context *cx, oci_vocab *v, const char *text, size_t size,
+                   int64_t id)
 {
     if (!reserve_bytes(cx, v, size + 1) || !reserve_words(cx, v, id + 1)) return false;
     if ((size_t)v->count >= (v->slots_mask + 1) / 2 &&
@@ -148,7 +151,8 @@ int64_t oci_vocab_find(const oci_vocab *v, const char *text, size_t size)
     if (!v->slots) return OCI_NO_ID;
     size_t i = (size_t)hash_in(v, text, size) & v->slots_mask;
     for (; v->slots[i]; i = (i + 1) & v->slots_mask)
-        if (is_word(v, (int64_t)v->slots[i] - 1, text, size)) return (int64_t)v->slots[i] - 1;
+        if (is_word(v, (int64_t)v->slots[i] - 1, text, size))
+            return (int64_t)v->slots[i] - 1;
     return OCI_NO_ID;
 }
 
@@ -159,7 +163,7 @@ const char *oci_vocab_get(const oci_vocab *v, int64_t id, size_t *size)
     return v->bytes + v->words[id].at;
 }
 
-/* ---- pairs ----------------------------------------------------------------------------- */
+/* ---- pairs ------------------------------------------------------------------------- */
 
 bool oci_pairs_init(oc_context *cx, oci_pairs *pairs, size_t count)
 {

@@ -1,6 +1,6 @@
-/* Strings and their ids, both ways, and a map from a 64-bit key to two numbers (merges, trie
- * edges). Hash tables are seeded with their own address, so that a file cannot be written to
- * make its entries collide. */
+/* Strings and their ids, both ways, and a map from a 64-bit key to two numbers (merges,
+ * trie edges). Hash tables are seeded with their own address, so that a file cannot be
+ * written to make its entries collide. */
 #ifndef OCI_TEXT_VOCAB_H
 #define OCI_TEXT_VOCAB_H
 
@@ -23,7 +23,8 @@ typedef struct oci_vocab {
     int64_t bound;              /* one more than the largest id */
     int64_t words_room;
     int64_t count;              /* ids that have a string */
-    int64_t repeats;            /* of them, those with a string that another id is found by */
+    int64_t repeats;            /* of them, those with a string that another id is found
+                                   by */
     uint32_t *slots;            /* id + 1, or 0 */
     size_t slots_mask;
 } oci_vocab;
@@ -32,9 +33,10 @@ typedef struct oci_vocab {
 bool oci_vocab_init(oc_context *cx, oci_vocab *vocab, int64_t count, int64_t bound,
                     size_t bytes);
 void oci_vocab_deinit(oci_vocab *vocab);
-/* The caller has checked the limits, and that the id is not there yet. A string that is there
- * already goes on to be found by the id that it had first. */
-bool oci_vocab_add(oc_context *cx, oci_vocab *vocab, const char *text, size_t size, int64_t id);
+/* The caller has checked the limits, and that the id is not there yet. A string that is
+ * there already goes on to be found by the id that it had first. */
+bool oci_vocab_add(oc_context *cx, oci_vocab *vocab, const char *text, size_t size,
+                   int64_t id);
 int64_t oci_vocab_find(const oci_vocab *vocab, const char *text, size_t size);
 /* NUL-terminated; NULL for an id that has no string. */
 const char *oci_vocab_get(const oci_vocab *vocab, int64_t id, size_t *size);

@@ -8,12 +8,13 @@
 enum { MAX_PREFIX = 32, MAX_TOKEN = 1024 };
 
 typedef struct wordpiece {
-    oci_trie begin, inside;     /* pieces that begin a word, and those that continue one */
+    oci_trie begin, inside;     /* pieces that begin a word, and those that continue
+                                   one */
     int64_t unknown;            /* or OCI_NO_ID */
     int64_t longest;            /* code points of a word that is looked at */
 } wordpiece;
 
-/* ---- loading --------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------- */
 
 static void free_model(void *self)
 {
@@ -31,7 +32,8 @@ static bool make_trie(oc_context *cx, oci_trie *trie, const oci_vocab *vocab,
     size_t count = 0, skip = strlen(prefix), size;
     for (int64_t id = 0; id < vocab->bound; id++) {
         const char *text = oci_vocab_get(vocab, id, &size);
-        if (text && size > skip && !memcmp(text, prefix, skip)) ids[count++] = (uint32_t)id;
+        if (text && size > skip && !memcmp(text, prefix, skip))
+            ids[count++] = (uint32_t)id;
     }
     return oci_trie_init(cx, trie, vocab, ids, count, (uint32_t)skip);
 }
@@ -67,22 +69,26 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
     oc_context *cx = in->cx;
     const char *unknown = load_text(in, object, field, "unk_token");
     const char *prefix = load_text(in, object, field, "continuing_subword_prefix");
-    int64_t longest = oci_json_int(cx, &in->json, object,
-                                   oci_field(in, field, "max_input_chars_per_word"), 100, 0,
-                                   INT64_MAX);
-    const json_t *vocab = oci_json_object(cx, &in->json, object, oci_field(in, field, "vocab"));
+    int64_t longest =
+        oci_json_int(cx, &in->json, object,
+                     oci_field(in, field, "max_input_chars_per_word"), 100, 0, INT64_MAX);
+    const json_t *vocab =
+        oci_json_object(cx, &in->json, object, oci_field(in, field, "vocab"));
     if (!oci_failed(cx) && !vocab)
         oci_json_expected(cx, &in->json, in->field, "an object of tokens", vocab);
-    if (oci_failed(cx) || !oci_load_vocab(in, &in->json, vocab, "model.vocab")) return NULL;
+    if (oci_failed(cx) || !oci_load_vocab(in, &in->json, vocab, "model.vocab"))
+        return NULL;
     return oci_wordpiece_create(cx, &in->t->vocab, unknown, prefix, longest);
 }
 
-/* ---- encoding -------------------------------------------------------------------------- */
+/* ---- encoding ---------------------------------------------------------------------- */
 
 static bool emit_unknown(oci_work *work, const wordpiece *w, const oci_segment *word)
 {
-    if (w->unknown != OCI_NO_ID) return oci_work_emit(work, w->unknown, word, 0, word->size);
-    oci_fail(work->cx, OC_E_MALFORMED, "tokenizer: a word is unknown, and so is unk_token");
+    if (w->unknown != OCI_NO_ID)
+        return oci_work_emit(work, w->unknown, word, 0, word->size);
+    oci_fail(work->cx, OC_E_MALFORMED,
+             "tokenizer: a word is unknown, and so is unk_token");
     return false;
 }
 
@@ -96,7 +102,8 @@ static bool is_too_long(const wordpiece *w, const oci_segment *word)
 }
 
 /* The longest piece at text[0], or 0. */
-static size_t longest_piece(const oci_trie *trie, const char *text, size_t size, uint32_t *id)
+static size_t longest_piece(const oci_trie *trie, const char *text, size_t size,
+                            uint32_t *id)
 {
     oci_trie_walk walk = { 0 };
     size_t best = 0, n;
@@ -116,8 +123,8 @@ static bool encode(oci_work *work, const void *self, const oci_segment *word)
     if (is_too_long(w, word)) return emit_unknown(work, w, word);
     for (size_t at = 0; at < word->size;) {
         uint32_t id = 0;
-        size_t n = longest_piece(at ? &w->inside : &w->begin, word->text + at, word->size - at,
-                                 &id);
+        size_t n = longest_piece(at ? &w->inside : &w->begin, word->text + at,
+                                 word->size - at, &id);
         if (n == 0) {
             work->count = before;
             return emit_unknown(work, w, word);
@@ -130,7 +137,7 @@ static bool encode(oci_work *work, const void *self, const oci_segment *word)
 
 const oci_model_kind oci_wordpiece_model = { "WordPiece", load, free_model, encode };
 
-/* ---- decoding -------------------------------------------------------------------------- */
+/* ---- decoding ---------------------------------------------------------------------- */
 
 typedef struct decoder {
     bool clean_up;
@@ -157,13 +164,14 @@ static void *load_decoder(oci_loader *in, const json_t *object, const char *fiel
 {
     const char *prefix = oci_json_text(in->cx, &in->json, object,
                                        oci_field(in, field, "prefix"), "##");
-    bool clean_up = oci_json_bool(in->cx, &in->json, object, oci_field(in, field, "cleanup"),
-                                  true);
-    return oci_failed(in->cx) ? NULL : oci_wordpiece_decoder_create(in->cx, prefix, clean_up);
+    bool clean_up =
+        oci_json_bool(in->cx, &in->json, object, oci_field(in, field, "cleanup"), true);
+    return oci_failed(in->cx) ? NULL
+                              : oci_wordpiece_decoder_create(in->cx, prefix, clean_up);
 }
 
-/* tokenizers' clean-up of one token with the space before it: these, one after the other. No
- * replacement is longer than what it replaces. */
+/* tokenizers' clean-up of one token with the space before it: these, one after the other.
+ * No replacement is longer than what it replaces. */
 static size_t clean(char *text, size_t size)
 {
     static const struct {
@@ -189,8 +197,8 @@ static size_t clean(char *text, size_t size)
     return size;
 }
 
-static oc_status decode_token(oc_context *cx, const void *self, const char *token, size_t size,
-                              bool first, oci_bytes *out)
+static oc_status decode_token(oc_context *cx, const void *self, const char *token,
+                              size_t size, bool first, oci_bytes *out)
 {
     const decoder *d = self;
     char text[MAX_TOKEN + 1];
@@ -208,4 +216,5 @@ static oc_status decode_token(oc_context *cx, const void *self, const char *toke
     return n ? oci_bytes_append(cx, out, text, n) : cx->status;
 }
 
-const oci_decoder_kind oci_wordpiece_decoder = { "WordPiece", load_decoder, decode_token };
+const oci_decoder_kind oci_wordpiece_decoder = { "WordPiece", load_decoder,
+                                                 decode_token };

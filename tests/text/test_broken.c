@@ -1,5 +1,5 @@
-/* Folders that are wrong in one place each: the status, and words that the message must have.
- * Built from good files, so that nothing else is wrong with them. */
+/* Folders that are wrong in one place each: the status, and words that the message must
+ * have. Built from good files, so that nothing else is wrong with them. */
 #include "text_support.h"
 
 #include <sys/stat.h>
@@ -21,9 +21,10 @@ static void put(const char *name, const char *text)
 
 static void clear_folder(void)
 {
-    static const char *const names[] = { "tokenizer.json", "tokenizer_config.json", "vocab.json",
-                                         "merges.txt", "special_tokens_map.json",
-                                         "added_tokens.json", "config.json", "vocab.txt" };
+    static const char *const names[] = {
+        "tokenizer.json",          "tokenizer_config.json", "vocab.json",  "merges.txt",
+        "special_tokens_map.json", "added_tokens.json",     "config.json", "vocab.txt"
+    };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) put(names[i], NULL);
 }
 
@@ -34,7 +35,8 @@ static const struct {
     { "version", "\"1.0\"" },
     { "added", "{\"id\":4,\"content\":\"<s>\",\"special\":true}" },
     { "normalizer", "null" },
-    { "pre", "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true}" },
+    { "pre",
+      "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true}" },
     { "post", "null" },
     { "decoder", "{\"type\":\"ByteLevel\"}" },
     { "type", "\"BPE\"" },
@@ -44,7 +46,8 @@ static const struct {
 };
 
 static const char template[] =
-    "{\"version\":@version@,\"truncation\":null,\"padding\":null,\"added_tokens\":[@added@],"
+    "{\"version\":@version@,\"truncation\":null,\"padding\":null,"
+    "\"added_tokens\":[@added@],"
     "\"normalizer\":@normalizer@,\"pre_tokenizer\":@pre@,\"post_processor\":@post@,"
     "\"decoder\":@decoder@,\"model\":{\"type\":@type@,@extra@,\"vocab\":@vocab@,"
     "\"merges\":@merges@}}";
@@ -72,7 +75,8 @@ static void put_tokenizer(const char *key, const char *value)
     put("tokenizer.json", text);
 }
 
-/* Opens the folder; the status must be `want`, and the message hold every word of `words`. */
+/* Opens the folder; the status must be `want`, and the message hold every word of
+ * `words`. */
 static void expect(oc_status want, const char *words, const char *what)
 {
     oc_context *cx = quiet_context();
@@ -80,7 +84,8 @@ static void expect(oc_status want, const char *words, const char *what)
     oc_status have = oc_context_status(cx);
     const char *message = oc_context_message(cx);
     if (have != want || (want != OC_OK && t))
-        fail_msg("%s: %s, not %s: %s", what, oc_status_name(have), oc_status_name(want), message);
+        fail_msg("%s: %s, not %s: %s", what, oc_status_name(have), oc_status_name(want),
+                 message);
     if (words && !strstr(message, words))
         fail_msg("%s: no \"%s\" in \"%s\"", what, words, message);
     oc_tokenizer_close(t);
@@ -88,7 +93,7 @@ static void expect(oc_status want, const char *words, const char *what)
     oc_context_free(cx);
 }
 
-/* ---- tokenizer.json -------------------------------------------------------------------- */
+/* ---- tokenizer.json ---------------------------------------------------------------- */
 
 static const struct {
     const char *key, *value;
@@ -101,7 +106,8 @@ static const struct {
     { "added", "{\"content\":\"<s>\"}", OC_E_MALFORMED, "added_tokens[0].id" },
     { "added", "{\"id\":-1,\"content\":\"<s>\"}", OC_E_MALFORMED, "added_tokens[0].id" },
     { "added", "{\"id\":1.5,\"content\":\"<s>\"}", OC_E_MALFORMED, "added_tokens[0].id" },
-    { "added", "{\"id\":99999999,\"content\":\"<s>\"}", OC_E_MALFORMED, "added_tokens[0].id" },
+    { "added", "{\"id\":99999999,\"content\":\"<s>\"}", OC_E_MALFORMED,
+      "added_tokens[0].id" },
     { "added", "{\"id\":4}", OC_E_MALFORMED, "added_tokens[0].content" },
     { "added", "{\"id\":4,\"content\":7}", OC_E_MALFORMED, "added_tokens[0].content" },
     { "added", "{\"id\":4,\"content\":\"x\",\"lstrip\":1}", OC_E_MALFORMED, "lstrip" },
@@ -113,7 +119,8 @@ static const struct {
     { "pre", "{\"type\":\"UnicodeScripts\"}", OC_E_UNSUPPORTED, "UnicodeScripts" },
     { "pre", "{\"type\":\"BertPreTokenizer\"}", OC_E_UNSUPPORTED, "without ByteLevel" },
     { "pre", "{\"add_prefix_space\":true}", OC_E_MALFORMED, "pre_tokenizer.type" },
-    { "pre", "{\"type\":\"ByteLevel\",\"use_regex\":\"x\"}", OC_E_MALFORMED, "use_regex" },
+    { "pre", "{\"type\":\"ByteLevel\",\"use_regex\":\"x\"}", OC_E_MALFORMED,
+      "use_regex" },
     { "pre", "null", OC_E_UNSUPPORTED, "without ByteLevel" },
     { "decoder", "{\"type\":\"CTC\"}", OC_E_UNSUPPORTED, "decoder: CTC" },
     { "post", "{\"type\":\"Sequence\"}", OC_E_UNSUPPORTED, "post_processor: Sequence" },
@@ -124,23 +131,29 @@ static const struct {
       OC_E_MALFORMED, "post_processor.cls" },
     { "post", "{\"type\":\"TemplateProcessing\",\"single\":[],\"special_tokens\":{}}",
       OC_E_MALFORMED, "post_processor.pair" },
-    { "post", "{\"type\":\"TemplateProcessing\",\"pair\":[],\"single\":[{\"Sequence\":"
-      "{\"id\":\"B\",\"type_id\":0}}],\"special_tokens\":{}}", OC_E_MALFORMED, "sequence A" },
-    { "post", "{\"type\":\"TemplateProcessing\",\"pair\":[],\"single\":[{\"SpecialToken\":"
-      "{\"id\":\"X\",\"type_id\":0}}],\"special_tokens\":{}}", OC_E_MALFORMED, "single" },
+    { "post",
+      "{\"type\":\"TemplateProcessing\",\"pair\":[],\"single\":[{\"Sequence\":"
+      "{\"id\":\"B\",\"type_id\":0}}],\"special_tokens\":{}}",
+      OC_E_MALFORMED, "sequence A" },
+    { "post",
+      "{\"type\":\"TemplateProcessing\",\"pair\":[],\"single\":[{\"SpecialToken\":"
+      "{\"id\":\"X\",\"type_id\":0}}],\"special_tokens\":{}}",
+      OC_E_MALFORMED, "single" },
     { "type", "\"WordLevel\"", OC_E_UNSUPPORTED, "model: WordLevel" },
     { "type", "3", OC_E_MALFORMED, "model.type" },
     { "extra", "\"dropout\":0.5", OC_E_UNSUPPORTED, "dropout" },
     { "extra", "\"dropout\":2", OC_E_MALFORMED, "dropout" },
     { "extra", "\"byte_fallback\":true", OC_E_UNSUPPORTED, "byte_fallback" },
-    { "extra", "\"end_of_word_suffix\":\"</w>\"", OC_E_UNSUPPORTED, "end_of_word_suffix" },
+    { "extra", "\"end_of_word_suffix\":\"</w>\"", OC_E_UNSUPPORTED,
+      "end_of_word_suffix" },
     { "extra", "\"unk_token\":\"<none>\"", OC_E_MALFORMED, "unk_token" },
     { "vocab", "null", OC_E_MALFORMED, "model.vocab" },
     { "vocab", "[\"a\"]", OC_E_MALFORMED, "model.vocab" },
     { "vocab", "{\"a\":0,\"b\":0}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
     { "vocab", "{\"a\":0,\"b\":-1}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
     { "vocab", "{\"a\":0,\"b\":4194303}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
-    { "vocab", "{\"a\":0,\"b\":9223372036854775807}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
+    { "vocab", "{\"a\":0,\"b\":9223372036854775807}", OC_E_MALFORMED,
+      "model.vocab[\"b\"]" },
     { "vocab", "{\"a\":0,\"b\":\"1\"}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
     { "vocab", "{\"a\":0,\"b\":1.0}", OC_E_MALFORMED, "model.vocab[\"b\"]" },
     { "vocab", "{\"a\":0,\"a\":1}", OC_E_MALFORMED, NULL },
@@ -173,22 +186,25 @@ static void broken_tokenizer_json(void **state)
     }
 }
 
-/* ---- the files beside it --------------------------------------------------------------- */
+/* ---- the files beside it ----------------------------------------------------------- */
 
 static const struct {
     const char *name, *text;
     oc_status status;
     const char *words;
 } companions[] = {
-    { "tokenizer_config.json", "{\"model_max_length\":1000000000000000019884624838656}", OC_OK,
-      NULL },
+    { "tokenizer_config.json", "{\"model_max_length\":1000000000000000019884624838656}",
+      OC_OK, NULL },
     { "tokenizer_config.json", "{\"model_max_length\":\"x\"}", OC_E_MALFORMED,
       "model_max_length" },
     { "tokenizer_config.json", "[]", OC_E_MALFORMED, "(top)" },
-    { "tokenizer_config.json", "{\"padding_side\":\"up\"}", OC_E_MALFORMED, "padding_side" },
+    { "tokenizer_config.json", "{\"padding_side\":\"up\"}", OC_E_MALFORMED,
+      "padding_side" },
     { "tokenizer_config.json", "{\"bos_token\":7}", OC_E_MALFORMED, "bos_token" },
-    { "tokenizer_config.json", "{\"bos_token\":{\"lstrip\":true}}", OC_E_MALFORMED, "content" },
-    { "tokenizer_config.json", "{\"tokenizer_class\":7}", OC_E_MALFORMED, "tokenizer_class" },
+    { "tokenizer_config.json", "{\"bos_token\":{\"lstrip\":true}}", OC_E_MALFORMED,
+      "content" },
+    { "tokenizer_config.json", "{\"tokenizer_class\":7}", OC_E_MALFORMED,
+      "tokenizer_class" },
     { "tokenizer_config.json", "{\"clean_up_tokenization_spaces\":1}", OC_E_MALFORMED,
       "clean_up_tokenization_spaces" },
     { "tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}",
@@ -218,7 +234,7 @@ static void broken_companions(void **state)
     }
 }
 
-/* ---- vocab.json and merges.txt --------------------------------------------------------- */
+/* ---- vocab.json and merges.txt ----------------------------------------------------- */
 
 static void broken_slow_files(void **state)
 {
@@ -264,7 +280,7 @@ static void broken_slow_files(void **state)
     expect(OC_E_UNSUPPORTED, "vocab.txt", "vocab.txt");
 }
 
-/* ---- limits and arguments -------------------------------------------------------------- */
+/* ---- limits and arguments ---------------------------------------------------------- */
 
 static void limits(void **state)
 {
@@ -310,7 +326,8 @@ static int set_up(void **state)
 {
     (void)state;
     const char *temporary = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ocelli-text-XXXXXX", temporary ? temporary : "/tmp");
+    snprintf(folder, sizeof folder, "%s/ocelli-text-XXXXXX",
+             temporary ? temporary : "/tmp");
     return mkdtemp(folder) ? 0 : -1;
 }
 

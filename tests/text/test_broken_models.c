@@ -1,5 +1,6 @@
-/* WordPiece and Unigram files that are wrong in one place each: a tokenizer.json, a vocab.txt,
- * a sentencepiece.bpe.model. Built from good ones, so that nothing else is wrong with them. */
+/* WordPiece and Unigram files that are wrong in one place each: a tokenizer.json, a
+ * vocab.txt, a sentencepiece.bpe.model. Built from good ones, so that nothing else is
+ * wrong with them. */
 #include "text_support.h"
 
 #include <sys/stat.h>
@@ -26,8 +27,9 @@ static void put_text(const char *name, const char *text)
 
 static void clear_folder(void)
 {
-    static const char *const names[] = { "tokenizer.json", "tokenizer_config.json", "vocab.txt",
-                                         "sentencepiece.bpe.model", "special_tokens_map.json" };
+    static const char *const names[] = { "tokenizer.json", "tokenizer_config.json",
+                                         "vocab.txt", "sentencepiece.bpe.model",
+                                         "special_tokens_map.json" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) put(names[i], NULL, 0);
 }
 
@@ -42,7 +44,8 @@ static void expect(oc_status want, const char *words, const char *what)
     oc_status have = oc_context_status(cx);
     const char *message = oc_context_message(cx);
     if (have != want)
-        fail_msg("%s: %s, not %s: %s", what, oc_status_name(have), oc_status_name(want), message);
+        fail_msg("%s: %s, not %s: %s", what, oc_status_name(have), oc_status_name(want),
+                 message);
     if (words && !strstr(message, words))
         fail_msg("%s: no \"%s\" in \"%s\"", what, words, message);
     oc_tokenizer_close(t);
@@ -50,7 +53,7 @@ static void expect(oc_status want, const char *words, const char *what)
     oc_context_free(cx);
 }
 
-/* ---- tokenizer.json -------------------------------------------------------------------- */
+/* ---- tokenizer.json ---------------------------------------------------------------- */
 
 typedef struct part {
     const char *key, *value;
@@ -85,7 +88,8 @@ static void put_json(const char *template, const part *good, const broken *b)
     put_text("tokenizer.json", text);
 }
 
-static void check_all(const char *template, const part *good, const broken *cases, size_t count)
+static void check_all(const char *template, const part *good, const broken *cases,
+                      size_t count)
 {
     clear_folder();
     for (size_t i = 0; i < count; i++) {
@@ -103,11 +107,15 @@ static void wordpiece_json(void **state)
         "\"unk_token\":@unk@,\"continuing_subword_prefix\":@prefix@,"
         "\"max_input_chars_per_word\":@most@,\"vocab\":@vocab@}}";
     static const part good[] = {
-        { "normalizer", "{\"type\":\"BertNormalizer\",\"lowercase\":true,\"strip_accents\":null}" },
+        { "normalizer",
+          "{\"type\":\"BertNormalizer\",\"lowercase\":true,\"strip_accents\":null}" },
         { "pre", "{\"type\":\"BertPreTokenizer\"}" },
         { "decoder", "{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":true}" },
-        { "unk", "\"[UNK]\"" }, { "prefix", "\"##\"" }, { "most", "100" },
-        { "vocab", "{\"[UNK]\":0,\"a\":1,\"##b\":2}" }, { NULL, NULL }
+        { "unk", "\"[UNK]\"" },
+        { "prefix", "\"##\"" },
+        { "most", "100" },
+        { "vocab", "{\"[UNK]\":0,\"a\":1,\"##b\":2}" },
+        { NULL, NULL }
     };
     static const broken cases[] = {
         { NULL, NULL, OC_OK, NULL },
@@ -129,38 +137,49 @@ static void wordpiece_json(void **state)
         { "vocab", "{}", OC_E_MALFORMED, "unk_token" },
         { "normalizer", "{\"type\":\"BertNormalizer\",\"lowercase\":1}", OC_E_MALFORMED,
           "normalizer.lowercase" },
-        { "normalizer", "{\"type\":\"BertNormalizer\",\"strip_accents\":\"x\"}", OC_E_MALFORMED,
-          "strip_accents" },
-        { "normalizer", "{\"type\":\"Sequence\"}", OC_E_MALFORMED, "normalizer.normalizers" },
+        { "normalizer", "{\"type\":\"BertNormalizer\",\"strip_accents\":\"x\"}",
+          OC_E_MALFORMED, "strip_accents" },
+        { "normalizer", "{\"type\":\"Sequence\"}", OC_E_MALFORMED,
+          "normalizer.normalizers" },
         { "normalizer", "{\"type\":\"Sequence\",\"normalizers\":[7]}", OC_E_MALFORMED,
           "normalizer.normalizers[0]" },
         { "normalizer", "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Magic\"}]}",
           OC_E_UNSUPPORTED, "Magic" },
-        { "normalizer", "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},"
+        { "normalizer",
+          "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},"
           "{\"type\":\"NFC\"},{\"type\":\"NFC\"},{\"type\":\"NFC\"},{\"type\":\"NFC\"},"
           "{\"type\":\"NFC\"},{\"type\":\"NFC\"},{\"type\":\"NFC\"},{\"type\":\"NFC\"}]}",
           OC_E_LIMIT, "at most 8 parts" },
-        { "pre", "{\"type\":\"Digits\",\"individual_digits\":3}", OC_E_MALFORMED, "individual" },
-        { "pre", "{\"type\":\"Split\",\"behavior\":\"Removed\"}", OC_E_MALFORMED, "pattern" },
+        { "pre", "{\"type\":\"Digits\",\"individual_digits\":3}", OC_E_MALFORMED,
+          "individual" },
+        { "pre", "{\"type\":\"Split\",\"behavior\":\"Removed\"}", OC_E_MALFORMED,
+          "pattern" },
         { "pre", "{\"type\":\"Split\",\"pattern\":{\"String\":\"\"}}", OC_E_UNSUPPORTED,
           "pattern" },
-        { "pre", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+b\"}}", OC_E_UNSUPPORTED,
-          "(a+)+b" },
-        { "pre", "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Eaten\"}",
+        { "pre", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+b\"}}",
+          OC_E_UNSUPPORTED, "(a+)+b" },
+        { "pre",
+          "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Eaten\"}",
           OC_E_MALFORMED, "Eaten" },
-        { "pre", "{\"type\":\"Punctuation\",\"behavior\":2}", OC_E_MALFORMED, "behavior" },
+        { "pre", "{\"type\":\"Punctuation\",\"behavior\":2}", OC_E_MALFORMED,
+          "behavior" },
         { "pre", "{\"type\":\"Sequence\",\"pretokenizers\":{}}", OC_E_MALFORMED,
           "pre_tokenizer.pretokenizers" },
-        { "decoder", "{\"type\":\"WordPiece\",\"prefix\":4}", OC_E_MALFORMED, "decoder.prefix" },
-        { "decoder", "{\"type\":\"WordPiece\",\"prefix\":\"123456789012345678901234567890123\"}",
+        { "decoder", "{\"type\":\"WordPiece\",\"prefix\":4}", OC_E_MALFORMED,
+          "decoder.prefix" },
+        { "decoder",
+          "{\"type\":\"WordPiece\",\"prefix\":\"123456789012345678901234567890123\"}",
           OC_E_UNSUPPORTED, "prefix" },
-        { "decoder", "{\"type\":\"Sequence\",\"decoders\":[]}", OC_E_UNSUPPORTED, "Sequence" },
+        { "decoder", "{\"type\":\"Sequence\",\"decoders\":[]}", OC_E_UNSUPPORTED,
+          "Sequence" },
     };
     check_all(template, good, cases, sizeof cases / sizeof *cases);
 }
 
-/* A charsmap of one unit, a string, and what stands in the strings: "AAAA" is four zeroes. */
-#define CHARSMAP(base64) "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"" base64 "\"}"
+/* A charsmap of one unit, a string, and what stands in the strings: "AAAA" is four
+ * zeroes. */
+#define CHARSMAP(base64)                                                                 \
+    "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"" base64 "\"}"
 
 static void unigram_json(void **state)
 {
@@ -195,7 +214,8 @@ static void unigram_json(void **state)
         { "vocab", "[[\"<unk>\",null]]", OC_E_MALFORMED, "model.vocab[0]" },
         { "vocab", "[[\"<unk>\",0],[\"\",0],[\"a\",1e300],[\"a\",-1e300]]", OC_OK, NULL },
         { "vocab", "[[\"\\u0000\",0],[\"b\\u0000\",0]]", OC_OK, NULL },
-        { "normalizer", "{\"type\":\"Precompiled\"}", OC_E_MALFORMED, "precompiled_charsmap" },
+        { "normalizer", "{\"type\":\"Precompiled\"}", OC_E_MALFORMED,
+          "precompiled_charsmap" },
         { "normalizer", CHARSMAP(""), OC_E_MALFORMED, "precompiled_charsmap" },
         { "normalizer", CHARSMAP("AAA"), OC_E_MALFORMED, "base64" },
         { "normalizer", CHARSMAP("AA*A"), OC_E_MALFORMED, "base64" },
@@ -206,21 +226,24 @@ static void unigram_json(void **state)
         { "normalizer", CHARSMAP("BAAAAP////8A"), OC_OK, NULL },
         { "normalizer", CHARSMAP("CAAAAAAAAAD/////"), OC_OK, NULL },
         { "normalizer", "{\"type\":\"Prepend\"}", OC_E_MALFORMED, "normalizer.prepend" },
-        { "normalizer", "{\"type\":\"Replace\",\"content\":\"x\"}", OC_E_MALFORMED, "pattern" },
+        { "normalizer", "{\"type\":\"Replace\",\"content\":\"x\"}", OC_E_MALFORMED,
+          "pattern" },
         { "normalizer", "{\"type\":\"Replace\",\"content\":\"x\",\"pattern\":\"a\"}",
           OC_E_MALFORMED, "pattern" },
-        { "normalizer", "{\"type\":\"Replace\",\"content\":\"x\",\"pattern\":{}}", OC_E_MALFORMED,
-          "pattern" },
-        { "normalizer", "{\"type\":\"Replace\",\"pattern\":{\"String\":\"x\"}}", OC_E_MALFORMED,
-          "content" },
-        { "normalizer", "{\"type\":\"Replace\",\"content\":\"x\",\"pattern\":{\"Regex\":\".*\"}}",
+        { "normalizer", "{\"type\":\"Replace\",\"content\":\"x\",\"pattern\":{}}",
+          OC_E_MALFORMED, "pattern" },
+        { "normalizer", "{\"type\":\"Replace\",\"pattern\":{\"String\":\"x\"}}",
+          OC_E_MALFORMED, "content" },
+        { "normalizer",
+          "{\"type\":\"Replace\",\"content\":\"x\",\"pattern\":{\"Regex\":\".*\"}}",
           OC_E_UNSUPPORTED, ".*" },
         { "normalizer", "{\"type\":\"Strip\",\"strip_left\":\"no\"}", OC_E_MALFORMED,
           "strip_left" },
         { "pre", "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}", OC_E_MALFORMED,
           "pre_tokenizer.replacement" },
         { "pre", "{\"type\":\"Metaspace\"}", OC_E_MALFORMED, "replacement" },
-        { "pre", "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"}",
+        { "pre",
+          "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"}",
           OC_E_MALFORMED, "last" },
         { "decoder", "{\"type\":\"Metaspace\",\"replacement\":7}", OC_E_MALFORMED,
           "decoder.replacement" },
@@ -228,7 +251,7 @@ static void unigram_json(void **state)
     check_all(template, good, cases, sizeof cases / sizeof *cases);
 }
 
-/* ---- vocab.txt ------------------------------------------------------------------------- */
+/* ---- vocab.txt --------------------------------------------------------------------- */
 
 static void vocab_txt(void **state)
 {
@@ -256,19 +279,21 @@ static void vocab_txt(void **state)
         { SPECIALS, "{\"tokenizer_class\":\"XLMRobertaTokenizer\"}", OC_E_FILE,
           "sentencepiece.bpe.model" },
         { SPECIALS, "{\"tokenizer_class\":\"GPT2Tokenizer\"}", OC_E_FILE, "vocab.json" },
-        { SPECIALS, "{\"tokenizer_class\":\"NougatTokenizer\"}", OC_E_FILE, "tokenizer.json" },
+        { SPECIALS, "{\"tokenizer_class\":\"NougatTokenizer\"}", OC_E_FILE,
+          "tokenizer.json" },
         { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"do_lower_case\":\"no\"}",
           OC_E_MALFORMED, "do_lower_case" },
-        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"strip_accents\":3}", OC_E_MALFORMED,
-          "strip_accents" },
-        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"tokenize_chinese_chars\":[]}",
+        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"strip_accents\":3}",
+          OC_E_MALFORMED, "strip_accents" },
+        { SPECIALS,
+          "{\"tokenizer_class\":\"BertTokenizer\",\"tokenize_chinese_chars\":[]}",
           OC_E_MALFORMED, "tokenize_chinese_chars" },
-        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"cls_token\":null}", OC_E_MALFORMED,
-          "cls" },
-        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"sep_token\":{}}", OC_E_MALFORMED,
-          "sep_token" },
-        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"sep_token\":\"[X]\"}", OC_OK,
-          NULL },
+        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"cls_token\":null}",
+          OC_E_MALFORMED, "cls" },
+        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"sep_token\":{}}",
+          OC_E_MALFORMED, "sep_token" },
+        { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"sep_token\":\"[X]\"}",
+          OC_OK, NULL },
         { SPECIALS, "{\"tokenizer_class\":\"BertTokenizer\",\"unk_token\":\"none\"}",
           OC_E_MALFORMED, "unk_token" },
     };
@@ -287,13 +312,17 @@ static void vocab_txt(void **state)
     expect(OC_E_LIMIT, "line 1", "a long line");
 }
 
-/* ---- sentencepiece.bpe.model ----------------------------------------------------------- */
+/* ---- sentencepiece.bpe.model ------------------------------------------------------- */
 
 /* Pieces <unk>, <s>, </s>, ▁a, b: each field 1 (piece 1, score 2, type 3). */
-#define PIECE(size, text_size, text) "\x0a" size "\x0a" text_size text "\x15\x00\x00\x80\xbf"
-#define PIECES                                                                                \
-    PIECE("\x0c", "\x05", "<unk>") PIECE("\x0a", "\x03", "<s>") PIECE("\x0b", "\x04", "</s>") \
-    PIECE("\x0b", "\x04", "\xe2\x96\x81" "a") PIECE("\x08", "\x01", "b")
+#define PIECE(size, text_size, text)                                                     \
+    "\x0a" size "\x0a" text_size text "\x15\x00\x00\x80\xbf"
+#define PIECES                                                                           \
+    PIECE("\x0c", "\x05", "<unk>")                                                       \
+    PIECE("\x0a", "\x03", "<s>") PIECE("\x0b", "\x04", "</s>") PIECE("\x0b", "\x04",     \
+                                                                     "\xe2\x96\x81"      \
+                                                                     "a")                \
+        PIECE("\x08", "\x01", "b")
 #define TRAINER(size, fields) "\x12" size fields
 #define NORMALIZER(size, fields) "\x1a" size fields
 
@@ -313,9 +342,11 @@ static void sentencepiece(void **state)
         { MODEL(PIECES TRAINER("\x02", "\x18\x04")), OC_E_UNSUPPORTED, "model_type" },
         { MODEL(PIECES TRAINER("\x0b", "\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")),
           OC_E_UNSUPPORTED, "model_type" },
-        { MODEL(PIECES TRAINER("\x02", "\x18\x01") "\x22\x00\x2a\x01" "x\x30\x05"), OC_OK,
-          NULL },                                               /* fields that are unknown */
-        { MODEL(PIECES TRAINER("\x05", "\x1d\x01\x01\x01\x01")), OC_OK, NULL }, /* wire type */
+        { MODEL(PIECES TRAINER("\x02", "\x18\x01") "\x22\x00\x2a\x01"
+                                                   "x\x30\x05"),
+          OC_OK, NULL }, /* fields that are unknown */
+        { MODEL(PIECES TRAINER("\x05", "\x1d\x01\x01\x01\x01")), OC_OK,
+          NULL }, /* wire type */
         { MODEL(PIECES TRAINER("\x03", "\x18\x01")), OC_E_MALFORMED, "SentencePiece" },
         { MODEL(PIECES TRAINER("\x02", "\x18\x80")), OC_E_MALFORMED, "TrainerSpec" },
         { MODEL(PIECES TRAINER("\x01", "\x1b")), OC_E_MALFORMED, "TrainerSpec" },
@@ -325,9 +356,10 @@ static void sentencepiece(void **state)
           "precompiled_charsmap" },
         { MODEL(PIECES NORMALIZER("\x06", "\x12\x04\x04\x00\x00\x00")), OC_E_MALFORMED,
           "precompiled_charsmap" },
-        { MODEL(PIECES NORMALIZER("\x07", "\x12\x05\x00\x00\x00\x00\xff")), OC_E_MALFORMED,
-          "UTF-8" },
-        { MODEL(PIECES NORMALIZER("\x02", "\x12\x01")), OC_E_MALFORMED, "NormalizerSpec" },
+        { MODEL(PIECES NORMALIZER("\x07", "\x12\x05\x00\x00\x00\x00\xff")),
+          OC_E_MALFORMED, "UTF-8" },
+        { MODEL(PIECES NORMALIZER("\x02", "\x12\x01")), OC_E_MALFORMED,
+          "NormalizerSpec" },
         { MODEL(""), OC_E_MALFORMED, "expected pieces" },
         { MODEL(TRAINER("\x02", "\x18\x01")), OC_E_MALFORMED, "expected pieces" },
         { MODEL("\x0a"), OC_E_MALFORMED, "SentencePiece" },
@@ -336,24 +368,26 @@ static void sentencepiece(void **state)
           "SentencePiece" },
         { MODEL("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), OC_E_MALFORMED,
           "SentencePiece" },
-        { MODEL("\x02\x00" PIECES), OC_E_MALFORMED, "SentencePiece" },       /* field 0 */
-        { MODEL(PIECES "\x0b"), OC_E_MALFORMED, "SentencePiece" },           /* a group */
+        { MODEL("\x02\x00" PIECES), OC_E_MALFORMED, "SentencePiece" }, /* field 0 */
+        { MODEL(PIECES "\x0b"), OC_E_MALFORMED, "SentencePiece" },     /* a group */
         { MODEL(PIECES "\x0f"), OC_E_MALFORMED, "SentencePiece" },
         { MODEL(PIECES "\x09\x00\x00"), OC_E_MALFORMED, "SentencePiece" },
-        { MODEL(PIECES "\x0a\x00"), OC_E_MALFORMED, "a piece" },             /* without text */
+        { MODEL(PIECES "\x0a\x00"), OC_E_MALFORMED, "a piece" }, /* without text */
         { MODEL(PIECES "\x0a\x02\x0a\x00"), OC_E_MALFORMED, "a piece" },
-        { MODEL(PIECES "\x0a\x03\x0a\x01\xff"), OC_E_MALFORMED, "a piece" }, /* not UTF-8 */
+        { MODEL(PIECES "\x0a\x03\x0a\x01\xff"), OC_E_MALFORMED,
+          "a piece" }, /* not UTF-8 */
         { MODEL(PIECES "\x0a\x02\x0a\x05"), OC_E_MALFORMED, "a piece" },
         { MODEL(PIECES "\x0a\x04\x0a\x01x\x15"), OC_E_MALFORMED, "a piece" },
-        { MODEL(PIECES "\x0a\x08\x0a\x01x\x15\x00\x00\xc0\x7f"), OC_OK, NULL },  /* NaN */
+        { MODEL(PIECES "\x0a\x08\x0a\x01x\x15\x00\x00\xc0\x7f"), OC_OK, NULL }, /* NaN */
         { MODEL(PIECES PIECE("\x08", "\x01", "b") PIECE("\x0d", "\x06", "<mask>")), OC_OK,
-          NULL },                                               /* pieces twice */
+          NULL }, /* pieces twice */
         { MODEL("{\"a\":1}"), OC_E_MALFORMED, "SentencePiece" },
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         clear_folder();
-        put_text("tokenizer_config.json", i % 2 ? "{\"tokenizer_class\":\"MBartTokenizer\"}"
-                                                : "{\"tokenizer_class\":\"XLMRobertaTokenizer\"}");
+        put_text("tokenizer_config.json",
+                 i % 2 ? "{\"tokenizer_class\":\"MBartTokenizer\"}"
+                       : "{\"tokenizer_class\":\"XLMRobertaTokenizer\"}");
         put("sentencepiece.bpe.model", files[i].bytes, files[i].size);
         char what[48];
         snprintf(what, sizeof what, "sentencepiece.bpe.model, case %zu", i);
@@ -390,7 +424,7 @@ static void damaged_sentencepiece(void **state)
     }
 }
 
-/* ---- limits ---------------------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------------------ */
 
 static void limits(void **state)
 {
@@ -413,7 +447,8 @@ static void limits(void **state)
         oc_context_limit(cx, lowered[i].name, lowered[i].value);
         assert_null(oc_tokenizer_open(cx, lowered[i].folder));
         if (oc_context_status(cx) != OC_E_LIMIT)
-            fail_msg("%s, %s: %s", lowered[i].folder, lowered[i].name, oc_context_message(cx));
+            fail_msg("%s, %s: %s", lowered[i].folder, lowered[i].name,
+                     oc_context_message(cx));
         oc_context_free(cx);
     }
     /* A text may grow while it is normalized, but not without bound. */
@@ -432,7 +467,8 @@ static int set_up(void **state)
 {
     (void)state;
     const char *temporary = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ocelli-models-XXXXXX", temporary ? temporary : "/tmp");
+    snprintf(folder, sizeof folder, "%s/ocelli-models-XXXXXX",
+             temporary ? temporary : "/tmp");
     return mkdtemp(folder) ? 0 : -1;
 }
 

@@ -7,10 +7,12 @@
 
 static void job(oc_context *cx, void *user)
 {
-    static const char text[] = " <mask> naïve 😀 bridge [LEFT] x a\u0323\u0301\u0327 ＜s＞ Éa ab";
+    static const char text[] =
+        " <mask> naïve 😀 bridge [LEFT] x a\u0323\u0301\u0327 ＜s＞ Éa ab";
     oc_tokenizer *t = oc_tokenizer_open(cx, user);
-    oc_encode_options o = OC_OPTIONS(oc_encode_options, .max_length = 12, .overflow = true,
-                                     .truncation = OC_TRUNCATE_LONGEST_FIRST, .stride = 1);
+    oc_encode_options o =
+        OC_OPTIONS(oc_encode_options, .max_length = 12, .overflow = true,
+                   .truncation = OC_TRUNCATE_LONGEST_FIRST, .stride = 1);
     oc_encoding *e = oc_encode(cx, t, text, sizeof text - 1, text, sizeof text - 1, &o);
     const int64_t *ids = oc_encoding_ids(e);
     size_t count = oc_encoding_count(e);
@@ -27,15 +29,13 @@ static void every_fault(void **state)
 {
     (void)state;
     /* A companion file that cannot be looked at counts as absent, which is no error. */
-    static const char *const folders[] = { "tests/data/text/flags", "tests/data/text/template",
-                                           "tests/data/text/roberta-slow",
-                                           "tests/data/text/wordpiece-cased",
-                                           "tests/data/text/wordpiece-map",
-                                           "tests/data/text/unigram-hub",
-                                           "tests/data/text/mbart-slow",
-                                           "tests/data/text/part-long",
-                                           "tests/data/text/part-behaviors",
-                                           "models/printed-line-ocr" };
+    static const char *const folders[] = {
+        "tests/data/text/flags",          "tests/data/text/template",
+        "tests/data/text/roberta-slow",   "tests/data/text/wordpiece-cased",
+        "tests/data/text/wordpiece-map",  "tests/data/text/unigram-hub",
+        "tests/data/text/mbart-slow",     "tests/data/text/part-long",
+        "tests/data/text/part-behaviors", "models/printed-line-ocr"
+    };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         fault_plan plan = { .job = job, .user = (void *)(uintptr_t)folders[i],
                             .may_recover = true };

@@ -1,5 +1,5 @@
-/* Every answer that the reference gave for a folder, bit for bit: goldens.jsonl beside the
- * vocabulary, in the format that tools/goldens/make_text.py writes. */
+/* Every answer that the reference gave for a folder, bit for bit: goldens.jsonl beside
+ * the vocabulary, in the format that tools/goldens/make_text.py writes. */
 #include "text_support.h"
 
 #include <unistd.h>
@@ -10,7 +10,7 @@ typedef struct job {
     int counts[4];              /* text, pair, batch, decode */
 } job;
 
-/* ---- comparing ------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------- */
 
 static void assert_numbers(const char *what, const json_t *line, const json_t *want,
                            const int64_t *have, size_t count, size_t width)
@@ -47,12 +47,13 @@ static oc_encoding *encode(job *j, const json_t *text, const json_t *pair,
 {
     bool two = json_is_string(pair);
     return oc_encode(j->cx, j->t, json_string_value(text), json_string_length(text),
-                     two ? json_string_value(pair) : NULL, two ? json_string_length(pair) : 0,
-                     o);
+                     two ? json_string_value(pair) : NULL,
+                     two ? json_string_length(pair) : 0, o);
 }
 
-static void check_decode(job *j, const json_t *line, const char *field, const int64_t *ids,
-                         size_t count, bool skip, oc_clean_up clean_up)
+static void check_decode(job *j, const json_t *line, const char *field,
+                         const int64_t *ids, size_t count, bool skip,
+                         oc_clean_up clean_up)
 {
     size_t size;
     char *text = oc_decode(j->cx, j->t, ids, count, skip, clean_up, &size);
@@ -61,7 +62,7 @@ static void check_decode(job *j, const json_t *line, const char *field, const in
     oc_string_free(text);
 }
 
-/* ---- kinds of lines -------------------------------------------------------------------- */
+/* ---- kinds of lines ---------------------------------------------------------------- */
 
 static void check_text(job *j, const json_t *line)
 {
@@ -71,8 +72,8 @@ static void check_text(job *j, const json_t *line)
     size_t n = oc_encoding_count(e);
     const int64_t *ids = oc_encoding_ids(e);
     assert_numbers("ids", line, json_object_get(line, "ids"), ids, n, 1);
-    assert_numbers("offsets", line, json_object_get(line, "offsets"), oc_encoding_offsets(e),
-                   n, 2);
+    assert_numbers("offsets", line, json_object_get(line, "offsets"),
+                   oc_encoding_offsets(e), n, 2);
     const json_t *tokens = json_object_get(line, "tokens");
     const json_t *surfaces = json_object_get(line, "encoding_tokens");
     if (!surfaces) surfaces = tokens;
@@ -103,14 +104,15 @@ static void check_text(job *j, const json_t *line)
 static void check_pair(job *j, const json_t *line)
 {
     oc_encode_options o = OC_OPTIONS(oc_encode_options, .token_type_ids = true);
-    oc_encoding *e = encode(j, json_object_get(line, "text"), json_object_get(line, "pair"), &o);
+    oc_encoding *e =
+        encode(j, json_object_get(line, "text"), json_object_get(line, "pair"), &o);
     assert_fine(j->cx);
     size_t n = oc_encoding_count(e);
     assert_numbers("ids", line, json_object_get(line, "ids"), oc_encoding_ids(e), n, 1);
     assert_numbers("token_type_ids", line, json_object_get(line, "token_type_ids"),
                    oc_encoding_token_type_ids(e), n, 1);
-    assert_numbers("offsets", line, json_object_get(line, "offsets"), oc_encoding_offsets(e),
-                   n, 2);
+    assert_numbers("offsets", line, json_object_get(line, "offsets"),
+                   oc_encoding_offsets(e), n, 2);
     assert_numbers("sequence_ids", line, json_object_get(line, "sequence_ids"),
                    oc_encoding_sequence_ids(e), n, 1);
     oc_encoding_free(e);
@@ -123,14 +125,15 @@ static void check_decode_line(job *j, const json_t *line)
     int64_t numbers[4096];
     size_t n = json_array_size(ids);
     assert_true(n <= 4096);
-    for (size_t i = 0; i < n; i++) numbers[i] = json_integer_value(json_array_get(ids, i));
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = json_integer_value(json_array_get(ids, i));
     check_decode(j, line, "decoded", numbers, n,
                  json_is_true(json_object_get(line, "skip_special_tokens")),
                  json_is_null(clean) ? OC_CLEAN_UP_DEFAULT
                  : json_is_true(clean) ? OC_CLEAN_UP_YES : OC_CLEAN_UP_NO);
 }
 
-/* ---- batches --------------------------------------------------------------------------- */
+/* ---- batches ----------------------------------------------------------------------- */
 
 static oc_side side_of(const json_t *line, const char *key)
 {
@@ -176,19 +179,23 @@ static void check_row(const json_t *line, const oc_encoding *e, size_t row)
                               oc_encoding_token_type_ids(e), mask };
     for (int f = 0; f < 4; f++) {
         const json_t *rows = json_object_get(result, fields[f]);
-        if (rows) assert_numbers(fields[f], line, json_array_get(rows, row), have[f], n, 1);
+        if (rows)
+            assert_numbers(fields[f], line, json_array_get(rows, row), have[f], n, 1);
     }
 }
 
 static void check_batch(job *j, const json_t *line)
 {
-    const json_t *texts = json_object_get(line, "texts"), *pairs = json_object_get(line, "pairs");
-    const json_t *p = json_object_get(line, "params"), *error = json_object_get(line, "error");
+    const json_t *texts = json_object_get(line, "texts"),
+                 *pairs = json_object_get(line, "pairs");
+    const json_t *p = json_object_get(line, "params"),
+                 *error = json_object_get(line, "error");
     oc_encode_options o = batch_options(line);
     size_t rows = 0, longest = 0;
     for (int pass = 0; pass < 2; pass++) {      /* the first one finds the longest row */
         for (size_t i = 0; i < json_array_size(texts); i++) {
-            oc_encoding *e = encode(j, json_array_get(texts, i), json_array_get(pairs, i), &o);
+            oc_encoding *e =
+                encode(j, json_array_get(texts, i), json_array_get(pairs, i), &o);
             if (error && !json_is_null(error)) {
                 assert_null(e);
                 assert_int_equal(oc_context_status(j->cx), OC_E_ARGUMENT);
@@ -204,7 +211,8 @@ static void check_batch(job *j, const json_t *line)
             }
             oc_encoding_free(e);
         }
-        size_t multiple = (size_t)json_integer_value(json_object_get(p, "pad_to_multiple_of"));
+        size_t multiple =
+            (size_t)json_integer_value(json_object_get(p, "pad_to_multiple_of"));
         if (multiple) longest = (longest + multiple - 1) / multiple * multiple;
         if (json_is_true(json_object_get(p, "padding"))) o.pad_to = (int64_t)longest;
     }
@@ -212,14 +220,16 @@ static void check_batch(job *j, const json_t *line)
     assert_int_equal(rows, json_array_size(ids));
 }
 
-/* ---- folders --------------------------------------------------------------------------- */
+/* ---- folders ----------------------------------------------------------------------- */
 
 static void check_line(void *user, const json_t *line)
 {
     static const struct {
         const char *kind;
         void (*check)(job *j, const json_t *line);
-    } kinds[] = { { "text", check_text }, { "pair", check_pair }, { "batch", check_batch },
+    } kinds[] = { { "text", check_text },
+                  { "pair", check_pair },
+                  { "batch", check_batch },
                   { "decode", check_decode_line } };
     job *j = user;
     const char *kind = json_string_value(json_object_get(line, "kind"));
@@ -239,8 +249,8 @@ static void check_folder(const char *folder, const char *goldens)
     j.t = open_or_fail(j.cx, folder);
     snprintf(path, sizeof path, "%s", goldens);
     int lines = each_line(path, check_line, &j);
-    print_message("%s: %d texts, %d pairs, %d batches, %d decodings\n", folder, j.counts[0],
-                  j.counts[1], j.counts[2], j.counts[3]);
+    print_message("%s: %d texts, %d pairs, %d batches, %d decodings\n", folder,
+                  j.counts[0], j.counts[1], j.counts[2], j.counts[3]);
     assert_true(lines > 10 && j.counts[0] > 0);
     oc_tokenizer_close(j.t);
     assert_int_equal(oc_context_memory(j.cx).live_count, 0);
@@ -295,21 +305,21 @@ static void shared_roberta(void **state) { (void)state; check_shared("roberta-ba
 static void trained_set(void **state)
 {
     (void)state;
-    static const char *const names[] = { "gpt2", "gpt2-slow", "roberta", "roberta-slow",
-                                         "template", "flags", "unknown", "plain", "legacy",
-                                         "companions", "bundled", "wordpiece",
-                                         "wordpiece-cased", "wordpiece-slow", "wordpiece-map",
-                                         "unigram-slow", "unigram-hub", "unigram-odd", "mbart",
-                                         "mbart-slow", "donut", "part-nfc", "part-nfd",
-                                         "part-nfkc", "part-nfkd", "part-accents", "part-bert",
-                                         "part-bert-plain", "part-charsmap", "part-texts",
-                                         "part-clip", "part-long", "part-nougat", "part-digits",
-                                         "part-marks", "part-behaviors" };
+    static const char *const names[] = {
+        "gpt2", "gpt2-slow", "roberta", "roberta-slow", "template", "flags", "unknown",
+        "plain", "legacy", "companions", "bundled", "wordpiece", "wordpiece-cased",
+        "wordpiece-slow", "wordpiece-map", "unigram-slow", "unigram-hub", "unigram-odd",
+        "mbart", "mbart-slow", "donut", "part-nfc", "part-nfd", "part-nfkc",
+        "part-nfkd", "part-accents", "part-bert", "part-bert-plain", "part-charsmap",
+        "part-texts", "part-clip", "part-long", "part-nougat", "part-digits",
+        "part-marks", "part-behaviors"
+    };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char folder[256], goldens[512];
         snprintf(folder, sizeof folder, "tests/data/text/%s", names[i]);
         snprintf(goldens, sizeof goldens, "%s/goldens.jsonl", folder);
-        check_folder(strcmp(names[i], "bundled") ? folder : "models/printed-line-ocr", goldens);
+        check_folder(strcmp(names[i], "bundled") ? folder : "models/printed-line-ocr",
+                     goldens);
     }
 }
 

@@ -1,5 +1,5 @@
-/* Two thousand random texts against the reference: make_text.py --hash has made the same texts
- * and hashed every id and offset that it got. */
+/* Two thousand random texts against the reference: make_text.py --hash has made the same
+ * texts and hashed every id and offset that it got. */
 #include "text_support.h"
 
 #include "base/utf8.h"
@@ -14,11 +14,11 @@ static uint32_t below(uint32_t n)
 }
 
 static const uint32_t ranges[][2] = {
-    { 32, 126 }, { 97, 122 }, { 32, 32 }, { 9, 13 }, { 48, 57 }, { 39, 39 }, { 0xa0, 0x24f },
-    { 0x370, 0x52f }, { 0x590, 0x6ff }, { 0x900, 0xe7f }, { 0x1e00, 0x218f },
-    { 0x2000, 0x206f }, { 0x3000, 0x30ff }, { 0x4e00, 0x9fff }, { 0xac00, 0xd7a3 },
-    { 0xe000, 0xffff }, { 0x10000, 0x1ffff }, { 0x1f300, 0x1f9ff }, { 0, 0x10ffff },
-    { 101, 116 }
+    { 32, 126 },          { 97, 122 },          { 32, 32 },         { 9, 13 },
+    { 48, 57 },           { 39, 39 },           { 0xa0, 0x24f },    { 0x370, 0x52f },
+    { 0x590, 0x6ff },     { 0x900, 0xe7f },     { 0x1e00, 0x218f }, { 0x2000, 0x206f },
+    { 0x3000, 0x30ff },   { 0x4e00, 0x9fff },   { 0xac00, 0xd7a3 }, { 0xe000, 0xffff },
+    { 0x10000, 0x1ffff }, { 0x1f300, 0x1f9ff }, { 0, 0x10ffff },    { 101, 116 }
 };
 
 static size_t random_text(char *out)
@@ -34,7 +34,10 @@ static size_t random_text(char *out)
     return size;
 }
 
-static void mix(uint64_t *hash, uint64_t number) { *hash = (*hash ^ number) * 0x100000001b3u; }
+static void mix(uint64_t *hash, uint64_t number)
+{
+    *hash = (*hash ^ number) * 0x100000001b3u;
+}
 
 static uint64_t hash_ids(const char *folder)
 {

@@ -1,5 +1,5 @@
-/* The streaming detokenizer: its pieces, joined, are oc_decode of all ids; no piece is broken
- * UTF-8; and nothing waits that is certain. */
+/* The streaming detokenizer: its pieces, joined, are oc_decode of all ids; no piece is
+ * broken UTF-8; and nothing waits that is certain. */
 #include "text_support.h"
 
 #include "base/context.h"
@@ -15,8 +15,8 @@ static uint32_t below(uint32_t n)
 }
 
 /* Streams ids and checks each piece; returns all of them joined (free). */
-static char *stream(oc_context *cx, const oc_tokenizer *t, const int64_t *ids, size_t count,
-                    bool skip, oc_clean_up clean, size_t *size)
+static char *stream(oc_context *cx, const oc_tokenizer *t, const int64_t *ids,
+                    size_t count, bool skip, oc_clean_up clean, size_t *size)
 {
     char *joined = malloc(count * 1024 + 64);
     assert_non_null(joined);
@@ -68,14 +68,17 @@ static void streams_are_decodings(void **unused)
     random_ids(cx, "models/printed-line-ocr", 3000);
     random_ids(cx, "tests/data/text/flags", 1000);
     random_ids(cx, "tests/data/text/plain", 1000);
+    random_ids(cx, "tests/data/text/wordpiece", 1000);
+    random_ids(cx, "tests/data/text/unigram-slow", 1000);
+    random_ids(cx, "tests/data/text/unigram-odd", 500);
     const char *folder = shared_vocab("gpt2");
     if (folder) random_ids(cx, folder, 3000);
     oc_context_free(cx);
 }
 
 /* Byte tokens: id 4 + place of the byte's character in the bundled vocabulary. */
-static size_t byte_ids(oc_context *cx, const oc_tokenizer *t, const char *text, size_t size,
-                       int64_t *ids)
+static size_t byte_ids(oc_context *cx, const oc_tokenizer *t, const char *text,
+                       size_t size, int64_t *ids)
 {
     int64_t table[256];
     for (int64_t id = 0; id < oc_tokenizer_vocab_size(t); id++) {
@@ -132,8 +135,9 @@ static void broken_utf8(void **unused)
 static void clean_up_waits_for_little(void **unused)
 {
     (void)unused;
-    static const char *const texts[] = { "a . b", "it ' s", "do n't", "a  ,b", " ' ", "x '", "' 's",
-                                         " ' ' . ", "we 've 're 'm", " n'", " 'v e", "  !  ?" };
+    static const char *const texts[] = { "a . b",         "it ' s", "do n't", "a  ,b",
+                                         " ' ",           "x '",    "' 's",   " ' ' . ",
+                                         "we 've 're 'm", " n'",    " 'v e",  "  !  ?" };
     oc_context *cx = quiet_context();
     oc_tokenizer *t = open_or_fail(cx, "models/printed-line-ocr");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

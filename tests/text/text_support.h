@@ -1,4 +1,5 @@
-/* What the tests of text share: folders of vocabularies, lines of goldens, a work folder. */
+/* What the tests of text share: folders of vocabularies, lines of goldens, a work folder.
+ */
 #ifndef TEXT_SUPPORT_H
 #define TEXT_SUPPORT_H
 
