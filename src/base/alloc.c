@@ -10,7 +10,7 @@ enum { ALIGN = 64 };
 
 /* No object of C is larger than half the address space; asking for more is always the result
  * of arithmetic on hostile numbers, and some allocators (sanitizers') end the process. */
-static const size_t MAX_BLOCK = SIZE_MAX / 4;
+static const size_t MAX_BLOCK = SIZE_MAX >> 25;     /* 512 GiB */
 
 /* In front of every block, a cache line of its own so that blocks keep their alignment. */
 typedef struct block_head {
