@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 static inline bool oci_mul(size_t a, size_t b, size_t *result)
 {
@@ -35,5 +36,15 @@ static inline int64_t oci_ceil_div(int64_t n, int64_t size)
 
 static inline int64_t oci_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t oci_max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Lays a caller's option struct, which begins with its own size, over our defaults: what an
+ * older caller's struct lacks keeps them, what a newer one has beyond ours is left. */
+static inline void oci_take_options(void *own, size_t own_size, const void *given)
+{
+    size_t size;
+    if (!given) return;
+    memcpy(&size, given, sizeof size);
+    memcpy(own, given, size < own_size ? size : own_size);
+}
 
 #endif

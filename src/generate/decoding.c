@@ -194,8 +194,7 @@ bool oci_decoding_begin(oc_context *cx, oci_decoding *d, const oc_model *model,
 {
     *d = (oci_decoding){ .model = model, .ved = model->core.root, .o = no_options,
                          .started = oci_now() };
-    if (options)
-        memcpy(&d->o, options, options->size < sizeof d->o ? options->size : sizeof d->o);
+    oci_take_options(&d->o, sizeof d->o, options);
     if (model->core.arch != &oci_vision_encoder_decoder) {
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-encoder-decoder to generate with, "
                  "found %s", model->folder, model->core.arch->model_type);

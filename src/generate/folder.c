@@ -5,6 +5,7 @@
 
 #include "io/file.h"
 #include "io/locate.h"
+#include "base/size.h"
 
 /* Moves the context's error into a part's place and clears it. Memory and interrupts are the
  * whole call's business. */
@@ -34,7 +35,7 @@ oc_model *oc_model_open(oc_context *cx, const char *name, const oc_model_options
 {
     if (!cx || oci_failed(cx)) return NULL;
     oc_model_options o = { .size = sizeof o };
-    if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    oci_take_options(&o, sizeof o, options);
     oc_model *model = oci_calloc(cx, 1, sizeof *model);
     if (!model) return NULL;
     model->folder = oci_model_locate(cx, name);
@@ -96,7 +97,7 @@ oc_tensors *oc_forward(oc_context *cx, const oc_model *model, const oc_tensors *
 {
     if (!cx || oci_failed(cx) || !model || !in || !oci_model_has_weights(cx, model)) return NULL;
     oc_forward_options o = { .size = sizeof o };
-    if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    oci_take_options(&o, sizeof o, options);
     return oci_model_forward(cx, &model->core, in, &o);
 }
 

@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "generate/decoding.h"
 #include "generate/document.h"
+#include "base/size.h"
 
 /* Rows of `width` numbers out of rows of d->room. */
 static void add_rows(oc_context *cx, const oci_decoding *d, const char *name, oc_dtype dtype,
@@ -99,7 +100,7 @@ oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images
     if (!cx || oci_failed(cx) || !model || count == 0 || !oci_model_has_weights(cx, model))
         return NULL;
     oc_read_options o = { .size = sizeof o };
-    if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    oci_take_options(&o, sizeof o, options);
     oci_arena_mark mark = oci_mark(cx);
     double start = oci_now();
     oc_tensors *pixels = oc_preprocess(cx, model, images, count);

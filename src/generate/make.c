@@ -6,11 +6,12 @@
 #include "io/locate.h"
 #include "models/make.h"
 #include "nn/param.h"
+#include "base/size.h"
 
 static oc_make_options read_options(const oc_make_options *options)
 {
     oc_make_options o = { .size = sizeof o };
-    if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    oci_take_options(&o, sizeof o, options);
     return o;
 }
 

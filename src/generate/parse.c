@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/size.h"
 #include "generate/document.h"
 #include "generate/folder.h"
 #include "io/json.h"
@@ -98,7 +99,7 @@ oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *image
     if (!cx || oci_failed(cx) || !model || count == 0 || !oci_model_has_weights(cx, model))
         return NULL;
     oc_parse_options o = { .size = sizeof o };
-    if (options) memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    oci_take_options(&o, sizeof o, options);
     const oci_processor *processor = oci_model_processor(cx, model);
     if (model->core.arch != &oci_vision_encoder_decoder)
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-encoder-decoder to parse with, "

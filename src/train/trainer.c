@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "generate/folder.h"
+#include "base/size.h"
 
 typedef struct trained {            /* a parameter and its moments */
     oci_tensor *tensor;
@@ -49,7 +50,7 @@ static void read_options(oc_trainer *t, const oc_trainer_options *options)
 {
     oc_trainer_options *o = &t->options;
     *o = (oc_trainer_options){ .size = sizeof *o };
-    if (options) memcpy(o, options, options->size < sizeof *o ? options->size : sizeof *o);
+    oci_take_options(o, sizeof *o, options);
     if (o->learning_rate <= 0) o->learning_rate = 1e-3;
     if (o->beta1 <= 0) o->beta1 = 0.9;
     if (o->beta2 <= 0) o->beta2 = 0.999;
