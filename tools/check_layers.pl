@@ -1,7 +1,7 @@
 #!/usr/bin/env perl
 # Checks who includes whom. The layers (docs/design.md):
 #   base <- io <- {text, image};  base <- tensor <- backend;
-#   tensor <- nn <- models <- {generate, train} <- {serve, cli}
+#   tensor <- nn <- models <- checkpoint <- {generate, embed, train} <- {serve, cli}
 # Prints "FILE:LINE: what" and fails when a layer knows what it must not know.
 use strict;
 use warnings;
@@ -16,8 +16,10 @@ my %may = (
     backend  => [qw(base tensor backend)],
     nn       => [qw(base tensor nn backend/backend.h io/json.h io/weights.h)],
     models   => [qw(base tensor nn models io/json.h io/weights.h io/safetensors.h)],
-    generate => [qw(base io text image tensor nn models generate)],
-    train    => [qw(base io text image tensor nn models generate train)],
+    checkpoint => [qw(base io text image tensor nn models checkpoint)],
+    generate => [qw(base io text image tensor nn models checkpoint generate)],
+    embed    => [qw(base io text image tensor nn models checkpoint embed)],
+    train    => [qw(base io text image tensor nn models checkpoint train)],
     serve    => [],                                     # the public header alone
 );
 # A model file says what is computed, not where, on how many threads, from which file.

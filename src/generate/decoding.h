@@ -10,7 +10,7 @@
 #define OCI_GENERATE_DECODING_H
 
 #include "generate/config.h"
-#include "generate/folder.h"
+#include "checkpoint/folder.h"
 #include "generate/processors.h"
 #include "models/vision_encoder_decoder.h"
 

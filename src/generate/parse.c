@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "base/size.h"
 #include "generate/document.h"
-#include "generate/folder.h"
+#include "checkpoint/folder.h"
 #include "io/json.h"
 #include "models/vision_encoder_decoder.h"
 

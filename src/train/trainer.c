@@ -7,7 +7,7 @@
  * of one batch only; who wants to accumulate over several makes one batch of them. */
 #include <string.h>
 
-#include "generate/folder.h"
+#include "checkpoint/folder.h"
 #include "base/size.h"
 
 typedef struct trained {            /* a parameter and its moments */

@@ -1,7 +1,7 @@
 /* A checkpoint folder, opened: the model and what surrounds it on the way from picture to
  * text. */
-#ifndef OCI_GENERATE_FOLDER_H
-#define OCI_GENERATE_FOLDER_H
+#ifndef OCI_CHECKPOINT_FOLDER_H
+#define OCI_CHECKPOINT_FOLDER_H
 
 #include "image/processor.h"
 #include "models/model.h"

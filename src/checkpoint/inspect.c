@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "generate/folder.h"
+#include "checkpoint/folder.h"
 #include "io/file.h"
 #include "io/locate.h"
 #include "io/weights.h"

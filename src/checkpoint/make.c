@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "generate/folder.h"
+#include "checkpoint/folder.h"
 #include "io/locate.h"
 #include "models/make.h"
 #include "nn/param.h"

@@ -1,4 +1,4 @@
-#include "generate/folder.h"
+#include "checkpoint/folder.h"
 
 #include <stdio.h>
 #include <string.h>
