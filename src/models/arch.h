@@ -16,6 +16,8 @@ typedef struct oci_encode_call {        /* arguments of a vision encoder */
     bool interpolate_pos_encoding;
     bool pooler;                        /* hand out pooler_output, and all else that only
                                            the encoder's own class has */
+    oci_tensor **pooled;                /* with `pooler`, if not NULL: receives pooler_output
+                                           [B, D], or NULL where the weights have none */
 } oci_encode_call;
 
 typedef struct oci_decode_call {        /* arguments of a text model */
@@ -76,17 +78,22 @@ typedef struct oci_arch {
                                oci_tensor **pooled);
 } oci_arch;
 
+/* Hands pooler_output out, and to call->pooled. Encoders call it once, if call->pooler. */
+void oci_encode_pooled(oc_context *cx, const oci_encode_call *call, oci_tensor *pooled);
+
 /* The arguments of a vision encoder out of named inputs. */
 oci_encode_call oci_encode_call_of(oc_context *cx, const oc_tensors *in,
                                    const oci_input_spec *specs);
 
-extern const oci_arch oci_vit, oci_deit, oci_beit, oci_swin_arch, oci_donut_swin;
+extern const oci_arch oci_vit, oci_deit, oci_beit, oci_swin_arch, oci_donut_swin, oci_clip_vision,
+    oci_clip_text;
 extern const oci_arch oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
     oci_xlm_roberta, oci_camembert, oci_distilbert, oci_gpt2, oci_bart, oci_mbart;
 
 /* NULL when there is no such model_type. */
 const oci_arch *oci_arch_find(const char *model_type);
-/* "vit, deit, …" of all that have the part in question: 'e' vision encoders, 'd' decoders. */
+/* "vit, deit, …" of all that have the part in question: 'e' vision encoders, 't' text encoders,
+ * 'd' decoders. */
 const char *oci_arch_list(char part, char *text, size_t size);
 
 #endif

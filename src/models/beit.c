@@ -147,7 +147,7 @@ static oci_tensor *beit_encode(oc_context *cx, const void *model, oci_encode_cal
     if (!m->cfg.use_mean_pooling)
         x = oci_settle(cx, mark, oci_layer_norm(cx, &m->body.layernorm, x));
     oci_output(cx, "last_hidden_state", x);
-    if (call.pooler && x) oci_output(cx, "pooler_output", beit_pool(cx, m, x));
+    if (call.pooler && x) oci_encode_pooled(cx, &call, beit_pool(cx, m, x));
     return x;
 }
 

@@ -122,6 +122,25 @@ bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_fi
     return !oci_failed(cx);
 }
 
+bool oci_config_sub(oc_context *cx, const oci_config_source *from, const char *key,
+                    oci_role role, oci_sub_config *sub)
+{
+    snprintf(sub->path, sizeof sub->path, "%s%s", from->path, key);
+    json_t *object = oci_json_object(cx, from->doc, from->object, sub->path);
+    if (oci_failed(cx)) return false;
+    if (!object) {
+        oci_config_fail(cx, from, key, "required, but missing");
+        return false;
+    }
+    snprintf(sub->path, sizeof sub->path, "%s%s.", from->path, key);
+    sub->source = (oci_config_source){ .doc = from->doc, .object = object, .path = sub->path,
+                                       .role = role };
+    sub->model_type = oci_json_text(cx, from->doc, object, "model_type", NULL);
+    if (!sub->model_type && !oci_failed(cx))
+        oci_config_fail(cx, &sub->source, "model_type", "required, but missing");
+    return !oci_failed(cx);
+}
+
 bool oci_config_has_head(const oci_config_source *from, const char *base_class)
 {
     if (from->role != OCI_ROLE_ALONE) return from->role == OCI_ROLE_DECODER;

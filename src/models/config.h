@@ -46,6 +46,17 @@ typedef struct oci_config_source {
     oci_role role;
 } oci_config_source;
 
+/* A part of a composite's config: `source` and its model_type. `source.path` is `path`: do not
+ * copy. */
+typedef struct oci_sub_config {
+    oci_config_source source;
+    char path[OCI_MAX_NAME];
+    const char *model_type;
+} oci_sub_config;
+
+/* The object under `key`, which must be there and name its model_type; false: error set. */
+bool oci_config_sub(oc_context *cx, const oci_config_source *from, const char *key,
+                    oci_role role, oci_sub_config *sub);
 /* True where the weights are those of a model with a head around the base class: a composite's
  * decoder, or architectures[0] names another class than `base_class`. */
 bool oci_config_has_head(const oci_config_source *from, const char *base_class);

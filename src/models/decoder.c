@@ -195,15 +195,23 @@ oci_tensor *oci_causal_lm_forward(oc_context *cx, const oci_arch *arch, const vo
     return loss;
 }
 
+oci_tensor *oci_encode_text(oc_context *cx, const oci_arch *arch, const void *model,
+                            oci_decode_call call, oci_tensor **pooled)
+{
+    oci_decoder_shape shape = arch->decoder_shape(model);
+    if (pooled) *pooled = NULL;
+    check(cx, arch, &shape, &call, 0);
+    if (oci_failed(cx)) return NULL;
+    oci_tensor *x = arch->encode_text(cx, model, call, pooled);
+    oci_output(cx, "last_hidden_state", x);                             /* [B, T, D] */
+    if (pooled) oci_output(cx, "pooler_output", *pooled);               /* [B, D] */
+    return x;
+}
+
 oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch, const void *model,
                                    const oc_tensors *in, const oci_input_spec *specs)
 {
-    oci_decode_call call = call_of(cx, in, specs);
-    oci_decoder_shape shape = arch->decoder_shape(model);
-    oci_tensor *pooled = NULL;
-    check(cx, arch, &shape, &call, 0);
-    if (oci_failed(cx)) return NULL;
-    oci_output(cx, "last_hidden_state", arch->encode_text(cx, model, call, &pooled));
-    oci_output(cx, "pooler_output", pooled);
+    oci_tensor *pooled;
+    oci_encode_text(cx, arch, model, call_of(cx, in, specs), &pooled);
     return NULL;        /* base models have no loss */
 }

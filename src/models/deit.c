@@ -54,7 +54,7 @@ static oci_tensor *deit_encode(oc_context *cx, const void *model, oci_encode_cal
     oci_arena_mark mark = oci_mark(cx);
     oci_tensor *x = oci_settle(cx, mark, embed(cx, m, &call));          /* [B, T, D] */
     x = oci_vit_blocks(cx, &m->body, mark, x, NULL, call.head_mask);
-    return oci_vit_end(cx, &m->body, mark, x, call.pooler);
+    return oci_vit_end(cx, &m->body, mark, x, &call);
 }
 
 static int64_t deit_width(const void *model)

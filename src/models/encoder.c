@@ -1,6 +1,12 @@
 /* What all vision encoders share. */
 #include "models/arch.h"
 
+void oci_encode_pooled(oc_context *cx, const oci_encode_call *call, oci_tensor *pooled)
+{
+    oci_output(cx, "pooler_output", pooled);
+    if (call->pooled) *call->pooled = pooled;
+}
+
 oci_encode_call oci_encode_call_of(oc_context *cx, const oc_tensors *in,
                                    const oci_input_spec *specs)
 {

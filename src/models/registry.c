@@ -10,6 +10,7 @@ static const oci_arch *const archs[] = {
     &oci_beit,
     &oci_swin_arch,
     &oci_donut_swin,
+    &oci_clip_vision, &oci_clip_text,
     &oci_trocr, &oci_bert, &oci_roberta, &oci_xlm_roberta, &oci_camembert, &oci_distilbert,
     &oci_gpt2, &oci_bart, &oci_mbart,
     &oci_vision_encoder_decoder,
@@ -27,7 +28,9 @@ const char *oci_arch_list(char part, char *text, size_t size)
     size_t n = 0;
     text[0] = '\0';
     for (size_t i = 0; i < sizeof archs / sizeof *archs && n < size; i++)
-        if (part == 'e' ? archs[i]->encode != NULL : archs[i]->decode != NULL)
+        if (part == 'e'   ? archs[i]->encode != NULL
+            : part == 't' ? archs[i]->encode_text != NULL
+                          : archs[i]->decode != NULL)
             n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "",
                                   archs[i]->model_type);
     return text;

@@ -261,7 +261,7 @@ oci_tensor *oci_swin_encode(oc_context *cx, const void *model, oci_encode_call c
     }
     if (m->final_norm) x = oci_settle(cx, mark, oci_layer_norm(cx, &m->layernorm, x));
     oci_output(cx, "last_hidden_state", x);
-    if (call.pooler) oci_output(cx, "pooler_output", oci_op_mean(cx, x));
+    if (call.pooler) oci_encode_pooled(cx, &call, oci_op_mean(cx, x));
     return x;
 }
 

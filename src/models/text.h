@@ -81,6 +81,11 @@ typedef enum oci_lm_loss {
 /* …ForCausalLM, …LMHeadModel: logits, loss. The arguments are those of arch->decoder_inputs. */
 oci_tensor *oci_causal_lm_forward(oc_context *cx, const oci_arch *arch, const void *model,
                                   const oc_tensors *in, oci_lm_loss loss);
+/* One forward pass of a text encoder: checks that the arguments fit each other, hands out
+ * last_hidden_state, which it returns, and, if `pooled` is not NULL, pooler_output, which it
+ * receives (NULL: the model has none). */
+oci_tensor *oci_encode_text(oc_context *cx, const oci_arch *arch, const void *model,
+                            oci_decode_call call, oci_tensor **pooled);
 /* BertModel and the like: last_hidden_state, pooler_output. */
 oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch,
                                    const void *model, const oc_tensors *in,

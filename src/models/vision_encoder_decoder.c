@@ -41,29 +41,17 @@ static void refuse_part(oc_context *cx, const oci_config_source *sub, const char
 static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
                                  const char *key, void **part)
 {
-    char path[OCI_MAX_NAME];
-    json_t *object = oci_json_object(cx, from->doc, from->object, key);
+    oci_sub_config sub;
     bool encoder = key[0] == 'e';
-    oci_config_source sub = { .doc = from->doc, .object = object, .path = path,
-                              .role = encoder ? OCI_ROLE_ENCODER : OCI_ROLE_DECODER };
-    if (oci_failed(cx)) return NULL;
-    if (!object) {
-        oci_config_fail(cx, from, key, "required, but missing");
+    if (!oci_config_sub(cx, from, key, encoder ? OCI_ROLE_ENCODER : OCI_ROLE_DECODER, &sub))
         return NULL;
-    }
-    snprintf(path, sizeof path, "%s%s.", from->path, key);
-    const char *type = oci_json_text(cx, from->doc, object, "model_type", NULL);
-    if (!type) {
-        oci_config_fail(cx, &sub, "model_type", "required, but missing");
-        return NULL;
-    }
-    const oci_arch *arch = oci_arch_find(type);
+    const oci_arch *arch = oci_arch_find(sub.model_type);
     if (!arch || (encoder ? !arch->encode : !arch->decode)) {
-        refuse_part(cx, &sub, key, type);
+        refuse_part(cx, &sub.source, key, sub.model_type);
         return NULL;
     }
     *part = oci_calloc(cx, 1, arch->size);
-    if (*part) arch->open(cx, &sub, *part);
+    if (*part) arch->open(cx, &sub.source, *part);
     return arch;
 }
 

@@ -192,15 +192,15 @@ oci_tensor *oci_vit_blocks(oc_context *cx, const oci_vit_layers *m, oci_arena_ma
 }
 
 oci_tensor *oci_vit_end(oc_context *cx, const oci_vit_layers *m, oci_arena_mark mark,
-                        oci_tensor *x, bool pooler)
+                        oci_tensor *x, const oci_encode_call *call)
 {
     x = oci_settle(cx, mark, oci_layer_norm(cx, &m->layernorm, x));
     oci_output(cx, "last_hidden_state", x);
-    if (pooler && m->pooler.weight && x) {
+    if (call->pooler && m->pooler.weight && x) {
         oci_tensor *first = oci_op_slice(cx, x, 0, 1);                  /* [B, 1, D] */
         oci_tensor *pooled = oci_linear(cx, &m->pooler, first, .act = OCI_ACT_TANH);
         pooled = oci_op_reshape(cx, pooled, OCI_SHAPE(x->shape[0], m->cfg.hidden_size));
-        oci_output(cx, "pooler_output", pooled);                        /* [B, D] */
+        oci_encode_pooled(cx, call, pooled);                            /* [B, D] */
     }
     return x;
 }
