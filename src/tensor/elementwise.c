@@ -1,4 +1,6 @@
 /* Operations on one element at a time. */
+#include <math.h>
+
 #include "tensor/ops.h"
 
 /* ---- activation ---- */
@@ -84,6 +86,46 @@ const oci_op oci_op_row_scale = { "scale", 1, 1, NULL, scale_forward, scale_grad
 oci_tensor *oci_op_scale(oc_context *cx, oci_tensor *x, float factor)
 {
     return oci_apply(cx, &oci_op_row_scale, OCI_IN(x), (oci_args){ .scale = factor });
+}
+
+/* ---- scale_exp: by a factor that is learned as its logarithm ---- */
+
+static bool scale_exp_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *x = call->in[0];
+    if (call->in[1]->rank != 0) return oci_op_fail(cx, call, "x [..] and a scalar");
+    out->rank = x->rank;
+    for (int i = 0; i < x->rank; i++) out->shape[i] = x->shape[i];
+    return true;
+}
+
+static void scale_exp_forward(oc_context *cx, oci_call *call)
+{
+    oci_backend_get(cx)->scale(cx, oci_tensor_count(call->out), expf(*oci_f32(call->in[1])),
+                               oci_f32(call->in[0]), oci_f32(call->out));
+}
+
+/* d log_factor = sum of dy y, for y is proportional to the factor. */
+static void scale_exp_gradient(oc_context *cx, const oci_call *call)
+{
+    const float *y = oci_f32(call->out), *dy = call->out->grad;
+    int64_t n = oci_tensor_count(call->out);
+    float *grad;
+    if (oci_wants_grad(cx, call, 0, &grad))
+        oci_backend_get(cx)->axpy(cx, n, expf(*oci_f32(call->in[1])), dy, grad);
+    if (oci_wants_grad(cx, call, 1, &grad)) {
+        double sum = 0;
+        for (int64_t i = 0; i < n; i++) sum += (double)dy[i] * (double)y[i];
+        grad[0] += (float)sum;
+    }
+}
+
+const oci_op oci_op_row_scale_exp = { "scale_exp", 2, 2, scale_exp_shape, scale_exp_forward,
+                                      scale_exp_gradient };
+
+oci_tensor *oci_op_scale_exp(oc_context *cx, oci_tensor *x, oci_tensor *log_factor)
+{
+    return oci_apply(cx, &oci_op_row_scale_exp, OCI_IN(x, log_factor), (oci_args){ 0 });
 }
 
 /* ---- multiply: by a factor for each channel ---- */

@@ -1,4 +1,7 @@
-/* layer_norm: Ba, Kiros, Hinton 2016, "Layer normalization"; torch.nn.LayerNorm. */
+/* layer_norm: Ba, Kiros, Hinton 2016, "Layer normalization"; torch.nn.LayerNorm. And normalize:
+ * rows of length 1. */
+#include <math.h>
+
 #include "tensor/ops.h"
 
 static bool layer_norm_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
@@ -53,4 +56,47 @@ oci_tensor *oci_op_layer_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma,
 {
     return oci_apply(cx, &oci_op_row_layer_norm, OCI_IN(x, gamma, beta),
                      (oci_args){ .eps = eps });
+}
+
+/* ---- normalize: x / |x|, and no epsilon: a row of zeros is NaN, as in the reference ---- */
+
+static double row_length(const float *x, int64_t D)
+{
+    double sum = 0;
+    for (int64_t d = 0; d < D; d++) sum += (double)x[d] * (double)x[d];
+    return sqrt(sum);
+}
+
+static void normalize_forward(oc_context *cx, oci_call *call)
+{
+    (void)cx;
+    int64_t D = oci_tensor_width(call->out), rows = oci_tensor_rows(call->out);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *x = oci_f32(call->in[0]) + r * D;
+        float *y = oci_f32(call->out) + r * D, length = (float)row_length(x, D);
+        for (int64_t d = 0; d < D; d++) y[d] = x[d] / length;
+    }
+}
+
+/* dx += (dy - y (y . dy)) / |x| */
+static void normalize_gradient(oc_context *cx, const oci_call *call)
+{
+    int64_t D = oci_tensor_width(call->out), rows = oci_tensor_rows(call->out);
+    float *dx;
+    if (!oci_wants_grad(cx, call, 0, &dx)) return;
+    for (int64_t r = 0; r < rows; r++) {
+        const float *y = oci_f32(call->out) + r * D, *dy = call->out->grad + r * D;
+        double along = 0, length = row_length(oci_f32(call->in[0]) + r * D, D);
+        for (int64_t d = 0; d < D; d++) along += (double)y[d] * (double)dy[d];
+        for (int64_t d = 0; d < D; d++)
+            dx[r * D + d] += (float)(((double)dy[d] - (double)y[d] * along) / length);
+    }
+}
+
+const oci_op oci_op_row_normalize = { "normalize", 1, 1, NULL, normalize_forward,
+                                      normalize_gradient };
+
+oci_tensor *oci_op_normalize(oc_context *cx, oci_tensor *x)
+{
+    return oci_apply(cx, &oci_op_row_normalize, OCI_IN(x), (oci_args){ 0 });
 }

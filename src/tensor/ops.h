@@ -33,12 +33,16 @@ oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached ca
 /* norm.c: over the last dimension; gamma, beta [D]. */
 oci_tensor *oci_op_layer_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma,
                               oci_tensor *beta, float eps);
+/* norm.c: rows of x [.., D] divided by their lengths; zeros give NaN. */
+oci_tensor *oci_op_normalize(oc_context *cx, oci_tensor *x);
 
 /* elementwise.c */
 oci_tensor *oci_op_act(oc_context *cx, oci_act act, oci_tensor *x);
 /* a + b, b's shape being the last dimensions of a's: positions onto every row of a batch. */
 oci_tensor *oci_op_add(oc_context *cx, oci_tensor *a, oci_tensor *b);
 oci_tensor *oci_op_scale(oc_context *cx, oci_tensor *x, float factor);
+/* x exp(log_factor), log_factor a scalar. */
+oci_tensor *oci_op_scale_exp(oc_context *cx, oci_tensor *x, oci_tensor *log_factor);
 /* x [.., D] times a factor for each channel, factors [D] (layer scale). */
 oci_tensor *oci_op_multiply(oc_context *cx, oci_tensor *x, oci_tensor *factors);
 /* x [B, N, D], token [D], where [B, N]: token where `where` is not 0 (BEiT, MAE, ViT masks). */
@@ -46,6 +50,8 @@ oci_tensor *oci_op_replace(oc_context *cx, oci_tensor *x, oci_tensor *token, oci
 
 /* shape.c */
 oci_tensor *oci_op_reshape(oc_context *cx, oci_tensor *x, int rank, const int64_t *shape);
+/* x [M, N] → [N, M] */
+oci_tensor *oci_op_transpose(oc_context *cx, oci_tensor *x);
 /* a [1|B, N, D] before b [B, M, D]: [B, N + M, D]; a batch of 1 is repeated. */
 oci_tensor *oci_op_concat(oc_context *cx, oci_tensor *a, oci_tensor *b);
 /* x [B, N, D]: positions begin .. begin + count - 1. */

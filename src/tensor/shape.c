@@ -44,6 +44,40 @@ oci_tensor *oci_op_reshape(oc_context *cx, oci_tensor *x, int rank, const int64_
     return oci_apply(cx, &oci_op_row_reshape, OCI_IN(x), (oci_args){ .saved = { &like } });
 }
 
+/* ---- transpose ---- */
+
+static bool transpose_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *x = call->in[0];
+    if (x->rank != 2) return oci_op_fail(cx, call, "x [M, N]");
+    *out = (oci_tensor){ .dtype = OC_F32, .rank = 2, .shape = { x->shape[1], x->shape[0] } };
+    return true;
+}
+
+static void transpose_forward(oc_context *cx, oci_call *call)
+{
+    (void)cx;
+    int64_t M = call->in[0]->shape[0], N = call->in[0]->shape[1];
+    for (int64_t i = 0; i < M * N; i++)
+        oci_f32(call->out)[i % N * M + i / N] = oci_f32(call->in[0])[i];
+}
+
+static void transpose_gradient(oc_context *cx, const oci_call *call)
+{
+    int64_t M = call->in[0]->shape[0], N = call->in[0]->shape[1];
+    float *dx;
+    if (!oci_wants_grad(cx, call, 0, &dx)) return;
+    for (int64_t i = 0; i < M * N; i++) dx[i] += call->out->grad[i % N * M + i / N];
+}
+
+const oci_op oci_op_row_transpose = { "transpose", 1, 1, transpose_shape, transpose_forward,
+                                      transpose_gradient };
+
+oci_tensor *oci_op_transpose(oc_context *cx, oci_tensor *x)
+{
+    return oci_apply(cx, &oci_op_row_transpose, OCI_IN(x), (oci_args){ 0 });
+}
+
 /* ---- concat, slice: along the positions ---- */
 
 static bool concat_shape(oc_context *cx, const oci_call *call, oci_tensor *out)

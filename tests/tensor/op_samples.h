@@ -640,6 +640,49 @@ static inline void cross_entropy_reference(const sample *s, double *const in[], 
     *out = loss / (double)n;
 }
 
+/* ---- of two sides in one space: normalize, scale_exp, transpose ---- */
+
+static inline void make_normalize(oc_context *cx, sample *s)
+{
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 1 + s->variant, 3 + 30 * s->variant));
+    WANT(s, 0);
+}
+
+static inline void normalize_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t D = oci_tensor_width(s->in[0]);
+    for (int64_t r = 0; r < oci_tensor_rows(s->in[0]); r++) {
+        double sum = 0;
+        for (int64_t d = 0; d < D; d++) sum += in[0][r * D + d] * in[0][r * D + d];
+        for (int64_t d = 0; d < D; d++) out[r * D + d] = in[0][r * D + d] / sqrt(sum);
+    }
+}
+
+static inline void make_scale_exp(oc_context *cx, sample *s)
+{
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(3 + 20 * s->variant, 7));
+    s->in[1] = random_tensor(cx, s, 0, (const int64_t[]){ 0 });
+    WANT(s, 0, 1);
+}
+
+static inline void scale_exp_reference(const sample *s, double *const in[], double *out)
+{
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++) out[i] = in[0][i] * exp(in[1][0]);
+}
+
+static inline void make_transpose(oc_context *cx, sample *s)
+{
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(1 + 3 * s->variant, 5));
+    WANT(s, 0);
+}
+
+static inline void transpose_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t M = s->in[0]->shape[0], N = s->in[0]->shape[1];
+    for (int64_t m = 0; m < M; m++)
+        for (int64_t n = 0; n < N; n++) out[n * M + m] = in[0][m * N + n];
+}
+
 /* ---- all of them ---- */
 
 static const op_case op_cases[] = {
@@ -665,6 +708,9 @@ static const op_case op_cases[] = {
     { "relative_bias", 6, make_relative_bias, relative_bias_reference },
     { "embedding", 4, make_embedding, embedding_reference },
     { "cross_entropy", 3, make_cross_entropy, cross_entropy_reference },
+    { "normalize", 3, make_normalize, normalize_reference },
+    { "scale_exp", 3, make_scale_exp, scale_exp_reference },
+    { "transpose", 3, make_transpose, transpose_reference },
 };
 
 static inline const op_case *op_case_find(const char *op)
