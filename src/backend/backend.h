@@ -154,6 +154,15 @@ typedef struct oci_backend {
     void (*adamw)(oc_context *cx, const oci_adamw_args *args, int64_t n, const float *g,
                   float *m, float *v, float *w);
 
+    /* Scores for search: y[q * ldy + r] = row r of x · query q, on the calling thread. Rows and
+     * queries lie `stride` apart, a multiple of 64 bytes, 64-byte aligned; zeros follow a
+     * shorter vector. A score is one sum in lanes, fixed by `stride`; the second is exact for
+     * numbers of -127..127 and strides up to 65536. */
+    void (*dots)(int64_t rows, int64_t stride, const float *x, int64_t queries, const float *q,
+                 float *y, int64_t ldy);
+    void (*dots_i8)(int64_t rows, int64_t stride, const int8_t *x, int64_t queries,
+                    const int8_t *q, int32_t *y, int64_t ldy);
+
     /* The machine's limits: `rounds` of multiply-adds in registers (returns the operations
      * done), and a read of n floats, n a multiple of 256. On the calling thread. */
     double (*fma_loop)(int64_t rounds);

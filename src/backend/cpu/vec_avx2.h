@@ -86,6 +86,23 @@ INLINE vf vload_f16(const uint16_t *p)
 
 INLINE vf vsquare_error(vf x, vf square) { return _mm256_fmsub_ps(x, x, square); }
 
+INLINE vi viadd(vi a, vi b) { return _mm256_add_epi32(a, b); }
+
+INLINE int32_t vireduce_add(vi a)
+{
+    __m128i x = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm_cvtsi128_si32(x) + _mm_extract_epi32(x, 1);
+}
+
+INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
+{
+    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)a);
+    __m256i y = _mm256_loadu_si256((const __m256i *)(const void *)b);
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(y), _mm256_sign_epi8(x, y));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
 INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 #endif

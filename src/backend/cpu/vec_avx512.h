@@ -71,6 +71,29 @@ INLINE vf vload_f16(const uint16_t *p)
 /* x² - square, where square is x² rounded: exact. */
 INLINE vf vsquare_error(vf x, vf square) { return _mm512_fmsub_ps(x, x, square); }
 
+INLINE vi viadd(vi a, vi b) { return _mm512_add_epi32(a, b); }
+INLINE int32_t vireduce_add(vi a) { return _mm512_reduce_add_epi32(a); }
+
+/* sum + products of 4 VL signed bytes, four to a lane; both within -127..127. The instruction
+ * multiplies unsigned by signed, so b's signs move over to a. */
+INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
+{
+    __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
+    x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(y), _mm512_setzero_si512(), x);
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(y), x);    /* 2 * 127² < 2^15 */
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+
+/* The same in one step, for CPUs that have it: what this file is compiled for does not. */
+#define BACKEND_HAS_VNNI 1
+#define VNNI __attribute__((target("avx512vnni")))
+VNNI static inline vi vdot_bytes_vnni(vi sum, const int8_t *a, const int8_t *b)
+{
+    __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
+    x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(y), _mm512_setzero_si512(), x);
+    return _mm512_dpbusd_epi32(sum, _mm512_abs_epi8(y), x);
+}
+
 /* Into L2. */
 INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 

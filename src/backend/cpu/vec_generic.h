@@ -111,6 +111,16 @@ INLINE vf vsquare_error(vf x, vf square)
     return ((high * high - square) + (high + high) * low) + low * low;
 }
 
+INLINE vi viadd(vi a, vi b) { return a + b; }
+INLINE int32_t vireduce_add(vi a) { return a[0] + a[1] + a[2] + a[3]; }
+
+INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
+{
+    int32_t lane[VL] = { 0 };
+    for (int i = 0; i < 4 * VL; i++) lane[i / 4] += a[i] * b[i];
+    return sum + (vi){ lane[0], lane[1], lane[2], lane[3] };
+}
+
 INLINE void vprefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
 
 #endif
