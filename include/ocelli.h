@@ -167,6 +167,10 @@ OC_API bool oc_tensors_find(const oc_tensors *set, const char *name, oc_tensor_v
 /* The `__metadata__` of the file: NULL when it has no such key. */
 OC_API const char *oc_tensors_metadata(const oc_tensors *set, const char *key);
 
+/* Writes one tensor as numpy.save does; a type that numpy lacks (BF16) is OC_E_UNSUPPORTED. */
+OC_API oc_status oc_npy_save(oc_context *cx, const oc_tensors *set, const char *name,
+                             const char *path);
+
 /* ---- images ---------------------------------------------------------------------------- */
 
 typedef struct oc_image oc_image;           /* RGB, 8 bits a channel; immutable */

@@ -26,7 +26,7 @@ my %may = (
 my %never = (models => { 'base/pool.h' => 1 });
 my %system_home = (             # system header => the layers that may know of it
     'pthread.h' => [qw(base serve)], 'threads.h' => [], 'jansson.h' => [qw(io)],
-    'png.h' => [qw(image)], 'jpeglib.h' => [qw(image)],
+    'zip.h' => [qw(io)], 'png.h' => [qw(image)], 'jpeglib.h' => [qw(image)],
     'webp/decode.h' => [qw(image)], 'webp/demux.h' => [qw(image)],
     'immintrin.h' => [qw(backend base)],
     'fcntl.h' => [qw(base io)], 'unistd.h' => [qw(base io)],

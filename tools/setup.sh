@@ -37,6 +37,7 @@ for_build() {
     library libjpeg libjpeg-dev
     library libutf8proc libutf8proc-dev
     library libwebpdemux libwebp-dev
+    library libzip libzip-dev
 }
 for_test() {
     for_build

@@ -19,6 +19,11 @@
     X(image_side,         65500,             "width or height of an image")                    \
     X(image_scans,        100,               "scans of a progressive JPEG")                    \
     X(image_chunk_bytes,  UINT64_C(1) << 26, "an ancillary chunk of a PNG or WebP")            \
+    X(zip_entries,        1 << 17,           "entries of a zip archive (.npz, .bin)")          \
+    X(zip_bytes,          UINT64_C(1) << 40, "those entries unpacked, together")               \
+    X(zip_ratio,          200,               "unpacked to packed, of an entry over 1 MiB")     \
+    X(region_bytes,       UINT64_C(1) << 28, "a line of a .tsv of region features")            \
+    X(regions,            4096,              "boxes of a regions.json")                        \
     X(vocab_size,         UINT64_C(1) << 22, "tokens in a vocabulary")                         \
     X(token_bytes,        1024,              "bytes of one token")                             \
     X(text_bytes,         UINT64_C(1) << 26, "a text to be tokenized")                         \

@@ -195,6 +195,37 @@ oci_buffer *oci_file_read(oc_context *cx, const char *path, uint64_t max)
     return read_block(cx, fd, path, size);
 }
 
+struct oci_reader {
+    char *path;                 /* for messages */
+    int fd;
+};
+
+oci_reader *oci_reader_open(oc_context *cx, const char *path)
+{
+    uint64_t size = 0;
+    oci_reader *reader = oci_calloc(cx, 1, sizeof *reader);
+    if (!reader) return NULL;
+    reader->path = oci_strdup(cx, path);
+    reader->fd = is_stdin(path) ? dup(STDIN_FILENO) : open_regular(cx, path, &size);
+    if (reader->fd < 0 && !oci_failed(cx)) system_error(cx, OC_E_FILE, path, "open", errno);
+    if (!oci_failed(cx)) return reader;
+    oci_reader_close(reader);
+    return NULL;
+}
+
+bool oci_reader_read(oc_context *cx, oci_reader *reader, void *data, size_t room, size_t *got)
+{
+    return read_fully(cx, reader->fd, reader->path, data, room, got);
+}
+
+void oci_reader_close(oci_reader *reader)
+{
+    if (!reader) return;
+    if (reader->fd >= 0) close(reader->fd);
+    oci_free(reader->path);
+    oci_free(reader);
+}
+
 /* ---- mapping --------------------------------------------------------------------------- */
 
 /* The release hook of mappings. The heap that was charged is kept alive by the buffer, which

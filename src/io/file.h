@@ -14,6 +14,12 @@ OC_NODISCARD oci_buffer *oci_file_read(oc_context *cx, const char *path, uint64_
 /* The first `max` bytes, or fewer if the file is shorter, and its whole size in *file_size. */
 OC_NODISCARD oci_buffer *oci_file_read_head(oc_context *cx, const char *path, uint64_t max,
                                             uint64_t *file_size);
+/* A file from its start to its end in pieces, for those too large to hold. `*got` is less than
+ * `room` only at the end; close takes NULL. */
+typedef struct oci_reader oci_reader;
+OC_NODISCARD oci_reader *oci_reader_open(oc_context *cx, const char *path);
+bool oci_reader_read(oc_context *cx, oci_reader *reader, void *data, size_t room, size_t *got);
+void oci_reader_close(oci_reader *reader);
 /* The file as a private, read-only mapping, charged to the heap's budget. Its size is taken
  * at open; a file that shrinks later faults, so callers choose this only where
  * oc_model_options.map says so. */
