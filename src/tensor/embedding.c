@@ -1,23 +1,30 @@
 /* embedding: rows of a table by id; torch.nn.Embedding. The table may be raw in any float
- * type, or packed: the LM head that it is tied to then has the only copy. */
+ * type, or packed: the LM head that it is tied to then has the only copy. embedding_mean: the
+ * means of some rows each, as torch.nn.EmbeddingBag's mode "mean" with -1 for no row. */
 #include "tensor/ops.h"
 
 #include <string.h>
 
 /* Ids are data, not shape, but this is where they are checked: no kernel may meet one that
  * points outside the table. */
+static bool ids_within(oc_context *cx, const oci_tensor *ids, int64_t low, int64_t rows)
+{
+    for (int64_t i = 0; i < oci_tensor_count(ids); i++)
+        if (oci_i64(ids)[i] < low || oci_i64(ids)[i] >= rows) {
+            oci_fail(cx, OC_E_MALFORMED, "id %lld at %lld: expected %lld to %lld",
+                     (long long)oci_i64(ids)[i], (long long)i, (long long)low,
+                     (long long)rows - 1);
+            return false;
+        }
+    return true;
+}
+
 static bool embedding_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
     const oci_tensor *table = call->in[0], *ids = call->in[1];
     if (table->rank != 2 || ids->rank != 2 || ids->dtype != OC_I64)
         return oci_op_fail(cx, call, "a table [V, D] and ids [B, T]");
-    for (int64_t i = 0; i < oci_tensor_count(ids); i++)
-        if (oci_i64(ids)[i] < 0 || oci_i64(ids)[i] >= table->shape[0]) {
-            oci_fail(cx, OC_E_MALFORMED, "id %lld at %lld: expected 0 to %lld",
-                     (long long)oci_i64(ids)[i], (long long)i,
-                     (long long)table->shape[0] - 1);
-            return false;
-        }
+    if (!ids_within(cx, ids, 0, table->shape[0])) return false;
     out->rank = 3;
     out->shape[0] = ids->shape[0];
     out->shape[1] = ids->shape[1];
@@ -25,19 +32,23 @@ static bool embedding_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
     return true;
 }
 
+/* Row `id`, widened. */
+static void read_row(oc_context *cx, const oci_tensor *table, int64_t id, float *y)
+{
+    int64_t V = table->shape[0], D = table->shape[1];
+    if (table->data)
+        oci_dtype_to_f32(table->dtype, (const char *)table->data +
+                         (size_t)(id * D) * oci_dtype_size(table->dtype), y, (size_t)D);
+    else
+        oci_backend_get(cx)->unpack_row(table->dtype, V, D, table->panels->data, id, y);
+}
+
 static void embedding_forward(oc_context *cx, oci_call *call)
 {
     const oci_tensor *table = call->in[0], *ids = call->in[1];
-    int64_t V = table->shape[0], D = table->shape[1];
-    float *y = oci_f32(call->out);
-    for (int64_t i = 0; i < oci_tensor_count(ids); i++, y += D) {
-        int64_t id = oci_i64(ids)[i];
-        if (table->data)
-            oci_dtype_to_f32(table->dtype, (const char *)table->data +
-                             (size_t)(id * D) * oci_dtype_size(table->dtype), y, (size_t)D);
-        else
-            oci_backend_get(cx)->unpack_row(table->dtype, V, D, table->panels->data, id, y);
-    }
+    int64_t D = table->shape[1];
+    for (int64_t i = 0; i < oci_tensor_count(ids); i++)
+        read_row(cx, table, oci_i64(ids)[i], oci_f32(call->out) + i * D);
 }
 
 static void embedding_gradient(oc_context *cx, const oci_call *call)
@@ -60,4 +71,68 @@ oci_tensor *oci_op_embedding(oc_context *cx, oci_tensor *table, oci_tensor *ids,
 {
     return oci_apply(cx, &oci_op_row_embedding, OCI_IN(table, ids),
                      (oci_args){ .size = { padding_idx } });
+}
+
+/* ---- embedding_mean ---- */
+
+static bool embedding_mean_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *table = call->in[0], *ids = call->in[1];
+    if (table->rank != 2 || ids->rank != 3 || ids->dtype != OC_I64)
+        return oci_op_fail(cx, call, "a table [V, D] and ids [B, N, A]");
+    if (!ids_within(cx, ids, -1, table->shape[0])) return false;
+    out->rank = 3;
+    out->shape[0] = ids->shape[0];
+    out->shape[1] = ids->shape[1];
+    out->shape[2] = table->shape[1];
+    return true;
+}
+
+/* Of A ids those that are rows; 1 if none is, so that the mean of none is zeros. */
+static float rows_of(const int64_t *ids, int64_t A)
+{
+    int64_t n = 0;
+    for (int64_t a = 0; a < A; a++) n += ids[a] >= 0;
+    return (float)(n ? n : 1);
+}
+
+/* The sum first and then the division, as Transformers computes it. */
+static void embedding_mean_forward(oc_context *cx, oci_call *call)
+{
+    const oci_tensor *table = call->in[0], *y = call->out;
+    const int64_t A = call->in[1]->shape[2], D = table->shape[1], *ids = oci_i64(call->in[1]);
+    oci_arena_mark mark = oci_mark(cx);
+    oci_tensor *row = oci_tensor_create(cx, OC_F32, OCI_SHAPE(D));
+    memset(oci_f32(y), 0, (size_t)oci_tensor_count(y) * sizeof(float));
+    for (int64_t i = 0; row && i < oci_tensor_rows(y); i++, ids += A) {
+        float *sum = oci_f32(y) + i * D, n = rows_of(ids, A);
+        for (int64_t a = 0; a < A; a++) {
+            if (ids[a] < 0) continue;
+            read_row(cx, table, ids[a], oci_f32(row));
+            oci_backend_get(cx)->axpy(cx, D, 1.0f, oci_f32(row), sum);
+        }
+        for (int64_t d = 0; d < D; d++) sum[d] /= n;
+    }
+    oci_arena_reset(&cx->arena, mark);
+}
+
+static void embedding_mean_gradient(oc_context *cx, const oci_call *call)
+{
+    const int64_t A = call->in[1]->shape[2], D = call->in[0]->shape[1];
+    const int64_t *ids = oci_i64(call->in[1]);
+    float *dtable;
+    if (!oci_wants_grad(cx, call, 0, &dtable)) return;
+    for (int64_t i = 0; i < oci_tensor_rows(call->out); i++, ids += A)
+        for (int64_t a = 0; a < A; a++)
+            if (ids[a] >= 0)
+                oci_backend_get(cx)->axpy(cx, D, 1.0f / rows_of(ids, A),
+                                          call->out->grad + i * D, dtable + ids[a] * D);
+}
+
+const oci_op oci_op_row_embedding_mean = { "embedding_mean", 2, 2, embedding_mean_shape,
+                                           embedding_mean_forward, embedding_mean_gradient };
+
+oci_tensor *oci_op_embedding_mean(oc_context *cx, oci_tensor *table, oci_tensor *ids)
+{
+    return oci_apply(cx, &oci_op_row_embedding_mean, OCI_IN(table, ids), (oci_args){ 0 });
 }

@@ -30,6 +30,10 @@ oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached ca
                                     oci_tensor *mask, oci_tensor *head_mask, float scale,
                                     bool causal, oci_tensor **weights);
 
+/* scores.c: scale q kᵀ + mask. q [B, P, D], k [B, N, D], mask [B, N] or NULL: [B, P, N]. */
+oci_tensor *oci_op_scores(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *mask,
+                          float scale);
+
 /* norm.c: over the last dimension; gamma, beta [D]. */
 oci_tensor *oci_op_layer_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma,
                               oci_tensor *beta, float eps);
@@ -95,9 +99,16 @@ oci_tensor *oci_window_patterns(oc_context *cx, int64_t B, int64_t H, int64_t W,
  * no gradient. An id outside 0..V-1 is OC_E_MALFORMED. */
 oci_tensor *oci_op_embedding(oc_context *cx, oci_tensor *table, oci_tensor *ids,
                              int64_t padding_idx);
+/* For each of ids [B, N, A] → [B, N, D] the mean of those rows whose ids are not -1; zeros where
+ * all are. */
+oci_tensor *oci_op_embedding_mean(oc_context *cx, oci_tensor *table, oci_tensor *ids);
 
 /* loss.c: mean over the rows whose label is not -100 of -log softmax(logits [.., V])[label];
  * labels I64 [..]. NaN when every label is -100, as in torch. Scalar. */
 oci_tensor *oci_op_cross_entropy(oc_context *cx, oci_tensor *logits, oci_tensor *labels);
+/* Over the last dimension. */
+oci_tensor *oci_op_log_softmax(oc_context *cx, oci_tensor *x);
+/* sum of t (ln t - x) over all of x [B, ..] and target t like it, divided by B. Scalar. */
+oci_tensor *oci_op_kl_div(oc_context *cx, oci_tensor *x, oci_tensor *target);
 
 #endif

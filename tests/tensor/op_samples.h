@@ -640,6 +640,90 @@ static inline void cross_entropy_reference(const sample *s, double *const in[], 
     *out = loss / (double)n;
 }
 
+/* ---- embedding mean, scores, log softmax, KL divergence ---- */
+
+static inline void make_embedding_mean(oc_context *cx, sample *s)
+{
+    static const oc_dtype dtypes[] = { OC_F32, OC_F32, OC_BF16 };
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(6, 5));
+    if (dtypes[s->variant] != OC_F32) s->in[0] = narrowed(cx, s->in[0], dtypes[s->variant]);
+    else WANT(s, 0);
+    s->in[1] = random_ids(cx, s, 7, OCI_SHAPE(2, 3, 1 + 2 * s->variant));
+    for (int64_t i = 0; i < oci_tensor_count(s->in[1]); i++)
+        oci_i64(s->in[1])[i] = i < 1 + 2 * s->variant ? -1 : oci_i64(s->in[1])[i] - 1;
+}
+
+static inline void embedding_mean_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t A = s->in[1]->shape[2];
+    for (int64_t i = 0; i < 2 * 3 * 5; i++) {
+        double n = 0;
+        out[i] = 0;
+        for (int64_t a = 0; a < A; a++) {
+            int64_t id = (int64_t)in[1][i / 5 * A + a];
+            if (id < 0) continue;
+            out[i] += in[0][id * 5 + i % 5];
+            n++;
+        }
+        if (n > 0) out[i] /= n;
+    }
+}
+
+static inline void make_scores(oc_context *cx, sample *s)
+{
+    static const int64_t sizes[][4] = { { 1, 1, 1, 1 }, { 2, 3, 5, 4 }, { 3, 9, 2, 33 } };
+    const int64_t *z = sizes[s->variant];
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(z[0], z[1], z[3]));
+    s->in[1] = random_tensor(cx, s, OCI_SHAPE(z[0], z[2], z[3]));
+    if (s->variant) s->in[2] = random_tensor(cx, s, OCI_SHAPE(z[0], z[2]));
+    s->args.scale = 0.4f;
+    WANT(s, 0, 1);
+}
+
+static inline void scores_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t P = s->in[0]->shape[1], N = s->in[1]->shape[1], D = s->in[0]->shape[2];
+    for (int64_t i = 0; i < s->in[0]->shape[0] * P * N; i++) {
+        int64_t row = i / N, key = i / (P * N) * N + i % N;
+        out[i] = 0;
+        for (int64_t d = 0; d < D; d++) out[i] += in[0][row * D + d] * in[1][key * D + d];
+        out[i] = out[i] * (double)s->args.scale + (in[2] ? in[2][key] : 0);
+    }
+}
+
+static inline void make_log_softmax(oc_context *cx, sample *s)
+{
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 3, 1 + 12 * s->variant));
+    WANT(s, 0);
+}
+
+static inline void log_softmax_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t V = oci_tensor_width(s->in[0]);
+    for (int64_t i = 0; i < 2 * 3 * V; i++) {
+        double sum = 0;
+        for (int64_t v = 0; v < V; v++) sum += exp(in[0][i / V * V + v]);
+        out[i] = in[0][i] - log(sum);
+    }
+}
+
+static inline void make_kl_div(oc_context *cx, sample *s)
+{
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(1 + s->variant, 2, 5));
+    s->in[1] = random_tensor(cx, s, OCI_SHAPE(1 + s->variant, 2, 5));
+    for (int64_t i = 0; i < oci_tensor_count(s->in[1]); i++)
+        oci_f32(s->in[1])[i] = fmaxf(0, oci_f32(s->in[1])[i]);
+    WANT(s, 0);
+}
+
+static inline void kl_div_reference(const sample *s, double *const in[], double *out)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++)
+        if (in[1][i] > 0) sum += in[1][i] * (log(in[1][i]) - in[0][i]);
+    *out = sum / (double)s->in[0]->shape[0];
+}
+
 /* ---- of two sides in one space: normalize, scale_exp, transpose ---- */
 
 static inline void make_normalize(oc_context *cx, sample *s)
@@ -708,6 +792,10 @@ static const op_case op_cases[] = {
     { "relative_bias", 6, make_relative_bias, relative_bias_reference },
     { "embedding", 4, make_embedding, embedding_reference },
     { "cross_entropy", 3, make_cross_entropy, cross_entropy_reference },
+    { "embedding_mean", 3, make_embedding_mean, embedding_mean_reference },
+    { "scores", 3, make_scores, scores_reference },
+    { "log_softmax", 3, make_log_softmax, log_softmax_reference },
+    { "kl_div", 2, make_kl_div, kl_div_reference },
     { "normalize", 3, make_normalize, normalize_reference },
     { "scale_exp", 3, make_scale_exp, scale_exp_reference },
     { "transpose", 3, make_transpose, transpose_reference },

@@ -124,6 +124,18 @@ static const struct fault {
     { "cross_entropy", "2,3;i3", { 0 } },
     { "cross_entropy", "2,3;2", { 0 } },
     { "cross_entropy", ";i1", { 0 } },
+    { "embedding_mean", "4,3;i2,2", { 0 } },
+    { "embedding_mean", "4,3;2,2,2", { 0 } },
+    { "embedding_mean", "4;i2,2,2", { 0 } },
+    { "scores", "2,3,4;2,5,3", { 0 } },
+    { "scores", "2,3,4;3,5,4", { 0 } },
+    { "scores", "3,4;2,5,4", { 0 } },
+    { "scores", "2,3,4;2,5,4;2,4", { 0 } },
+    { "scores", "2,3,4;2,5,4;2,3,5", { 0 } },
+    { "log_softmax", "", { 0 } },
+    { "kl_div", "2,3;2,4", { 0 } },
+    { "kl_div", "2,3;6", { 0 } },
+    { "kl_div", "2,3;i2,3", { 0 } },
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 
@@ -283,6 +295,10 @@ static void every_function_takes_null_after_an_error(void **state)
     assert_null(oci_window_patterns(cx, 1, 1, 1, 1));
     assert_null(oci_op_embedding(cx, NULL, NULL, -1));
     assert_null(oci_op_cross_entropy(cx, NULL, NULL));
+    assert_null(oci_op_embedding_mean(cx, NULL, NULL));
+    assert_null(oci_op_scores(cx, NULL, NULL, NULL, 1));
+    assert_null(oci_op_log_softmax(cx, NULL));
+    assert_null(oci_op_kl_div(cx, NULL, NULL));
     assert_null(oci_tensor_create(cx, OC_F32, OCI_SHAPE(2)));
     assert_null(oci_tensor_view(cx, NULL, OCI_SHAPE(2), 0));
     assert_null(oci_settle(cx, oci_mark(cx), NULL));

@@ -169,6 +169,22 @@ def make():
     loss = lambda x, y: F.cross_entropy(x.reshape(-1, x.shape[-1]), y.reshape(-1))
     add("cross_entropy", "cross_entropy", loss, [3 * rand(2, 3, 7), labels], [0])
     add("columns", "columns", lambda x: x[..., 3:7], [rand(2, 3, 11)], [0], size=[3, 4])
+    alignment = torch.tensor([[[2, 0, -1], [-1, -1, -1], [1, 1, 3]],
+                              [[0, -1, -1], [5, 4, 3], [-1, 2, -1]]])
+
+    def mean_rows(table, ids):      # as VisualBertEmbeddings does
+        there = (ids != -1).float()
+        rows = F.embedding((there * ids).long(), table) * there.unsqueeze(-1)
+        return rows.sum(2) / there.sum(2).clamp(min=1).unsqueeze(-1)
+    add("embedding_mean", "embedding_mean", mean_rows, [rand(6, 5), alignment], [0])
+    add("scores", "scores", lambda q, k, m: q @ k.transpose(1, 2) * 0.7 + m.unsqueeze(1),
+        [rand(2, 3, 5), rand(2, 4, 5), rand(2, 4)], [0, 1], scale=0.7)
+    add("log_softmax", "log_softmax", lambda x: x.log_softmax(-1), [2 * rand(2, 3, 7)], [0])
+    add("kl_div", "kl_div", lambda x, t: F.kl_div(x, t, reduction="batchmean"),
+        [rand(3, 2, 5).log_softmax(-1), rand(3, 2, 5).clamp(min=0)], [0])
+    add("normalize", "normalize", lambda x: x / x.norm(dim=-1, keepdim=True), [rand(4, 9)], [0])
+    add("scale_exp", "scale_exp", lambda x, s: x * s.exp(), [rand(4, 5), rand()], [0, 1])
+    add("transpose", "transpose", lambda x: x.t(), [rand(4, 3)], [0])
 
 
 def main():
