@@ -88,7 +88,8 @@ oci_encode_call oci_encode_call_of(oc_context *cx, const oc_tensors *in,
 extern const oci_arch oci_vit, oci_deit, oci_beit, oci_swin_arch, oci_donut_swin, oci_clip_vision,
     oci_clip_text;
 extern const oci_arch oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
-    oci_xlm_roberta, oci_camembert, oci_distilbert, oci_gpt2, oci_bart, oci_mbart;
+    oci_xlm_roberta, oci_camembert, oci_distilbert, oci_gpt2, oci_bart, oci_mbart,
+    oci_vision_text_dual_encoder;
 
 /* NULL when there is no such model_type. */
 const oci_arch *oci_arch_find(const char *model_type);

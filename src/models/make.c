@@ -16,11 +16,14 @@ typedef struct maker {
 
 /* ---- drawing ---- */
 
+/* Of a scalar: 1. */
+static int64_t rows_of(const oci_param *p) { return p->rank ? p->shape[0] : 1; }
+
 /* Values of rows `first` … of a parameter, in the file's order; a new block. */
 static float *drawn(oc_context *cx, const oci_param *p, uint64_t seed, int64_t first,
                     int64_t rows)
 {
-    int64_t width = oci_param_count(p) / p->shape[0];
+    int64_t width = oci_param_count(p) / rows_of(p);
     size_t n;
     if (!oci_mul((size_t)rows, (size_t)width, &n)) n = SIZE_MAX;
     float *values = oci_calloc(cx, n, sizeof *values);
@@ -30,7 +33,7 @@ static float *drawn(oc_context *cx, const oci_param *p, uint64_t seed, int64_t f
 
 static void make(oc_context *cx, const maker *m, const oci_param *p)
 {
-    float *values = drawn(cx, p, m->seed, 0, p->shape[0]);
+    float *values = drawn(cx, p, m->seed, 0, rows_of(p));
     if (values) oci_param_set(cx, p, OC_F32, values, m->trainable);
     oci_free(values);
 }

@@ -14,6 +14,7 @@ static const oci_arch *const archs[] = {
     &oci_trocr, &oci_bert, &oci_roberta, &oci_xlm_roberta, &oci_camembert, &oci_distilbert,
     &oci_gpt2, &oci_bart, &oci_mbart,
     &oci_vision_encoder_decoder,
+    &oci_vision_text_dual_encoder,
 };
 
 const oci_arch *oci_arch_find(const char *model_type)
