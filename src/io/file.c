@@ -1,5 +1,6 @@
-/* Three parts: reading, mapping, saving. Every system call of the library that touches a file
- * stands here, each behind a question to the fault hook, so that tests can refuse it.
+/* Reading, mapping, saving. Every system call of the library that touches a file
+ * stands here, in journal.c or in listing.c, each behind a question to the fault hook, so that
+ * tests can refuse it.
  *
  * Paths come from users and from index files; what they name is not trusted either. A file is
  * therefore opened first and looked at through its descriptor (fstat), never by its name, which
@@ -24,8 +25,7 @@ enum {
     TEMP_TRIES = 1000
 };
 
-/* True when a test wants this operation to fail; errno then says what it "was". */
-static bool fault(oc_context *cx, oci_fault what)
+bool oci_file_fault(oc_context *cx, oci_fault what)
 {
     if (!cx->heap->fault || !cx->heap->fault(cx->heap->fault_user, what)) return false;
     errno = what == OCI_FAULT_WRITE ? ENOSPC : EIO;
@@ -55,10 +55,8 @@ static const char *reason(int error)
     }
 }
 
-/* "PATH: STEP: reason". `error` is passed rather than read from errno here, because a caller
- * may have had to close or free something in between. */
-static oc_status system_error(oc_context *cx, oc_status status, const char *path,
-                              const char *step, int error)
+oc_status oci_file_error(oc_context *cx, oc_status status, const char *path, const char *step,
+                         int error)
 {
     const char *why = reason(error);
     if (why) return oci_fail(cx, status, "%s: %s: %s", path, step, why);
@@ -75,16 +73,16 @@ static bool is_stdin(const char *path) { return path[0] == '-' && path[1] == '\0
 static int open_regular(oc_context *cx, const char *path, uint64_t *size)
 {
     if (oci_failed(cx)) return -1;
-    int fd = fault(cx, OCI_FAULT_OPEN)
+    int fd = oci_file_fault(cx, OCI_FAULT_OPEN)
                  ? -1
                  : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        system_error(cx, OC_E_FILE, path, "open", errno);
+        oci_file_error(cx, OC_E_FILE, path, "open", errno);
         return -1;
     }
     struct stat st;
     if (fstat(fd, &st) != 0)
-        system_error(cx, OC_E_FILE, path, "stat", errno);
+        oci_file_error(cx, OC_E_FILE, path, "stat", errno);
     else if (S_ISDIR(st.st_mode))
         oci_fail(cx, OC_E_FILE, "%s: expected a file, found a folder", path);
     else if (!S_ISREG(st.st_mode))
@@ -105,12 +103,12 @@ static bool read_fully(oc_context *cx, int fd, const char *path, unsigned char *
     *got = 0;
     while (*got < size) {
         size_t want = size - *got < MOST_AT_ONCE ? size - *got : MOST_AT_ONCE;
-        ssize_t n = fault(cx, OCI_FAULT_READ) ? -1 : read(fd, data + *got, want);
+        ssize_t n = oci_file_fault(cx, OCI_FAULT_READ) ? -1 : read(fd, data + *got, want);
         if (n == 0) break;
         if (n > 0)
             *got += (size_t)n;
         else if (errno != EINTR)
-            return system_error(cx, OC_E_FILE, path, "read", errno) == OC_OK;
+            return oci_file_error(cx, OC_E_FILE, path, "read", errno) == OC_OK;
     }
     return true;
 }
@@ -173,13 +171,6 @@ static oci_buffer *read_block(oc_context *cx, int fd, const char *path, uint64_t
     return wrap_block(cx, data, got);
 }
 
-oci_buffer *oci_file_read_head(oc_context *cx, const char *path, uint64_t max,
-                               uint64_t *file_size)
-{
-    int fd = open_regular(cx, path, file_size);
-    return fd < 0 ? NULL : read_block(cx, fd, path, *file_size < max ? *file_size : max);
-}
-
 oci_buffer *oci_file_read(oc_context *cx, const char *path, uint64_t max)
 {
     if (oci_failed(cx)) return NULL;
@@ -207,7 +198,7 @@ oci_reader *oci_reader_open(oc_context *cx, const char *path)
     if (!reader) return NULL;
     reader->path = oci_strdup(cx, path);
     reader->fd = is_stdin(path) ? dup(STDIN_FILENO) : open_regular(cx, path, &size);
-    if (reader->fd < 0 && !oci_failed(cx)) system_error(cx, OC_E_FILE, path, "open", errno);
+    if (reader->fd < 0 && !oci_failed(cx)) oci_file_error(cx, OC_E_FILE, path, "open", errno);
     if (!oci_failed(cx)) return reader;
     oci_reader_close(reader);
     return NULL;
@@ -226,6 +217,50 @@ void oci_reader_close(oci_reader *reader)
     oci_free(reader);
 }
 
+/* ---- parts of a file ------------------------------------------------------------------- */
+
+oci_file *oci_file_open(oc_context *cx, const char *path)
+{
+    oci_file *file = oci_calloc(cx, 1, sizeof *file);
+    if (!file) return NULL;
+    file->descriptor = -1;
+    file->path = oci_strdup(cx, path);
+    if (file->path) file->descriptor = open_regular(cx, path, &file->size);
+    if (file->descriptor >= 0) return file;
+    oci_file_close(file);
+    return NULL;
+}
+
+bool oci_file_read_at(oc_context *cx, const oci_file *file, uint64_t offset, void *to,
+                      size_t size)
+{
+    unsigned char *data = to;
+    while (size > 0 && !oci_failed(cx)) {
+        size_t want = size < MOST_AT_ONCE ? size : MOST_AT_ONCE;
+        ssize_t n = fault(cx, OCI_FAULT_READ)
+                        ? -1
+                        : pread(file->descriptor, data, want, (off_t)offset);
+        if (n > 0) {
+            data += n;
+            offset += (uint64_t)n;
+            size -= (size_t)n;
+        } else if (n == 0) {
+            oci_fail(cx, OC_E_FILE, "%s: the file changed while it was read", file->path);
+        } else if (errno != EINTR) {
+            system_error(cx, OC_E_FILE, file->path, "read", errno);
+        }
+    }
+    return !oci_failed(cx);
+}
+
+void oci_file_close(oci_file *file)
+{
+    if (!file) return;
+    if (file->descriptor >= 0) close(file->descriptor);
+    oci_free(file->path);
+    oci_free(file);
+}
+
 /* ---- mapping --------------------------------------------------------------------------- */
 
 /* The release hook of mappings. The heap that was charged is kept alive by the buffer, which
@@ -241,11 +276,11 @@ static void unmap(oci_buffer *buffer)
 /* MAP_PRIVATE and PROT_READ: a stray write faults at once instead of changing a checkpoint. */
 static void *map_fd(oc_context *cx, int fd, const char *path, size_t size)
 {
-    void *data = fault(cx, OCI_FAULT_MAP)
+    void *data = oci_file_fault(cx, OCI_FAULT_MAP)
                      ? MAP_FAILED
                      : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data != MAP_FAILED) return data;
-    system_error(cx, OC_E_FILE, path, "map", errno);
+    oci_file_error(cx, OC_E_FILE, path, "map", errno);
     return NULL;
 }
 
@@ -334,7 +369,7 @@ static void open_temp(oc_context *cx, oci_save *save, const char *folder)
                  atomic_fetch_add(&serial, 1u));
         save->temp = oci_path_join(cx, folder, name);
         if (!save->temp) return;
-        save->fd = fault(cx, OCI_FAULT_OPEN)
+        save->fd = oci_file_fault(cx, OCI_FAULT_OPEN)
                        ? -1
                        : open(save->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (save->fd >= 0) return;
@@ -342,7 +377,7 @@ static void open_temp(oc_context *cx, oci_save *save, const char *folder)
         oci_free(save->temp);
         save->temp = NULL;
         if (error != EEXIST)
-            system_error(cx, OC_E_WRITE, save->path, "create a temporary file beside it",
+            oci_file_error(cx, OC_E_WRITE, save->path, "create a temporary file beside it",
                          error);
     }
     oci_fail(cx, OC_E_WRITE, "%s: no free name for a temporary file beside it", save->path);
@@ -383,11 +418,11 @@ oci_save *oci_save_begin(oc_context *cx, const char *path)
     if (folder && save->path) {
         /* Before anything is written: after the rename there is no way back. A folder that
          * may be written but not read is left unflushed rather than refused. */
-        save->folder = fault(cx, OCI_FAULT_OPEN)
+        save->folder = oci_file_fault(cx, OCI_FAULT_OPEN)
                            ? -1
                            : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (save->folder < 0 && errno != EACCES)
-            system_error(cx, OC_E_WRITE, path, "open its folder", errno);
+            oci_file_error(cx, OC_E_WRITE, path, "open its folder", errno);
         else
             open_temp(cx, save, folder);
     }
@@ -404,12 +439,12 @@ oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_
     const char *p = data;
     while (size > 0 && !oci_failed(cx)) {
         size_t want = size < MOST_AT_ONCE ? size : MOST_AT_ONCE;
-        ssize_t n = fault(cx, OCI_FAULT_WRITE) ? -1 : write(save->fd, p, want);
+        ssize_t n = oci_file_fault(cx, OCI_FAULT_WRITE) ? -1 : write(save->fd, p, want);
         if (n >= 0) {
             p += n;
             size -= (size_t)n;
         } else if (errno != EINTR) {
-            system_error(cx, OC_E_WRITE, save->path, "write", errno);
+            oci_file_error(cx, OC_E_WRITE, save->path, "write", errno);
         }
     }
     return cx->status;
@@ -419,26 +454,26 @@ oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_
  * on the disk before the name shows them. */
 static void commit_file(oc_context *cx, oci_save *save)
 {
-    if (fault(cx, OCI_FAULT_FSYNC) || fsync(save->fd) != 0) {
-        system_error(cx, OC_E_WRITE, save->path, "fsync", errno);
+    if (oci_file_fault(cx, OCI_FAULT_FSYNC) || fsync(save->fd) != 0) {
+        oci_file_error(cx, OC_E_WRITE, save->path, "fsync", errno);
         return;
     }
     int fd = save->fd;
     save->fd = -1;
     if (close(fd) != 0) {                       /* where NFS reports a full disk */
-        system_error(cx, OC_E_WRITE, save->path, "close", errno);
+        oci_file_error(cx, OC_E_WRITE, save->path, "close", errno);
         return;
     }
-    if (fault(cx, OCI_FAULT_RENAME) || rename(save->temp, save->path) != 0) {
-        system_error(cx, OC_E_WRITE, save->path, "rename into place", errno);
+    if (oci_file_fault(cx, OCI_FAULT_RENAME) || rename(save->temp, save->path) != 0) {
+        oci_file_error(cx, OC_E_WRITE, save->path, "rename into place", errno);
         return;
     }
     oci_free(save->temp);                       /* nothing to remove any more */
     save->temp = NULL;
     if (save->folder < 0) return;
     /* EINVAL: file systems that cannot flush a folder and need not. */
-    if (fault(cx, OCI_FAULT_FSYNC) || (fsync(save->folder) != 0 && errno != EINVAL))
-        system_error(cx, OC_E_WRITE, save->path,
+    if (oci_file_fault(cx, OCI_FAULT_FSYNC) || (fsync(save->folder) != 0 && errno != EINVAL))
+        oci_file_error(cx, OC_E_WRITE, save->path,
                      "written, but flushing its folder failed: it may not survive a power cut",
                      errno);
 }
@@ -461,7 +496,7 @@ oc_status oci_folder_make(oc_context *cx, const char *path)
     if (oci_failed(cx)) return cx->status;
     int error = mkdir(path, 0777) == 0 ? 0 : errno;
     if (error && !(error == EEXIST && oci_folder_exists(cx, path)))
-        system_error(cx, OC_E_WRITE, path, "make the folder", error);
+        oci_file_error(cx, OC_E_WRITE, path, "make the folder", error);
     return cx->status;
 }
 

@@ -1,9 +1,10 @@
-/* The only door to files: whole reads, private mappings, and saves that are either complete
+/* The only door to files: whole reads, reads of parts, private mappings, and saves that are either complete
  * or absent. Asks the fault hooks (base/fault.h) before each operation. */
 #ifndef OCI_IO_FILE_H
 #define OCI_IO_FILE_H
 
 #include "base/buffer.h"
+#include "base/fault.h"
 #include "ocelli.h"
 
 /* The whole file, `-` being standard input; more than `max` bytes is OC_E_LIMIT. The buffer
@@ -11,9 +12,6 @@
  * missing file or one without permission is OC_E_FILE with the system's reason; so is
  * whatever else is not a regular file (a pipe would hang, a device would not end). */
 OC_NODISCARD oci_buffer *oci_file_read(oc_context *cx, const char *path, uint64_t max);
-/* The first `max` bytes, or fewer if the file is shorter, and its whole size in *file_size. */
-OC_NODISCARD oci_buffer *oci_file_read_head(oc_context *cx, const char *path, uint64_t max,
-                                            uint64_t *file_size);
 /* A file from its start to its end in pieces, for those too large to hold. `*got` is less than
  * `room` only at the end; close takes NULL. */
 typedef struct oci_reader oci_reader;
@@ -24,6 +22,18 @@ void oci_reader_close(oci_reader *reader);
  * at open; a file that shrinks later faults, so callers choose this only where
  * oc_model_options.map says so. */
 OC_NODISCARD oci_buffer *oci_file_map(oc_context *cx, const char *path);
+/* A regular file kept open, for parts of it to be read when they are wanted. What its size was
+ * at open is in `size`. Several threads may read from one at a time. */
+typedef struct oci_file {
+    int descriptor;
+    uint64_t size;
+    char *path;
+} oci_file;
+OC_NODISCARD oci_file *oci_file_open(oc_context *cx, const char *path);
+/* Exactly `size` bytes from `offset` on, to `to`. A file that has become shorter is OC_E_FILE. */
+bool oci_file_read_at(oc_context *cx, const oci_file *file, uint64_t offset, void *to,
+                      size_t size);
+void oci_file_close(oci_file *file);            /* accepts NULL */
 /* True if something that is no folder goes by that name, or may: what permissions hide counts
  * as there, so that opening it says why it cannot be read. Sets no error. */
 bool oci_file_exists(oc_context *cx, const char *path);
@@ -49,5 +59,13 @@ typedef struct oci_save oci_save;
 OC_NODISCARD oci_save *oci_save_begin(oc_context *cx, const char *path);
 oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_t size);
 oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit);
+
+/* For the other halves of the gateway (journal.c, listing.c). The first is true when a test
+ * wants this operation to fail; errno then says what it "was". The second fails with
+ * "PATH: STEP: reason"; `error` is passed rather than read from errno, because a caller may
+ * have had to close or free something in between. */
+bool oci_file_fault(oc_context *cx, oci_fault what);
+oc_status oci_file_error(oc_context *cx, oc_status status, const char *path, const char *step,
+                         int error);
 
 #endif

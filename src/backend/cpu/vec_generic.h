@@ -114,12 +114,26 @@ INLINE vf vsquare_error(vf x, vf square)
 INLINE vi viadd(vi a, vi b) { return a + b; }
 INLINE int32_t vireduce_add(vi a) { return a[0] + a[1] + a[2] + a[3]; }
 
+#if defined(__SSE2__)
+INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
+    __m128i y = _mm_loadu_si128((const __m128i *)(const void *)b);
+    /* Twice itself, shifted down with its sign: bytes widened to 16 bits. */
+    __m128i x0 = _mm_srai_epi16(_mm_unpacklo_epi8(x, x), 8);
+    __m128i x1 = _mm_srai_epi16(_mm_unpackhi_epi8(x, x), 8);
+    __m128i y0 = _mm_srai_epi16(_mm_unpacklo_epi8(y, y), 8);
+    __m128i y1 = _mm_srai_epi16(_mm_unpackhi_epi8(y, y), 8);
+    return sum + (vi)_mm_madd_epi16(x0, y0) + (vi)_mm_madd_epi16(x1, y1);
+}
+#else
 INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
 {
     int32_t lane[VL] = { 0 };
     for (int i = 0; i < 4 * VL; i++) lane[i / 4] += a[i] * b[i];
     return sum + (vi){ lane[0], lane[1], lane[2], lane[3] };
 }
+#endif
 
 INLINE void vprefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
 
