@@ -237,7 +237,7 @@ bool oci_file_read_at(oc_context *cx, const oci_file *file, uint64_t offset, voi
     unsigned char *data = to;
     while (size > 0 && !oci_failed(cx)) {
         size_t want = size < MOST_AT_ONCE ? size : MOST_AT_ONCE;
-        ssize_t n = fault(cx, OCI_FAULT_READ)
+        ssize_t n = oci_file_fault(cx, OCI_FAULT_READ)
                         ? -1
                         : pread(file->descriptor, data, want, (off_t)offset);
         if (n > 0) {
@@ -247,7 +247,7 @@ bool oci_file_read_at(oc_context *cx, const oci_file *file, uint64_t offset, voi
         } else if (n == 0) {
             oci_fail(cx, OC_E_FILE, "%s: the file changed while it was read", file->path);
         } else if (errno != EINTR) {
-            system_error(cx, OC_E_FILE, file->path, "read", errno);
+            oci_file_error(cx, OC_E_FILE, file->path, "read", errno);
         }
     }
     return !oci_failed(cx);
