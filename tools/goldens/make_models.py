@@ -10,6 +10,7 @@ reference refuses).  Everything runs in float32 on one CPU thread from fixed
 seeds, so a second run writes the same bytes.  See README.md here.
 """
 import argparse
+import copy
 import inspect
 import json
 import math
@@ -17,13 +18,16 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import (GenerationConfig, TrOCRConfig, TrOCRForCausalLM, ViTConfig,
-                          ViTForImageClassification, ViTModel,
+from transformers import (CONFIG_MAPPING, GenerationConfig, TrOCRConfig, TrOCRForCausalLM,
+                          ViTConfig, ViTForImageClassification, ViTModel,
                           VisionEncoderDecoderConfig, VisionEncoderDecoderModel)
+
+import seeded
 
 WANTED = "4.37.2"
 # Two candidates closer than this could swap under another order of summation;
@@ -81,12 +85,39 @@ def trocr_config(**kw):
 
 # ---------------------------------------------------------------- one case
 
+def shorten(path):
+    """Leaves out of the parts of a config what their classes have by default."""
+    with open(path, encoding="utf-8") as f:
+        config = json.load(f)
+    for part in [v for v in config.values() if isinstance(v, dict)]:
+        usual = CONFIG_MAPPING[part["model_type"]]().to_dict()
+        for key in [k for k, v in part.items() if k != "model_type" and usual.get(k, 0) == v]:
+            del part[key]
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(config, f, sort_keys=True, separators=(",", ":"))
+        f.write("\n")
+
+
 class Case:
     def __init__(self, out, name):
         self.name, self.dir, self.calls = name, os.path.join(out, name), []
-        self.loaded = {}
+        self.loaded, self.files, self.seeded = {}, self.dir, False
         shutil.rmtree(self.dir, ignore_errors=True)
         os.makedirs(self.dir)
+
+    def save_seeded(self, model, seed, gain, gen=None):
+        """As save, but with values that weights.json alone tells (seeded.py): the folder gets
+        the configs, and the checkpoint that calls are answered from is not kept."""
+        seeded.fill(model, seed, gain)
+        self.save(model, gen=gen)
+        self.temporary = tempfile.TemporaryDirectory()
+        self.files, self.seeded = self.temporary.name, True
+        for name in os.listdir(self.dir):
+            shutil.copy(os.path.join(self.dir, name), self.files)
+            if ".safetensors" in name:
+                os.remove(os.path.join(self.dir, name))
+        seeded.write_weights(self.dir, seed, gain)
+        shorten(os.path.join(self.dir, "config.json"))
 
     def save(self, model, dtype=None, shard=None, drop=None, gen=None):
         """save_pretrained, then forget the object: calls use what the files hold."""
@@ -122,7 +153,7 @@ class Case:
         key = (klass, str(kw))
         if key not in self.loaded:
             torch.manual_seed(1)    # whatever a file lacks is drawn at load time
-            self.loaded[key] = CLASSES[klass].from_pretrained(self.dir, **kw).eval()
+            self.loaded[key] = CLASSES[klass].from_pretrained(self.files, **kw).eval()
         return self.loaded[key]
 
     def write(self, call, tensors_in, tensors_out, record):
@@ -148,6 +179,9 @@ class Case:
             out, record["error"] = None, f"{type(e).__name__}: {e}"
         else:
             assert not error, (self.name, call, "was expected to fail")
+        if self.seeded and options.get("gradients") and out is not None:
+            out, largest = seeded.sketch_gradients(out)
+            record["largest_gradient"] = largest
         if keep is not None and out is not None:
             out = {k: v for k, v in out.items() if re.search(keep, k)}
             record["only"] = sorted(out)
@@ -228,6 +262,24 @@ def run_forward(model, inputs, klass, options):
                 flatten("grad." + name, p.grad, out)
         model.zero_grad(set_to_none=True)
     return out
+
+
+def noise_of(model, inputs, klass, options):
+    """How far float32 is from float64 in a forward pass: the worst output, of its largest value,
+    and the worst gradient, of the call's largest one.  A golden must not rest on luck."""
+    short = run_forward(model, inputs, klass, options)
+    torch.set_default_dtype(torch.float64)
+    try:
+        doubled = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
+        long = run_forward(copy.deepcopy(model).double(), doubled, klass, options)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    off = {k: float((short[k] - v).abs().max()) for k, v in long.items()
+           if v.is_floating_point()}
+    size = {k: float(long[k].abs().max()) for k in off}
+    largest = max([v for k, v in size.items() if k.startswith("grad.")], default=1)
+    return (max(v / (size[k] or 1) for k, v in off.items() if not k.startswith("grad.")),
+            max([v / largest for k, v in off.items() if k.startswith("grad.")], default=0))
 
 
 def run_generate(model, inputs, options):
