@@ -89,7 +89,7 @@ extern const oci_arch oci_vit, oci_deit, oci_beit, oci_swin_arch, oci_donut_swin
     oci_clip_text;
 extern const oci_arch oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
     oci_xlm_roberta, oci_camembert, oci_distilbert, oci_gpt2, oci_bart, oci_mbart,
-    oci_vision_text_dual_encoder;
+    oci_vision_text_dual_encoder, oci_visual_bert_arch;
 
 /* NULL when there is no such model_type. */
 const oci_arch *oci_arch_find(const char *model_type);

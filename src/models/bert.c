@@ -76,7 +76,7 @@ static void attention_walk(oci_walk w, oci_attention_layer *a, oci_norm_layer *n
     a->scale = 1.0f / sqrtf((float)(D / c->num_attention_heads));
 }
 
-static void layer_walk(oci_walk w, oci_text_layer *l, const oci_bert_config *c)
+void oci_bert_layer_walk(oci_walk w, oci_text_layer *l, const oci_bert_config *c)
 {
     int64_t D = c->hidden_size, F = c->intermediate_size;
     attention_walk(oci_walk_enter(w, "attention"), &l->self, &l->self_norm, c);
@@ -137,8 +137,8 @@ void oci_bert_walk(oci_walk w, void *model)
                D);
     oci_walk_norm(oci_walk_enter(e, "LayerNorm"), &m->norm, D, c->layer_norm_eps);
     for (int64_t i = 0; i < c->num_hidden_layers; i++)
-        layer_walk(oci_walk_enter(base, "encoder.layer.%lld", (long long)i),
-                   &m->layers[i], c);
+        oci_bert_layer_walk(oci_walk_enter(base, "encoder.layer.%lld", (long long)i),
+                            &m->layers[i], c);
     oci_walk pooler = oci_walk_optional(oci_walk_enter(base, "pooler.dense"));
     if (m->has_head) pooler = oci_walk_init(pooler, OCI_INIT_ABSENT, 0);
     if (!m->has_head || m->head_optional) oci_walk_linear(pooler, &m->pooler, D, D, true);

@@ -141,11 +141,31 @@ bool oci_config_sub(oc_context *cx, const oci_config_source *from, const char *k
     return !oci_failed(cx);
 }
 
+const char *oci_config_class(const oci_config_source *from)
+{
+    const json_t *names = json_object_get(from->object, "architectures");
+    return json_string_value(json_array_get(names, 0));
+}
+
+int64_t oci_config_labels(oc_context *cx, const oci_config_source *from)
+{
+    enum { MOST_LABELS = 1 << 24 };
+    char name[OCI_MAX_NAME];
+    const json_t *labels = json_object_get(from->object, "id2label");
+    bool named = labels && !json_is_null(labels);
+    snprintf(name, sizeof name, "%s%s", from->path, named ? "id2label" : "num_labels");
+    if (!named)
+        return oci_json_int(cx, from->doc, from->object, name, 2, 1, MOST_LABELS);
+    int64_t count = (int64_t)json_object_size(labels);
+    if (count < 1 || count > MOST_LABELS)
+        oci_json_expected(cx, from->doc, name, "an object that names labels", labels);
+    return count;
+}
+
 bool oci_config_has_head(const oci_config_source *from, const char *base_class)
 {
     if (from->role != OCI_ROLE_ALONE) return from->role == OCI_ROLE_DECODER;
-    const json_t *names = json_object_get(from->object, "architectures");
-    const char *name = json_string_value(json_array_get(names, 0));
+    const char *name = oci_config_class(from);
     return name && strcmp(name, base_class) != 0;
 }
 

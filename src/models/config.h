@@ -57,6 +57,11 @@ typedef struct oci_sub_config {
 /* The object under `key`, which must be there and name its model_type; false: error set. */
 bool oci_config_sub(oc_context *cx, const oci_config_source *from, const char *key,
                     oci_role role, oci_sub_config *sub);
+/* The class that the weights are of, architectures[0], which opening a folder as another class
+ * has set; NULL: nothing says. */
+const char *oci_config_class(const oci_config_source *from);
+/* num_labels, by 4.37.2's rule: as many as id2label names, or else the key itself, or 2. */
+int64_t oci_config_labels(oc_context *cx, const oci_config_source *from);
 /* True where the weights are those of a model with a head around the base class: a composite's
  * decoder, or architectures[0] names another class than `base_class`. */
 bool oci_config_has_head(const oci_config_source *from, const char *base_class);

@@ -135,3 +135,13 @@ void oci_inputs_agree(oc_context *cx, const char *a_name, const oci_tensor *a,
                      "found %s", b_name, dims, a_name, oci_shape_text(a, wanted),
                      oci_shape_text(b, found));
 }
+
+void oci_inputs_within(oc_context *cx, const char *name, const oci_tensor *x, int64_t low,
+                       int64_t high)
+{
+    for (int64_t i = 0; x && i < oci_tensor_count(x) && !oci_failed(cx); i++)
+        if (oci_i64(x)[i] < low || oci_i64(x)[i] > high)
+            oci_fail(cx, OC_E_MALFORMED, "input %s: element %lld: expected %lld to %lld, found "
+                     "%lld", name, (long long)i, (long long)low, (long long)high,
+                     (long long)oci_i64(x)[i]);
+}

@@ -31,5 +31,8 @@ bool oci_input_flag(const oc_tensors *in, const char *name);
 /* Fails unless two tensors (NULL passes) agree in their first `dims` dimensions. */
 void oci_inputs_agree(oc_context *cx, const char *a_name, const oci_tensor *a,
                       const char *b_name, const oci_tensor *b, int dims);
+/* Fails unless all ids of x (NULL passes) lie in low … high. */
+void oci_inputs_within(oc_context *cx, const char *name, const oci_tensor *x, int64_t low,
+                       int64_t high);
 
 #endif

@@ -15,6 +15,7 @@ static const oci_arch *const archs[] = {
     &oci_gpt2, &oci_bart, &oci_mbart,
     &oci_vision_encoder_decoder,
     &oci_vision_text_dual_encoder,
+    &oci_visual_bert_arch,
 };
 
 const oci_arch *oci_arch_find(const char *model_type)
