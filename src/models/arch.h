@@ -28,6 +28,10 @@ typedef struct oci_decode_call {        /* arguments of a text model */
     oci_tensor *encoder_hidden_states;  /* [B, N, Dc]; NULL: no cross-attention, or cached */
     oci_tensor *encoder_attention_mask; /* [B, N] */
     oci_tensor *head_mask, *cross_attn_head_mask;       /* [layers, H] */
+    const oci_segments *segments;       /* input_ids [1, T] are several texts, packed: positions
+                                           begin again with each; for text encoders without
+                                           masks, whose *pooled is then [texts, D]. NULL: a
+                                           text a row */
     oci_cache *cache;                   /* NULL: none */
     bool last_only;                     /* logits of the last position alone */
     const int64_t *counted;             /* [B] ids before these that were no pads, where

@@ -216,9 +216,8 @@ oci_tensor *oci_bert_encode_text(oc_context *cx, const void *model, oci_decode_c
     const oci_bert_model *m = model;
     oci_tensor *x = hidden(cx, m, &call);                               /* [B, T, D] */
     if (pooled && m->pooler.weight && x) {
-        oci_tensor *p = oci_op_slice(cx, x, 0, 1);                      /* [B, 1, D] */
-        p = oci_linear(cx, &m->pooler, p, .act = OCI_ACT_TANH);
-        *pooled = oci_op_reshape(cx, p, OCI_SHAPE(x->shape[0], m->cfg.hidden_size));
+        oci_tensor *first = oci_text_tokens(cx, &call, x, NULL);        /* [B, D] */
+        *pooled = oci_linear(cx, &m->pooler, first, .act = OCI_ACT_TANH);
     }
     return x;
 }

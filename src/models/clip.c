@@ -274,15 +274,19 @@ static int64_t end_of(const oci_clip_config *c, const int64_t *ids, int64_t T)
 
 /* One row of each text. [B, D] */
 static oci_tensor *text_pool(oc_context *cx, const oci_clip_tower *m, oci_tensor *x,
-                             const oci_tensor *input_ids)
+                             const oci_decode_call *call)
 {
     if (!x) return NULL;
-    int64_t B = x->shape[0], T = x->shape[1], D = x->shape[2];
-    oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, B));
-    for (int64_t b = 0; rows && b < B; b++)
-        oci_i64(rows)[b] = b * T + end_of(&m->cfg, oci_i64(input_ids) + b * T, T);
-    x = oci_op_reshape(cx, x, OCI_SHAPE(B * T, D));
-    return oci_op_reshape(cx, oci_op_embedding(cx, x, rows, -1), OCI_SHAPE(B, D));
+    const oci_segments *packed = call->segments;
+    const int64_t *ids = oci_i64(call->input_ids);
+    int64_t B = packed ? packed->count : x->shape[0];
+    oci_tensor *ends = oci_tensor_create(cx, OC_I64, OCI_SHAPE(B));
+    for (int64_t b = 0; ends && b < B; b++) {
+        int64_t n = packed ? packed->lengths[b] : x->shape[1];
+        oci_i64(ends)[b] = end_of(&m->cfg, ids, n);
+        ids += n;
+    }
+    return ends ? oci_text_tokens(cx, call, x, oci_i64(ends)) : NULL;
 }
 
 static oci_tensor *text_encode(oc_context *cx, const void *model, oci_decode_call call,
@@ -301,7 +305,7 @@ static oci_tensor *text_encode(oc_context *cx, const void *model, oci_decode_cal
     if (cx->taps) cx->taps->use_cache = false;          /* CLIP's text model has no caches */
     x = oci_text_stack_run(cx, &stack, mark, x, &call);
     x = oci_layer_norm(cx, &m->last_norm, x);                           /* [B, T, D] */
-    if (pooled) *pooled = text_pool(cx, m, x, call.input_ids);
+    if (pooled) *pooled = text_pool(cx, m, x, &call);
     return x;
 }
 
@@ -361,7 +365,7 @@ oci_tensor *oci_clip_text_embeds(oc_context *cx, const void *tower, const oc_ten
                              .attention_mask = oci_input(cx, in, specs, "attention_mask"),
                              .position_ids = oci_input(cx, in, specs, "position_ids") };
     oci_tensor *x = oci_encode_text(cx, &oci_clip_text, tower, call, NULL);
-    oci_tensor *pooled = text_pool(cx, tower, x, call.input_ids);
+    oci_tensor *pooled = text_pool(cx, tower, x, &call);
     oci_output(cx, "text_embeds", project(cx, tower, "text_projection", pooled));
     return NULL;
 }

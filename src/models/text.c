@@ -13,6 +13,27 @@ oci_tensor *oci_text_embed(oc_context *cx, oci_tensor *table, const oci_decode_c
     return oci_op_embedding(cx, table, call->input_ids, padding_idx);
 }
 
+/* Length of text `i` of a call, whose rows have T tokens. */
+static int64_t text_length(const oci_decode_call *call, int64_t i, int64_t T)
+{
+    return call->segments ? call->segments->lengths[i] : T;
+}
+
+oci_tensor *oci_text_tokens(oc_context *cx, const oci_decode_call *call, oci_tensor *x,
+                            const int64_t *at)
+{
+    if (!x) return NULL;
+    int64_t B = x->shape[0], T = x->shape[1], D = x->shape[2], first = 0;
+    if (call->segments) B = call->segments->count;
+    oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, B));
+    for (int64_t i = 0; rows && i < B; i++) {
+        oci_i64(rows)[i] = first + (at ? at[i] : 0);
+        first += text_length(call, i, T);
+    }
+    x = oci_op_reshape(cx, x, OCI_SHAPE(x->shape[0] * T, D));
+    return oci_op_reshape(cx, oci_op_embedding(cx, x, rows, -1), OCI_SHAPE(B, D));
+}
+
 oci_tensor *oci_text_positions(oc_context *cx, oci_tensor *table,
                                const oci_decode_call *call, int64_t T, int64_t offset)
 {
@@ -20,12 +41,15 @@ oci_tensor *oci_text_positions(oc_context *cx, oci_tensor *table,
     if (call->position_ids) return oci_op_embedding(cx, table, call->position_ids, -1);
     oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, T));
     if (!rows || !table) return NULL;
-    if (past + T + offset > table->shape[0])
-        oci_fail(cx, OC_E_MALFORMED,
-                 "positions: expected at most max_position_embeddings "
-                 "%lld, found %lld",
-                 (long long)(table->shape[0] - offset), (long long)(past + T));
-    for (int64_t t = 0; t < T; t++) oci_i64(rows)[t] = past + t + offset;
+    for (int64_t i = 0, t = 0; t < T && !oci_failed(cx); i++) {
+        int64_t n = text_length(call, i, T);
+        if (past + n + offset > table->shape[0])
+            oci_fail(cx, OC_E_MALFORMED,
+                     "positions: expected at most max_position_embeddings "
+                     "%lld, found %lld",
+                     (long long)(table->shape[0] - offset), (long long)(past + n));
+        for (int64_t p = 0; p < n; p++) oci_i64(rows)[t++] = past + p + offset;
+    }
     return oci_op_embedding(cx, table, rows, -1);                       /* [1, T, D] */
 }
 
@@ -35,13 +59,13 @@ oci_tensor *oci_text_padded_rows(oc_context *cx, const oci_decode_call *call, in
     const oci_tensor *ids = call->input_ids;
     int64_t B = ids ? ids->shape[0] : 1;
     oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(B, T));
-    for (int64_t b = 0; rows && b < B; b++) {
+    for (int64_t i = 0, at = 0; rows && at < B * T; i++) {
         /* The count goes on behind the cache's length, pads in it included, as in 4.37.2. */
-        int64_t n = !ids ? 0 : call->counted ? call->counted[b] : oci_text_past(call);
-        for (int64_t t = 0; t < T; t++) {
-            bool counts = !ids || oci_i64(ids)[b * T + t] != pad;
+        int64_t n = !ids ? 0 : call->counted ? call->counted[i] : oci_text_past(call);
+        for (int64_t end = at + text_length(call, i, T); at < end; at++) {
+            bool counts = !ids || oci_i64(ids)[at] != pad;
             n += counts;
-            oci_i64(rows)[b * T + t] = counts ? n + pad : pad;
+            oci_i64(rows)[at] = counts ? n + pad : pad;
         }
     }
     return rows;
@@ -70,6 +94,7 @@ static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i,
     oci_tensor *h = norm_before(cx, s, &l->self_norm, x);
     x = oci_attention(cx, &l->self, h, .causal = !s->mask && !s->bidirectional,
                       .mask = s->mask, .residual = x, .cache = call->cache, .layer = i,
+                      .segments = call->segments,
                       .head_mask =
                           oci_head_mask_of(cx, call->head_mask, i, s->count, s->heads),
                       .weights = tap ? &weights : NULL, .keys = &kv[0], .values = &kv[1]);

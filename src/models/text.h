@@ -44,6 +44,9 @@ oci_tensor *oci_text_embed(oc_context *cx, oci_tensor *table, const oci_decode_c
  * `offset`. More than the table has is OC_E_MALFORMED. [1|B, T, D] */
 oci_tensor *oci_text_positions(oc_context *cx, oci_tensor *table,
                                const oci_decode_call *call, int64_t T, int64_t offset);
+/* States of one token of each text: number `at[i]` of text i (NULL: the first), [texts, D]. */
+oci_tensor *oci_text_tokens(oc_context *cx, const oci_decode_call *call, oci_tensor *x,
+                            const int64_t *at);
 /* Rows that leave pads out (RoBERTa's create_position_ids_from_input_ids): the n-th id that is
  * no pad has row n + pad, a pad row pad; inputs_embeds count them all. I64 [1|B, T] */
 oci_tensor *oci_text_padded_rows(oc_context *cx, const oci_decode_call *call, int64_t T,

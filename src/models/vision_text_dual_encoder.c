@@ -120,9 +120,7 @@ oci_tensor *oci_text_pooled(oc_context *cx, const oci_arch *arch, const void *mo
 {
     oci_tensor *pooled = NULL;
     oci_tensor *x = oci_encode_text(cx, arch, model, call, &pooled);    /* [B, T, Dt] */
-    if (x && arch == &oci_distilbert)
-        pooled = oci_op_reshape(cx, oci_op_slice(cx, x, 0, 1),
-                                OCI_SHAPE(x->shape[0], x->shape[2]));
+    if (arch == &oci_distilbert) pooled = oci_text_tokens(cx, &call, x, NULL);
     if (!pooled) lacks_pooler(cx, arch);
     return pooled;                                                      /* [B, Dt] */
 }

@@ -128,6 +128,9 @@ oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
         int64_t keys = oci_failed(cx) ? 0 : remember(cx, &call, qkv[1], qkv[2]);
         y = oci_op_attention_cached(cx, qkv[0], cached_part(&call, keys), call.mask,
                                     call.head_mask, layer->scale, call.causal, call.weights);
+    } else if (call.segments) {
+        y = oci_op_attention_packed(cx, qkv[0], qkv[1], qkv[2], call.segments, layer->heads,
+                                    layer->scale, call.causal);
     } else {
         y = oci_op_attention(cx, qkv[0], qkv[1], qkv[2], call.mask, call.mask_rows,
                              call.head_mask, layer->heads, layer->scale, call.causal,

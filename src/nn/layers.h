@@ -62,6 +62,7 @@ typedef struct oci_attention_call {
     oci_tensor *mask;               /* added to the scores, [1|B, 1|H, 1|T, keys] … */
     oci_tensor *mask_rows;          /* … or [M, ..] and I64 [B]: row b has mask mask_rows[b] */
     oci_tensor *head_mask;          /* [H] */
+    const oci_segments *segments;   /* x is [1, T, D] of several sequences; no mask then */
     oci_tensor *residual;           /* added to the result */
     oci_cache *cache;               /* keys and values are kept there, in layer `layer` */
     int64_t layer;

@@ -16,6 +16,17 @@ static bool mask_fits(const oci_tensor *m, const oci_tensor *rows, int64_t B, in
     return good;
 }
 
+/* q, k and v are one row, cut up without rest. */
+static bool segments_fit(const oci_segments *s, const oci_tensor *q, const oci_tensor *k)
+{
+    int64_t left = q->shape[1];
+    for (int64_t i = 0; i < s->count; i++) {
+        if (s->lengths[i] < 1 || s->lengths[i] > left) return false;
+        left -= s->lengths[i];
+    }
+    return left == 0 && q->shape[0] == 1 && oci_same_shape(q, k);
+}
+
 /* in: q, k, v, mask, head_mask, mask_rows; with a cache k and v are NULL. */
 static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
@@ -30,6 +41,10 @@ static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
     if (kv && (kv->heads * kv->head_dim != q->shape[2] || call->args.kv_length > kv->room))
         return oci_op_fail(cx, call, "q [B, Tq, %lld] and at most %lld cached positions",
                            (long long)(kv->heads * kv->head_dim), (long long)kv->room);
+    const oci_segments *segments = call->args.segments;
+    if (segments && (kv || call->in[3] || call->in[4] || !segments_fit(segments, q, k)))
+        return oci_op_fail(cx, call, "q, k and v [1, T, D] of %lld sequences, and no mask",
+                           (long long)segments->count);
     int64_t Tk = kv ? call->args.kv_length : k->shape[1];
     if (call->in[3] && !mask_fits(call->in[3], call->in[5], q->shape[0], heads, q->shape[1], Tk))
         return oci_op_fail(cx, call, "a mask [1|B, 1|heads, 1|Tq, %lld] or one with mask_rows "
@@ -69,8 +84,29 @@ static oci_attention_args kernel_args(const oci_call *call)
     return a;
 }
 
+/* Neighbours of one length are a batch. */
+static void attend_segments(oc_context *cx, const oci_call *call)
+{
+    const oci_segments *s = call->args.segments;
+    oci_attention_args a = kernel_args(call);
+    for (int64_t i = 0; i < s->count; i += a.B) {
+        a.Tq = a.Tk = s->lengths[i];
+        for (a.B = 1; i + a.B < s->count && s->lengths[i + a.B] == a.Tq;) a.B++;
+        oci_backend_get(cx)->attention(cx, &a);
+        int64_t size = a.B * a.Tq * a.q_row;
+        a.q += size;
+        a.k += size;
+        a.v += size;
+        a.out += size;
+    }
+}
+
 static void attention_forward(oc_context *cx, oci_call *call)
 {
+    if (call->args.segments) {
+        attend_segments(cx, call);
+        return;
+    }
     if (cx->tape && !call->args.kv && !call->args.saved[0]) {     /* for the gradient */
         const oci_tensor *q = call->in[0], *k = call->in[1];
         call->args.saved[0] = oci_tensor_create(cx, OC_F32, OCI_SHAPE(
@@ -83,8 +119,9 @@ static void attention_forward(oc_context *cx, oci_call *call)
 
 static void attention_gradient(oc_context *cx, const oci_call *call)
 {
-    if (call->args.kv) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "attention: no gradient through cached keys");
+    if (call->args.kv || call->args.segments) {
+        oci_fail(cx, OC_E_UNSUPPORTED, "attention: no gradient through %s",
+                 call->args.kv ? "cached keys" : "packed sequences");
         return;
     }
     oci_attention_args forward = kernel_args(call);
@@ -131,6 +168,15 @@ oci_tensor *oci_op_attention(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_t
     return run(cx, OCI_IN(q, k, v, mask, head_mask, mask_rows),
                (oci_args){ .heads = heads, .scale = scale, .causal = causal },
                k && k->rank == 3 ? k->shape[1] : 0, weights);
+}
+
+oci_tensor *oci_op_attention_packed(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
+                                    const oci_segments *segments, int64_t heads, float scale,
+                                    bool causal)
+{
+    return oci_apply(cx, &oci_op_row_attention, OCI_IN(q, k, v),
+                     (oci_args){ .heads = heads, .scale = scale, .causal = causal,
+                                 .segments = segments });
 }
 
 oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached cached,

@@ -13,6 +13,12 @@
 
 enum { OCI_MAX_INPUTS = 6, OCI_MAX_SAVED = 3 };
 
+/* Several sequences one behind the other in a batch of one row, so that none is padded. */
+typedef struct oci_segments {
+    int64_t count;
+    const int64_t *lengths;         /* [count], all of the row together */
+} oci_segments;
+
 /* What an op needs besides tensors. Each op says which fields it reads. */
 typedef struct oci_args {
     oci_act act;
@@ -24,6 +30,7 @@ typedef struct oci_args {
     const oci_kv *kv;               /* attention with cached keys and values */
     const int64_t *kv_rows, *kv_origin;
     int64_t kv_length, origin_row;
+    const oci_segments *segments;   /* attention within each alone */
     oci_tensor *saved[OCI_MAX_SAVED];   /* made by forward for the gradient, in the arena */
 } oci_args;
 

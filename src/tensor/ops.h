@@ -18,6 +18,11 @@ oci_tensor *oci_op_linear(oc_context *cx, oci_tensor *x, oci_tensor *weight, oci
 oci_tensor *oci_op_attention(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
                              oci_tensor *mask, oci_tensor *mask_rows, oci_tensor *head_mask,
                              int64_t heads, float scale, bool causal, oci_tensor **weights);
+/* The same over packed sequences: q, k, v [1, T, D], each position seeing its own sequence. No
+ * gradient. */
+oci_tensor *oci_op_attention_packed(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
+                                    const oci_segments *segments, int64_t heads, float scale,
+                                    bool causal);
 /* The same with cached keys and values. No gradient. */
 typedef struct oci_cached {
     const oci_kv *kv;
