@@ -5,11 +5,14 @@ int command_forward(cli *c)
 {
     const char *in_path = NULL, *out_path = NULL;
     oc_forward_options o = { .size = sizeof o };
+    oc_model_options open = { .size = sizeof open, .weights_only = true };
     const cli_option options[] = {
         { "in", CLI_TEXT, &in_path, "IN", "arguments, a safetensors file", 0, 0, true },
         { "out", CLI_TEXT, &out_path, "OUT", "where the outputs go", 0, 0, true },
         { "class", CLI_TEXT, &o.class_name, "NAME",
           "Transformers class; without it, architectures[0] of config.json", 0, 0, 0 },
+        { "allow-missing", CLI_FLAG, &open.allow_missing, NULL,
+          "draw the weights that the class has and no file does", 0, 0, 0 },
         { "output-hidden-states", CLI_FLAG, &o.output_hidden_states, NULL,
           "add every layer's states", 0, 0, 0 },
         { "output-attentions", CLI_FLAG, &o.output_attentions, NULL,
@@ -24,9 +27,9 @@ int command_forward(cli *c)
     if (!cli_begin(c, options, 1, 1)) return c->status;
 
     oc_tensors *in = oc_tensors_open(c->cx, in_path);
-    oc_model *model = oc_model_open(
-        c->cx, c->operands[0],
-        &OC_OPTIONS(oc_model_options, .trainable = o.gradients, .weights_only = true));
+    open.trainable = o.gradients;
+    open.class_name = o.class_name;
+    oc_model *model = oc_model_open(c->cx, c->operands[0], &open);
     oc_tensors *out = oc_forward(c->cx, model, in, &o);
     oc_tensors_save(c->cx, out, out_path);
     if (!cli_failed(c)) cli_print_tensors(c, out_path, out);

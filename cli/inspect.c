@@ -169,14 +169,16 @@ static void print_table(cli *c, const json_t *o)
 
 int command_inspect(cli *c)
 {
-    bool tensors = false;
+    oc_inspect_options o = { .size = sizeof o };
     const cli_option options[] = {
-        { "tensors", CLI_FLAG, &tensors, NULL, "add the table of tensors", 0, 0, 0 },
+        { "tensors", CLI_FLAG, &o.tensors, NULL, "add the table of tensors", 0, 0, 0 },
+        { "class", CLI_TEXT, &o.class_name, "NAME",
+          "Transformers class to look for; without it, architectures[0]", 0, 0, 0 },
         { 0 }
     };
     if (!cli_begin(c, options, 1, 1)) return c->status;
 
-    char *text = oc_inspect(c->cx, c->operands[0], tensors);
+    char *text = oc_inspect(c->cx, c->operands[0], &o);
     if (!cli_failed(c)) {
         json_t *object = c->json ? NULL : json_loads(text, JSON_ALLOW_NUL, NULL);
         if (object) print_table(c, object);

@@ -282,6 +282,10 @@ typedef struct oc_model_options {
                                tokenizer; oc_forward and the like then are OC_E_ARGUMENT */
     bool map;               /* map the weight files while loading instead of reading them:
                                less memory, but a file that shrinks meanwhile kills */
+    const char *class_name; /* the Transformers class to open the weights for, one of the
+                               model type's; NULL: architectures[0] of config.json */
+    bool allow_missing;     /* draw what that class has and no file does, as Transformers does,
+                               and name it by oc_model_fresh; without, it is OC_E_MALFORMED */
 } oc_model_options;
 
 /* `name` is a folder in Hugging Face format, or a bundled model ("printed-line-ocr"). Errors
@@ -295,8 +299,16 @@ OC_API OC_NODISCARD char *oc_model_folder(oc_context *cx, const char *name);
 /* Writes config.json, generation_config.json, tokenizer and processor files as they are, and
  * model.safetensors, into a folder that is made if missing; each file whole or not at all. */
 OC_API oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder);
+
+typedef struct oc_inspect_options {
+    size_t size;
+    bool tensors;           /* tell of every tensor */
+    const char *class_name; /* as in oc_model_options: what that class would miss */
+} oc_inspect_options;
+
 /* What `ocelli inspect` tells, as one JSON object in a new string: reads headers only. */
-OC_API OC_NODISCARD char *oc_inspect(oc_context *cx, const char *name, bool tensors);
+OC_API OC_NODISCARD char *oc_inspect(oc_context *cx, const char *name,
+                                     const oc_inspect_options *options);
 
 /* ---- making and changing models: none of these while another call uses the model ---- */
 
@@ -324,7 +336,8 @@ OC_API OC_NODISCARD oc_model *oc_model_join(oc_context *cx, const char *encoder,
  * NULL; in a new string (oc_string_free). */
 OC_API OC_NODISCARD char *oc_config_join(oc_context *cx, const char *encoder,
                                          const char *decoder, const char *options);
-/* Name number `index` of the parameters that oc_model_join drew; NULL beyond the last. */
+/* Name number `index` of the parameters that were drawn because no file had them (joined models,
+ * allow_missing); NULL beyond the last. */
 OC_API const char *oc_model_fresh(const oc_model *model, size_t index);
 /* num_parameters(): how many numbers, tied ones once. -1: error set. */
 OC_API int64_t oc_model_parameters(oc_context *cx, const oc_model *model);

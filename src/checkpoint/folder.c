@@ -40,7 +40,7 @@ oc_model *oc_model_open(oc_context *cx, const char *name, const oc_model_options
     if (!model) return NULL;
     model->folder = oci_model_locate(cx, name);
     if (model->folder && !o.no_weights)
-        oci_model_load(cx, &model->core, model->folder, o.trainable, o.map);
+        oci_model_load(cx, &model->core, model->folder, &o);
     if (!oci_failed(cx) && !o.weights_only) open_surroundings(cx, model);
     if (!oci_failed(cx)) return model;
     oc_model_close(model);

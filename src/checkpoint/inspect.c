@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "checkpoint/folder.h"
 #include "io/file.h"
 #include "io/locate.h"
@@ -149,14 +150,16 @@ static json_t *describe(inspection *i, const char *folder, bool tensors)
     return out;
 }
 
-char *oc_inspect(oc_context *cx, const char *name, bool tensors)
+char *oc_inspect(oc_context *cx, const char *name, const oc_inspect_options *options)
 {
     if (!cx || oci_failed(cx)) return NULL;
+    oc_inspect_options o = { .size = sizeof o };
+    oci_take_options(&o, sizeof o, options);
     inspection i = { .cx = cx };
     char *text = NULL, *folder = oci_model_locate(cx, name);
-    if (folder && oci_model_load_config(cx, &i.model, folder)) {
+    if (folder && oci_model_load_config(cx, &i.model, folder, o.class_name)) {
         if (oci_weights_open(cx, &i.weights, folder, false, true)) {
-            json_t *out = describe(&i, folder, tensors);
+            json_t *out = describe(&i, folder, o.tensors);
             text = oci_json_text_of(cx, out);
             json_decref(out);
             oci_free(i.used);

@@ -9,6 +9,7 @@
 #include "models/bert.h"
 
 #include <math.h>
+#include <string.h>
 
 static const oci_field fields[] = {
     OCI_INT(oci_bert_config, hidden_size, 768, 1, OCI_MAX_WIDTH),
@@ -52,7 +53,9 @@ void oci_bert_open(oc_context *cx, const oci_config_source *from, void *model,
                         "1, found %lld",
                         (long long)c->max_position_embeddings);
     m->has_head = oci_config_has_head(from, kind->base_class);
-    m->head_optional = from->role == OCI_ROLE_ALONE;
+    const char *class_name = oci_config_class(from);
+    m->head_optional = from->role == OCI_ROLE_ALONE &&
+                       !(class_name && !strcmp(class_name, kind->arch->classes[1].name));
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
 }
 

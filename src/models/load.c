@@ -4,12 +4,20 @@
 
 #include "base/size.h"
 #include "io/weights.h"
-#include "models/model.h"
+#include "models/make.h"
 #include "nn/param.h"
 
 /* ---- opening the architecture ---- */
 
-bool oci_model_open_config(oc_context *cx, oci_model *model)
+/* As save_pretrained would write it for a model of that class. */
+static void choose_class(oc_context *cx, const oci_model *model, const char *name)
+{
+    if (!name || !oci_model_class(cx, model, name)) return;
+    if (json_object_set_new(model->config.root, "architectures", json_pack("[s]", name)))
+        oci_fail(cx, OC_E_MEMORY, "%s: no memory for architectures", model->config.name);
+}
+
+static bool open_as(oc_context *cx, oci_model *model, const char *class_name)
 {
     const oci_json *doc = &model->config;
     oci_config_source from = { .doc = doc, .object = doc->root, .path = "" };
@@ -18,19 +26,27 @@ bool oci_model_open_config(oc_context *cx, oci_model *model)
     else if (!(model->arch = oci_arch_find(type)))
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: \"%.40s\" is not known to this build",
                  doc->name, type);
-    else if ((model->root = oci_calloc(cx, 1, model->arch->size)))
+    else
+        choose_class(cx, model, class_name);
+    if (!oci_failed(cx) && (model->root = oci_calloc(cx, 1, model->arch->size)))
         model->arch->open(cx, &from, model->root);
     model->has_slots = !oci_failed(cx);
     if (oci_failed(cx)) oci_model_unload(model);
     return !oci_failed(cx);
 }
 
-bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder)
+bool oci_model_open_config(oc_context *cx, oci_model *model)
+{
+    return open_as(cx, model, NULL);
+}
+
+bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder,
+                           const char *class_name)
 {
     *model = (oci_model){ 0 };
     char path[OCI_MAX_PATH];
     snprintf(path, sizeof path, "%s/config.json", folder);
-    return oci_json_open(cx, &model->config, path) && oci_model_open_config(cx, model);
+    return oci_json_open(cx, &model->config, path) && open_as(cx, model, class_name);
 }
 
 void oci_model_walk(oc_context *cx, const oci_model *model,
@@ -120,13 +136,7 @@ static void visit_load(oci_walker *walker, const oci_param *p)
     const loader *from = walker->user;
     if (oci_failed(cx)) return;
     const oci_weight_ref *ref = oci_model_weight(from->arch, from->weights, p->name);
-    if (!ref) {
-        bool there = p->tied && *p->slot;       /* under its first name */
-        if (!p->optional && !there)
-            oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: required, but missing",
-                     from->weights->folder, p->name);
-        return;
-    }
+    if (!ref) return;           /* of what is missing one message tells, when all is seen */
     from->used[ref - from->weights->refs] = true;
     if (!oci_weight_fits(cx, p, ref)) return;
     const oci_entry *e = ref->entry;
@@ -166,17 +176,63 @@ static void warn_unused(oc_context *cx, const loader *from)
                 "out, the first of them %s", from->weights->folder, unused, first);
 }
 
-bool oci_model_load(oc_context *cx, oci_model *model, const char *folder, bool trainable,
-                    bool map)
+/* ---- what no file has ---- */
+
+enum { MISSING_SHOWN = 8 };
+
+typedef struct missing_names {
+    char text[OCI_MAX_MESSAGE / 2];
+    size_t length, count;
+} missing_names;
+
+/* Of tied ones either name will do: a slot that is empty has got neither. */
+static void visit_missing(oci_walker *walker, const oci_param *p)
+{
+    missing_names *m = walker->user;
+    if (p->optional || *p->slot) return;
+    if (m->count++ < MISSING_SHOWN && m->length < sizeof m->text)
+        m->length += (size_t)snprintf(m->text + m->length, sizeof m->text - m->length, "%s%s",
+                                      m->length ? ", " : "", p->name);
+}
+
+/* Transformers would go on, and warn: right before training, and a wrong answer otherwise. */
+static void refuse_missing(oc_context *cx, const oci_model *model, const char *folder)
+{
+    missing_names m = { .count = 0 };
+    const json_t *names = json_object_get(model->config.root, "architectures");
+    const char *class_name = json_string_value(json_array_get(names, 0));
+    char more[48] = "";
+    oci_model_walk(cx, model, visit_missing, &m);
+    if (m.count > MISSING_SHOWN)
+        snprintf(more, sizeof more, " and %zu more", m.count - MISSING_SHOWN);
+    if (m.count && !oci_failed(cx))
+        oci_fail(cx, OC_E_MALFORMED, "%s: %s: required, but missing: %s%s; Transformers would "
+                 "initialise them anew; --allow-missing does so", folder,
+                 class_name ? class_name : model->arch->classes[0].name, m.text, more);
+}
+
+static void draw_missing(oc_context *cx, oci_model *model, const char *folder)
+{
+    oci_model_complete(cx, model, 0);
+    if (model->fresh_count && !oci_failed(cx))
+        oci_log(cx, OC_LOG_WARNING, "%s: %zu parameters are in no file and were made afresh, "
+                "the first of them %s", folder, model->fresh_count, model->fresh[0]);
+}
+
+bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
+                    const oc_model_options *options)
 {
     oci_weights weights = { 0 };
-    if (!oci_model_load_config(cx, model, folder)) return false;
-    model->trainable = trainable;
-    if (oci_weights_open(cx, &weights, folder, map, false)) {
-        loader from = { .weights = &weights, .arch = model->arch, .trainable = trainable };
+    if (!oci_model_load_config(cx, model, folder, options->class_name)) return false;
+    model->trainable = options->trainable;
+    if (oci_weights_open(cx, &weights, folder, options->map, false)) {
+        loader from = { .weights = &weights, .arch = model->arch,
+                        .trainable = options->trainable };
         from.used = oci_calloc(cx, weights.count, sizeof *from.used);
         if (from.used) {
             oci_model_walk(cx, model, visit_load, &from);
+            if (!oci_failed(cx) && options->allow_missing) draw_missing(cx, model, folder);
+            else if (!oci_failed(cx)) refuse_missing(cx, model, folder);
             if (!oci_failed(cx)) warn_unused(cx, &from);
         }
         oci_free(from.used);

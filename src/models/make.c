@@ -97,6 +97,12 @@ static void visit_complete(oci_walker *walker, const oci_param *p)
     note_fresh(walker->cx, m, p->name);
 }
 
+void oci_model_complete(oc_context *cx, oci_model *model, uint64_t seed)
+{
+    maker m = { .model = model, .seed = seed, .trainable = model->trainable };
+    oci_model_walk(cx, model, visit_complete, &m);
+}
+
 /* The architecture of a part, by the config. */
 static const oci_arch *arch_of(const oci_model *model, const char *part)
 {

@@ -12,6 +12,8 @@ bool oci_model_make(oc_context *cx, oci_model *model, uint64_t seed, bool traina
  * neither has is drawn, and its name kept in model->fresh. False: error set, *model empty. */
 bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[2],
                     uint64_t seed, bool trainable);
+/* Draws every parameter that has no value yet, and keeps their names in model->fresh. */
+void oci_model_complete(oc_context *cx, oci_model *model, uint64_t seed);
 /* Transformers' resize_token_embeddings on the part that has tokens: rows are cut off or drawn,
  * tied heads follow, config too. On failure the model is what it was. */
 bool oci_model_resize_tokens(oc_context *cx, oci_model *model, int64_t tokens,

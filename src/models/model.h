@@ -16,12 +16,14 @@ typedef struct oci_model {
     size_t fresh_count;
 } oci_model;
 
-/* Reads FOLDER/config.json and the weights. False: error set, *model empty. */
-bool oci_model_load(oc_context *cx, oci_model *model, const char *folder, bool trainable,
-                    bool map);
-/* The config alone, with slots empty: for `inspect`, which walks without weights. The second
- * takes model->config as it is. On failure *model is empty. */
-bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder);
+/* Reads FOLDER/config.json and the weights, as the options ask. False: error set, *model empty. */
+bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
+                    const oc_model_options *options);
+/* The config alone, with slots empty: for `inspect`, which walks without weights. The class
+ * replaces architectures[0], so that all who ask for that find it, a saved config too; NULL: none.
+ * The second takes model->config as it is. On failure *model is empty. */
+bool oci_model_load_config(oc_context *cx, oci_model *model, const char *folder,
+                           const char *class_name);
 bool oci_model_open_config(oc_context *cx, oci_model *model);
 void oci_model_unload(oci_model *model);
 

@@ -186,7 +186,7 @@ static oc_tensors *run(oc_context *cx, const call *c, const oc_tensors *in)
 {
     bool gradients = option(c, "gradients"), forward = false;
     oc_model_options open = OC_OPTIONS(oc_model_options, .trainable = gradients,
-                                       .weights_only = false);
+                                       .class_name = c->class_name);
     oc_model *model = oc_model_open(cx, c->checkpoint, &open);
     oc_tensors *out;
     forward = !strcmp(json_string_value(json_object_get(c->json, "command")), "forward");
