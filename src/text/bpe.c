@@ -1,5 +1,6 @@
 #include "text/bpe.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/size.h"
@@ -25,18 +26,28 @@ typedef struct candidate {
 
 /* ---- loading ----------------------------------------------------------------------- */
 
-oci_bpe *oci_bpe_create(oc_context *cx, const oci_vocab *vocab, size_t merges)
+/* Ids of the 256 bytes' characters with `end` behind them; true if there are all. */
+static bool find_bytes(const oci_vocab *vocab, const char *end, int64_t ids[256])
+{
+    bool complete = true;
+    for (int b = 0; b < 256; b++) {
+        char text[16];
+        int n = oci_utf8_encode(oci_bytelevel_char((uint8_t)b), text);
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s", end);
+        ids[b] = oci_vocab_find(vocab, text, (size_t)n);
+        if (ids[b] == OCI_NO_ID) complete = false;
+    }
+    return complete;
+}
+
+oci_bpe *oci_bpe_create(oc_context *cx, const oci_vocab *vocab, size_t merges,
+                        bool word_ends)
 {
     oci_bpe *bpe = oci_calloc(cx, 1, sizeof *bpe);
     if (!bpe) return NULL;
     bpe->unknown = OCI_NO_ID;
-    bpe->complete = true;
-    for (int b = 0; b < 256; b++) {
-        char text[4];
-        int n = oci_utf8_encode(oci_bytelevel_char((uint8_t)b), text);
-        bpe->byte_ids[b] = oci_vocab_find(vocab, text, (size_t)n);
-        if (bpe->byte_ids[b] == OCI_NO_ID) bpe->complete = false;
-    }
+    bool all = find_bytes(vocab, "", bpe->byte_ids);
+    bpe->complete = find_bytes(vocab, word_ends ? OCI_WORD_END : "", bpe->last_ids) && all;
     if (oci_pairs_init(cx, &bpe->merges, merges)) return bpe;
     oci_free(bpe);
     return NULL;
@@ -111,20 +122,29 @@ static bool load_merge(oci_loader *in, oci_bpe *bpe, const json_t *merge, uint32
     return false;
 }
 
+/* end_of_word_suffix: CLIP's, or none. */
+static bool load_word_ends(oci_loader *in, const json_t *object, const char *field)
+{
+    const char *text = oci_json_text(in->cx, &in->json, object,
+                                     oci_field(in, field, "end_of_word_suffix"), "");
+    bool word_ends = !strcmp(text, OCI_WORD_END);
+    if (*text && !word_ends)
+        oci_fail(in->cx, OC_E_UNSUPPORTED,
+                 "%s: %s: expected none or \"" OCI_WORD_END "\", found \"%.50s\"",
+                 in->json.name, in->field, text);
+    return word_ends;
+}
+
 /* Settings of other families' BPE. */
 static bool check_settings(oci_loader *in, const json_t *object, const char *field)
 {
     oc_context *cx = in->cx;
     const oci_json *doc = &in->json;
-    static const char *const texts[] = { "continuing_subword_prefix",
-                                         "end_of_word_suffix" };
-    for (size_t i = 0; i < 2; i++) {
-        const char *text =
-            oci_json_text(cx, doc, object, oci_field(in, field, texts[i]), "");
-        if (*text)
-            oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found \"%.50s\"",
-                     doc->name, in->field, text);
-    }
+    const char *prefix = oci_json_text(
+        cx, doc, object, oci_field(in, field, "continuing_subword_prefix"), "");
+    if (*prefix)
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found \"%.50s\"", doc->name,
+                 in->field, prefix);
     static const char *const switches[] = { "byte_fallback", "ignore_merges" };
     for (size_t i = 0; i < 2; i++) {
         if (oci_json_bool(cx, doc, object, oci_field(in, field, switches[i]), false))
@@ -163,6 +183,7 @@ static bool load_unknown(oci_loader *in, oci_bpe *bpe, const json_t *object,
 static void *load(oci_loader *in, const json_t *object, const char *field)
 {
     oc_context *cx = in->cx;
+    bool word_ends = load_word_ends(in, object, field);
     if (!check_settings(in, object, field)) return NULL;
     const json_t *vocab =
         oci_json_object(cx, &in->json, object, oci_field(in, field, "vocab"));
@@ -180,7 +201,7 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
                  in->json.name, in->field, (unsigned long long)cx->limits.vocab_size,
                  count);
     if (oci_failed(cx)) return NULL;
-    oci_bpe *bpe = oci_bpe_create(cx, &in->t->vocab, count);
+    oci_bpe *bpe = oci_bpe_create(cx, &in->t->vocab, count, word_ends);
     bool ok = bpe && load_unknown(in, bpe, object, field);
     /* The list may begin with the version line of a merges.txt, which has no rank. */
     uint32_t rank = 0;
@@ -280,12 +301,12 @@ static uint32_t char_size(uint8_t byte)
 static size_t fill(const oci_bpe *bpe, const oci_segment *word, symbol *symbols)
 {
     const char *text = word->text;
-    size_t count = 0;
+    size_t count = 0, bytes = word->size + word->prefixed;
     bool after_unknown = false;
-    for (size_t i = 0; i < word->size + word->prefixed; i++) {
+    for (size_t i = 0; i < bytes; i++) {
         uint8_t byte = word->prefixed ? (uint8_t)(i ? text[i - 1] : ' ')
                                       : (uint8_t)text[i];
-        int64_t id = bpe->byte_ids[byte];
+        int64_t id = i + 1 == bytes ? bpe->last_ids[byte] : bpe->byte_ids[byte];
         bool unknown = id == OCI_NO_ID;
         if (unknown) id = bpe->unknown;
         if (id == OCI_NO_ID) continue;

@@ -87,8 +87,7 @@ static size_t run_end(const char *text, size_t size, size_t at, unsigned class,
     return at;
 }
 
-/* Length of 's 't 're 've 'm 'll 'd at p, or 0. */
-static size_t contraction(const char *p, size_t n)
+size_t oci_bytelevel_contraction(const char *p, size_t n)
 {
     if (n < 2 || p[0] != '\'') return 0;
     if (p[1] == 's' || p[1] == 't' || p[1] == 'm' || p[1] == 'd') return 2;
@@ -102,7 +101,7 @@ size_t oci_bytelevel_word(const char *text, size_t size, size_t at, bool prefixe
 {
     size_t length, last = at, from = at;
     if (!prefixed) {
-        size_t n = contraction(text + at, size - at);
+        size_t n = oci_bytelevel_contraction(text + at, size - at);
         if (n) return n;
         if (text[at] == ' ' && at + 1 < size) from = at + 1;
     }

@@ -16,6 +16,9 @@ uint32_t oci_bytelevel_char(uint8_t byte);
 extern const oci_pre_kind oci_bytelevel_pre;
 extern const oci_decoder_kind oci_bytelevel_decoder;
 
+/* Bytes of the contraction ('s 't 're 've 'm 'll 'd) at p, or 0. */
+size_t oci_bytelevel_contraction(const char *p, size_t n);
+
 /* Bytes of the word at text[at], at < size, by the pattern
  *     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
  * `prefixed`: a space that is not in the text stands before text[0], and at is 0. */

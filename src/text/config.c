@@ -65,6 +65,12 @@ static const oci_class classes[] = { { .name = "GPT2Tokenizer",
                                        .roles = ROBERTA_ROLES,
                                        .mask = OCI_MASK_UNSAID,
                                        .more = oci_mbart_languages },
+                                     { .name = "CLIPTokenizer",
+                                       .model_type = "clip",
+                                       .family = OCI_CLIP,
+                                       .roles = { "<|startoftext|>", "<|endoftext|>",
+                                                  "<|endoftext|>", NULL,
+                                                  "<|endoftext|>" } },
                                      { .name = "NougatTokenizer",
                                        .model_type = "nougat",
                                        .family = OCI_PLAIN,
@@ -205,11 +211,25 @@ static bool override_normalizer(oci_loader *in)
     return !oci_failed(cx);
 }
 
+/* CLIPTokenizerFast wants files of 4.17 or later, and changes how ids become text. */
+static bool override_clip(oci_loader *in)
+{
+    const json_t *pre = json_object_get(in->json.root, "pre_tokenizer");
+    const char *type = json_string_value(json_object_get(pre, "type"));
+    in->t->word_ends = true;
+    if (!pre || (type && !strcmp(type, "Sequence"))) return true;
+    oci_fail(in->cx, OC_E_UNSUPPORTED,
+             "%s: pre_tokenizer: expected a Sequence, as CLIP's has been since Transformers "
+             "4.17, found %.50s", in->json.name, type ? type : "none");
+    return false;
+}
+
 static bool override_class(oci_loader *in)
 {
     switch (in->class->family) {
     case OCI_GPT2: case OCI_ROBERTA: override_offsets(in); break;
     case OCI_MBART: return oci_load_mbart_post(in);
+    case OCI_CLIP: return override_clip(in);
     case OCI_BERT: case OCI_XLMR: case OCI_PLAIN: break;
     }
     return !oci_failed(in->cx);

@@ -1,12 +1,15 @@
 /* Ids to text, as they come or all at once. Each id becomes bytes (the decoder), bytes
- * become UTF-8 with U+FFFD for what is broken, and clean-up takes spaces away. Every step
+ * become UTF-8 with U+FFFD for what is broken, CLIP's ends of words become spaces of which
+ * none is first or last, and clean-up takes spaces away. Every step
  * holds back only what a later id could still change, so the pieces joined are what
  * oc_decode gives. */
 #include <string.h>
 
 #include "base/utf8.h"
+#include "text/bpe.h"
 #include "text/pipeline.h"
 #include "text/tokenizer.h"
+#include "text/unicode.h"
 
 /* Transformers' clean_up_tokenization: these, one after the other over the whole text.
  * Each begins with its only space, or (" ' ") with one of two; no proper part of a
@@ -26,6 +29,9 @@ struct oci_detokenizer {
     bool begun;                     /* an id gave bytes already */
     unsigned char held[CLEANINGS];  /* bytes of its pattern that each cleaning has seen */
     int holding;                    /* cleanings with held > 0 */
+    unsigned char end_held;         /* bytes of a word's end that were seen */
+    bool inside;                    /* some text that is not white came before */
+    oci_bytes blanks;               /* white space that may be the last */
     oci_bytes raw;                  /* bytes that are not yet certain to be UTF-8 */
     oci_bytes out;                  /* certain text of the last push */
 };
@@ -68,8 +74,8 @@ static oc_status clean_byte(oc_context *cx, oci_detokenizer *s, int stage, char 
     return clean_byte(cx, s, stage, c);
 }
 
-/* Certain text: to the caller, through the cleanings if they are on. */
-static oc_status put(oc_context *cx, oci_detokenizer *s, const char *text, size_t n)
+/* To the caller, through the cleanings if they are on. */
+static oc_status put_cleaned(oc_context *cx, oci_detokenizer *s, const char *text, size_t n)
 {
     if (!s->clean_up) return oci_bytes_append(cx, &s->out, text, n);
     while (n > 0 && !oci_failed(cx)) {
@@ -81,6 +87,63 @@ static oc_status put(oc_context *cx, oci_detokenizer *s, const char *text, size_
         if (n == 0) break;
         clean_byte(cx, s, 0, *text++);
         n--;
+    }
+    return cx->status;
+}
+
+/* ---- ends of words ----------------------------------------------------------------- */
+
+/* What str.strip() takes away: white space, and four controls. */
+static bool is_blank(const char *text, size_t n)
+{
+    size_t length;
+    unsigned classes;
+    if (n == 1 && *text >= 0x1c && *text <= 0x1f) return true;
+    oci_unicode_next(text, n, &length, &classes);
+    return classes & OCI_WHITE;
+}
+
+/* Code points, all of them white or none. White ones wait for others to follow. */
+static void put_stripped(oc_context *cx, oci_detokenizer *s, const char *text, size_t n,
+                         bool white)
+{
+    if (white) {
+        if (s->inside) oci_bytes_append(cx, &s->blanks, text, n);
+        return;
+    }
+    s->inside = true;
+    if (s->blanks.size) put_cleaned(cx, s, s->blanks.data, s->blanks.size);
+    s->blanks.size = 0;
+    put_cleaned(cx, s, text, n);
+}
+
+/* The part of a word's end that turned out not to be one. */
+static void release_end(oc_context *cx, oci_detokenizer *s)
+{
+    if (s->end_held) put_stripped(cx, s, OCI_WORD_END, s->end_held, false);
+    s->end_held = 0;
+}
+
+/* Its first character comes in it once, so what does not go on may only begin anew. */
+static void put_code(oc_context *cx, oci_detokenizer *s, const char *text, size_t n)
+{
+    if (*text != OCI_WORD_END[s->end_held]) release_end(cx, s);
+    if (*text != OCI_WORD_END[s->end_held]) {
+        put_stripped(cx, s, text, n, is_blank(text, n));
+    } else if (++s->end_held == sizeof OCI_WORD_END - 1) {
+        s->end_held = 0;
+        put_stripped(cx, s, " ", 1, true);
+    }
+}
+
+/* Certain text. */
+static oc_status put(oc_context *cx, oci_detokenizer *s, const char *text, size_t n)
+{
+    if (!s->t->word_ends) return put_cleaned(cx, s, text, n);
+    for (size_t at = 0, length; at < n && !oci_failed(cx); at += length) {
+        uint32_t code;
+        length = (size_t)oci_utf8_decode(text + at, n - at, &code);
+        put_code(cx, s, text + at, length);
     }
     return cx->status;
 }
@@ -123,12 +186,14 @@ static void init(oci_detokenizer *s, const oc_tokenizer *t, bool skip_special,
     *s = (oci_detokenizer){ .t = t, .skip_special = skip_special };
     s->clean_up = clean_up == OC_CLEAN_UP_DEFAULT ? t->clean_up
                                                   : clean_up == OC_CLEAN_UP_YES;
+    oci_bytes_init(&s->blanks, SIZE_MAX / 4);
     oci_bytes_init(&s->raw, SIZE_MAX / 4);
     oci_bytes_init(&s->out, SIZE_MAX / 4);
 }
 
 static void deinit(oci_detokenizer *s)
 {
+    oci_bytes_deinit(&s->blanks);
     oci_bytes_deinit(&s->raw);
     oci_bytes_deinit(&s->out);
 }
@@ -153,6 +218,7 @@ static oc_status push(oc_context *cx, oci_detokenizer *s, int64_t id)
 static oc_status end(oc_context *cx, oci_detokenizer *s)
 {
     settle(cx, s, true);
+    release_end(cx, s);             /* and what is still in s->blanks ends the text */
     /* The first cleaning's held bytes run through the later ones before those end. */
     for (int i = 0; i < CLEANINGS; i++) {
         unsigned char held = s->held[i];

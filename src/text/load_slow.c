@@ -9,6 +9,7 @@
 #include "text/bpe.h"
 #include "text/bytelevel.h"
 #include "text/charsmap.h"
+#include "text/forms.h"
 #include "text/loader.h"
 #include "text/metaspace.h"
 #include "text/normalize.h"
@@ -19,19 +20,22 @@
 typedef struct lines {
     const char *text;
     size_t size, at;
+    bool all;                   /* the last line needs no end */
 } lines;
 
 /* The next line, as Python's text files cut them: LF, CR or both end one. False at the
- * end; what follows the last line end is no line, and Transformers drops it. */
+ * end; what follows the last line end is no line for most classes of Transformers. */
 static bool next_line(lines *in, const char **line, size_t *size)
 {
     size_t at = in->at;
     while (at < in->size && in->text[at] != '\n' && in->text[at] != '\r') at++;
-    if (at == in->size) return false;
+    if (at == in->size && (!in->all || in->at >= in->size)) return false;
     *line = in->text + in->at;
     *size = at - in->at;
-    in->at = at + 1;
-    if (in->text[at] == '\r' && in->at < in->size && in->text[in->at] == '\n') in->at++;
+    in->at = at + (at < in->size);
+    if (in->at > at && in->at < in->size && in->text[at] == '\r' &&
+        in->text[in->at] == '\n')
+        in->at++;
     return true;
 }
 
@@ -50,15 +54,16 @@ static bool next_word(const char **line, const char *end, const char **word, siz
     return *size > 0;
 }
 
-/* The first line is the version, whatever it says. A merge that comes twice counts where
- * it came first. */
-static bool read_merges(oci_loader *in, oci_bpe *bpe, const char *path, lines text)
+/* The first line is the version, whatever it says; of the others the first `most` count. A
+ * merge that comes twice counts where it came first. */
+static bool read_merges(oci_loader *in, oci_bpe *bpe, const char *path, lines text,
+                        size_t most)
 {
     const char *line, *a, *b, *rest;
     size_t size, a_size, b_size, rest_size, number = 1;
     uint32_t rank = 0;
     if (!next_line(&text, &line, &size)) return true;
-    while (next_line(&text, &line, &size)) {
+    while (number <= most && next_line(&text, &line, &size)) {
         const char *end = line + size;
         char where[OCI_MAX_PATH + 32];
         snprintf(where, sizeof where, "%s: line %zu", path, ++number);
@@ -104,39 +109,90 @@ static oci_buffer *read_text(oci_loader *in, const char *path, size_t *count)
     return NULL;
 }
 
-static bool load_merges(oci_loader *in, const char *path)
+/* CLIPTokenizer strips the text, takes a last line without an end, and no more merges
+ * than OpenAI's file has: 49152 tokens but for 256 bytes and two. */
+static bool load_merges(oci_loader *in, const char *path, bool clip)
 {
+    enum { CLIP_MERGES = 49152 - 256 - 2 };
     size_t count;
     oci_buffer *bytes = read_text(in, path, &count);
     if (!bytes) return false;
-    oci_bpe *bpe = oci_bpe_create(in->cx, &in->t->vocab, count);
+    lines text = { (const char *)bytes->data, bytes->size, 0, clip };
+    while (clip && text.at < text.size && is_blank(text.text[text.at])) text.at++;
+    while (clip && text.size > text.at && is_blank(text.text[text.size - 1])) text.size--;
+    oci_bpe *bpe = oci_bpe_create(in->cx, &in->t->vocab, count, clip);
     in->t->model_kind = &oci_bpe_model;
     in->t->model = bpe;             /* the tokenizer's from here on */
-    bool ok = bpe && read_merges(in, bpe, path,
-                                 (lines){ (const char *)bytes->data, bytes->size, 0 });
+    bool ok = bpe && read_merges(in, bpe, path, text, clip ? CLIP_MERGES : SIZE_MAX);
     oci_buffer_unref(&bytes);
     return ok;
+}
+
+/* vocab.json becomes in->json and the tokenizer's vocabulary. */
+static bool load_vocab_json(oci_loader *in, const char *path)
+{
+    if (!oci_json_open(in->cx, &in->json, path)) return false;
+    if (json_is_object(in->json.root))
+        return oci_load_vocab(in, &in->json, in->json.root, "(top)");
+    oci_json_expected(in->cx, &in->json, "(top)", "an object of tokens", in->json.root);
+    return false;
+}
+
+static void add_pre(oc_tokenizer *t, const oci_pre_kind *kind, void *self)
+{
+    if (self) t->pre[t->pre_count++] = (oci_pre){ kind, self };
+}
+
+static void add_normalizer(oc_tokenizer *t, const oci_normalizer_kind *kind, void *self)
+{
+    if (self) t->normalizers[t->normalizer_count++] = (oci_normalizer){ kind, self };
+}
+
+static void make_bytelevel(oci_loader *in, bool add_prefix_space)
+{
+    oci_bytelevel *pre = oci_calloc(in->cx, 1, sizeof *pre);
+    if (!pre) return;
+    *pre = (oci_bytelevel){ .add_prefix_space = add_prefix_space, .use_regex = true };
+    add_pre(in->t, &oci_bytelevel_pre, pre);
+    in->t->decoder = &oci_bytelevel_decoder;
 }
 
 bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path,
                            const char *merges_path)
 {
+    make_bytelevel(in, oci_json_bool(in->cx, &in->config, in->config.root,
+                                     "add_prefix_space", false));
+    return !oci_failed(in->cx) && load_vocab_json(in, vocab_path) &&
+           load_merges(in, merges_path, false);
+}
+
+/* unk_token of the files; special_tokens_map.json counts where the config is of the old
+ * kind. */
+static const char *unknown_of(const oci_loader *in, const char *fallback)
+{
+    const json_t *given = json_object_get(in->config.root, "added_tokens_decoder")
+                              ? NULL : json_object_get(in->map.root, "unk_token");
+    if (!given) given = json_object_get(in->config.root, "unk_token");
+    if (json_is_object(given)) given = json_object_get(given, "content");
+    const char *unknown = json_string_value(given);
+    return unknown ? unknown : fallback;
+}
+
+bool oci_load_clip(oci_loader *in, const char *vocab_path, const char *merges_path)
+{
     oc_context *cx = in->cx;
     oc_tokenizer *t = in->t;
-    if (!oci_json_open(cx, &in->json, vocab_path)) return false;
-    if (!json_is_object(in->json.root)) {
-        oci_json_expected(cx, &in->json, "(top)", "an object of tokens", in->json.root);
+    add_normalizer(t, &oci_nfc, oci_nfc.load(in, NULL, ""));
+    add_normalizer(t, &oci_replace, oci_replace_blanks(cx));
+    add_normalizer(t, &oci_lowercase, oci_lowercase.load(in, NULL, ""));
+    add_pre(t, &oci_split, oci_split_clip(in));
+    make_bytelevel(in, false);
+    if (oci_failed(cx) || !load_vocab_json(in, vocab_path) ||
+        !load_merges(in, merges_path, true))
         return false;
-    }
-    oci_bytelevel *pre = oci_calloc(cx, 1, sizeof *pre);
-    if (!pre) return false;
-    pre->use_regex = true;
-    pre->add_prefix_space =
-        oci_json_bool(cx, &in->config, in->config.root, "add_prefix_space", false);
-    t->pre[t->pre_count++] = (oci_pre){ &oci_bytelevel_pre, pre };
-    t->decoder = &oci_bytelevel_decoder;
-    return !oci_failed(cx) && oci_load_vocab(in, &in->json, in->json.root, "(top)") &&
-           load_merges(in, merges_path);
+    const char *unknown = unknown_of(in, in->class->roles[OCI_UNK]);
+    ((oci_bpe *)t->model)->unknown = oci_vocab_find(&t->vocab, unknown, strlen(unknown));
+    return true;
 }
 
 /* ---- BERT -------------------------------------------------------------------------- */
@@ -158,7 +214,7 @@ static bool read_tokens(oci_loader *in, const char *path, lines text, size_t mos
     bool ok = oci_vocab_init(cx, vocab, (int64_t)count, (int64_t)count, text.size);
     /* From the end, so that the last of two is there first. */
     for (size_t i = count; ok && i-- > 0;) {
-        lines rest = { text.text, text.size, starts[i] };
+        lines rest = { text.text, text.size, starts[i], false };
         if (!next_line(&rest, &line, &size)) {
             line = text.text + starts[i];
             size = text.size - starts[i];
@@ -182,13 +238,10 @@ static bool make_bert(oci_loader *in)
     oc_context *cx = in->cx;
     oc_tokenizer *t = in->t;
     oci_bert_normalizer *b = oci_calloc(cx, 1, sizeof *b);
-    if (b) {                            /* its settings: oci_config_apply */
-        *b = (oci_bert_normalizer){ true, true, true, true };
-        t->normalizers[t->normalizer_count++] =
-            (oci_normalizer){ &oci_bert_normalizer_kind, b };
-    }
+    if (b) *b = (oci_bert_normalizer){ true, true, true, true };
+    add_normalizer(t, &oci_bert_normalizer_kind, b);    /* settings: oci_config_apply */
     void *none = oci_calloc(cx, 1, 1);
-    if (none) t->pre[t->pre_count++] = (oci_pre){ &oci_bert_pre, none };
+    add_pre(t, &oci_bert_pre, none);
     t->decoder = &oci_wordpiece_decoder;
     t->decoder_self = oci_wordpiece_decoder_create(cx, "##", true);
     return !oci_failed(cx);
@@ -199,19 +252,13 @@ bool oci_load_vocab_txt(oci_loader *in, const char *path)
     size_t count;
     oci_buffer *bytes = read_text(in, path, &count);
     if (!bytes) return false;
-    lines text = { (const char *)bytes->data, bytes->size, 0 };
+    lines text = { (const char *)bytes->data, bytes->size, 0, false };
     bool ok = read_tokens(in, path, text, count) && make_bert(in);
     oci_buffer_unref(&bytes);
     if (!ok) return false;
-    /* special_tokens_map.json counts where the config is of the old kind. */
-    const json_t *given = json_object_get(in->config.root, "added_tokens_decoder")
-                              ? NULL : json_object_get(in->map.root, "unk_token");
-    if (!given) given = json_object_get(in->config.root, "unk_token");
-    if (json_is_object(given)) given = json_object_get(given, "content");
-    const char *unknown = json_string_value(given);
     in->t->model_kind = &oci_wordpiece_model;
-    in->t->model = oci_wordpiece_create(in->cx, &in->t->vocab,
-                                        unknown ? unknown : "[UNK]", "##", 100);
+    in->t->model = oci_wordpiece_create(in->cx, &in->t->vocab, unknown_of(in, "[UNK]"),
+                                        "##", 100);
     return in->t->model;
 }
 
@@ -247,11 +294,6 @@ static bool make_unigram(oci_loader *in, const oci_spm *spm, const char *path)
     return in->t->model;
 }
 
-static void add_normalizer(oc_tokenizer *t, const oci_normalizer_kind *kind, void *self)
-{
-    if (self) t->normalizers[t->normalizer_count++] = (oci_normalizer){ kind, self };
-}
-
 static bool make_sentencepiece(oci_loader *in, const oci_spm *spm, const char *path)
 {
     oc_context *cx = in->cx;
@@ -264,7 +306,7 @@ static bool make_sentencepiece(oci_loader *in, const oci_spm *spm, const char *p
     add_normalizer(t, &oci_strip_kind, strip);
     add_normalizer(t, &oci_replace, oci_replace_spaces(cx));
     oci_metaspace *words = oci_metaspace_create(cx);
-    if (words) t->pre[t->pre_count++] = (oci_pre){ &oci_metaspace_pre, words };
+    add_pre(t, &oci_metaspace_pre, words);
     t->decoder = &oci_metaspace_decoder;
     t->decoder_self = oci_metaspace_create(cx);
     return !oci_failed(cx);
@@ -303,7 +345,7 @@ static uint32_t role_id(oci_loader *in, oci_role role)
                      ? oci_vocab_find(&in->t->vocab, token->content, token->size)
                      : OCI_NO_ID;
     if (id == OCI_NO_ID)
-        oci_fail(in->cx, OC_E_MALFORMED, "%s: expected bos, cls and sep tokens",
+        oci_fail(in->cx, OC_E_MALFORMED, "%s: expected bos, eos, cls and sep tokens",
                  in->folder);
     return (uint32_t)id;
 }
@@ -316,6 +358,12 @@ static bool load_roberta_post(oci_loader *in)
     post->add_prefix_space = oci_json_bool(in->cx, &in->config, in->config.root,
                                            "add_prefix_space", false);
     return !oci_failed(in->cx) && oci_post_roberta(in->cx, post, cls, sep);
+}
+
+static bool load_clip_post(oci_loader *in)
+{
+    uint32_t begin = role_id(in, OCI_BOS), end = role_id(in, OCI_EOS);
+    return !oci_failed(in->cx) && oci_post_roberta(in->cx, &in->t->post, begin, end);
 }
 
 static bool load_gpt2_post(oci_loader *in)
@@ -365,6 +413,7 @@ bool oci_load_class_post(oci_loader *in)
     switch (in->class->family) {
     case OCI_GPT2: return load_gpt2_post(in);
     case OCI_ROBERTA: return load_roberta_post(in);
+    case OCI_CLIP: return load_clip_post(in);
     case OCI_BERT: return load_bert_post(in);
     case OCI_XLMR:                      /* its own names, whatever the files call them */
         in->t->post.first_types_only = true;

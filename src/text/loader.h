@@ -14,6 +14,7 @@ typedef enum oci_role {
 /* Classes that Transformers puts together and changes alike. */
 typedef enum oci_family {
     OCI_GPT2, OCI_ROBERTA,      /* byte-level BPE: vocab.json and merges.txt */
+    OCI_CLIP,                   /* the same, with ends of words */
     OCI_BERT,                   /* WordPiece: vocab.txt */
     OCI_XLMR, OCI_MBART,        /* Unigram: sentencepiece.bpe.model */
     OCI_PLAIN                   /* tokenizer.json alone */
@@ -64,9 +65,11 @@ bool oci_load_tokenizer_json(oci_loader *in);
 /* The strings of a model: an object of token → id. */
 bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
                     const char *field);
-/* vocab.json and merges.txt, put together as Transformers' converters do. */
+/* vocab.json and merges.txt, put together as Transformers' converters do; the second is
+ * for CLIP. */
 bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path,
                            const char *merges_path);
+bool oci_load_clip(oci_loader *in, const char *vocab_path, const char *merges_path);
 /* vocab.txt of BERT, and sentencepiece.bpe.model, likewise. */
 bool oci_load_vocab_txt(oci_loader *in, const char *path);
 bool oci_load_sentencepiece(oci_loader *in, const char *path);

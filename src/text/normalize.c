@@ -314,15 +314,25 @@ static void *load_replace(oci_loader *in, const json_t *object, const char *fiel
     return r;
 }
 
+static void *make_replacing(oc_context *cx, oci_pattern_kind kind, const char *text)
+{
+    size_t size = strlen(text);
+    replacing *r = oci_alloc(cx, sizeof *r + size + 1);
+    if (!r) return NULL;
+    r->pattern = (oci_pattern){ .kind = kind };
+    r->size = size;
+    memcpy(r->text, text, size + 1);
+    return r;
+}
+
 void *oci_replace_spaces(oc_context *cx)
 {
-    static const char block[] = "\xe2\x96\x81";
-    replacing *r = oci_alloc(cx, sizeof *r + sizeof block);
-    if (!r) return NULL;
-    r->pattern = (oci_pattern){ .kind = OCI_PATTERN_SPACES };
-    r->size = sizeof block - 1;
-    memcpy(r->text, block, sizeof block);
-    return r;
+    return make_replacing(cx, OCI_PATTERN_SPACES, "\xe2\x96\x81");
+}
+
+void *oci_replace_blanks(oc_context *cx)
+{
+    return make_replacing(cx, OCI_PATTERN_BLANKS, " ");
 }
 
 static oci_outcome run_replace(oc_context *cx, const void *self, oci_segment *segment,

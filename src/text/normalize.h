@@ -17,5 +17,7 @@ extern const oci_normalizer_kind oci_bert_normalizer_kind, oci_strip_kind,
 
 /* " {2,}" → "▁", as Transformers' converters of SentencePiece models have it. */
 OC_NODISCARD void *oci_replace_spaces(oc_context *cx);
+/* \s+ → " ", as CLIP's has it. */
+OC_NODISCARD void *oci_replace_blanks(oc_context *cx);
 
 #endif

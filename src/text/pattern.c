@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "text/bytelevel.h"
 #include "text/loader.h"
 #include "text/unicode.h"
 
@@ -85,6 +86,23 @@ static bool find_words(const char *text, size_t size, size_t from, size_t *begin
     return true;
 }
 
+/* A contraction, letters, one number, or what is none of these and no white space. */
+static bool find_clip(const char *text, size_t size, size_t from, size_t *begin,
+                      size_t *end)
+{
+    size_t length;
+    unsigned have;
+    *begin = run_end(text, size, from, OCI_SPACE, true);
+    if (*begin == size) return false;
+    *end = *begin + oci_bytelevel_contraction(text + *begin, size - *begin);
+    if (*end > *begin) return true;
+    oci_unicode_next(text + *begin, size - *begin, &length, &have);
+    if (have & OCI_LETTER) *end = run_end(text, size, *begin, OCI_LETTER, true);
+    else if (have & OCI_NUMBER) *end = *begin + length;
+    else *end = run_end(text, size, *begin, OCI_SPACE | OCI_LETTER | OCI_NUMBER, false);
+    return true;
+}
+
 static bool find_marks(const char *text, size_t size, size_t from, size_t *begin,
                        size_t *end)
 {
@@ -109,6 +127,7 @@ bool oci_pattern_find(const oci_pattern *p, const char *text, size_t size, size_
     case OCI_PATTERN_SPACES: return find_spaces(text, size, from, begin, end);
     case OCI_PATTERN_BLANKS: return find_run(text, size, from, OCI_SPACE, begin, end);
     case OCI_PATTERN_WORDS: return find_words(text, size, from, begin, end);
+    case OCI_PATTERN_CLIP: return find_clip(text, size, from, begin, end);
     case OCI_PATTERN_MARKS: return find_marks(text, size, from, begin, end);
     }
     return false;
@@ -122,6 +141,8 @@ static const struct {
 } expressions[] = {
     { " {2,}", OCI_PATTERN_SPACES },
     { "\\s+", OCI_PATTERN_BLANKS },
+    { "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+",
+      OCI_PATTERN_CLIP },
     { "[\\(\\)\\[\\]\\{\\}]|([!\"\\#\\$%\\&'\\*\\+,\\-\\./:;<=>\\?\\\\\\^_`\\|\\~])\\1*",
       OCI_PATTERN_MARKS },
     { "[\\(\\)\\[\\]\\{\\}]|([!\\\"\\#\\$%\\&'\\*\\+,\\-\\./"

@@ -14,6 +14,7 @@ typedef enum oci_pattern_kind {
     OCI_PATTERN_SPACES,         /* " {2,}" */
     OCI_PATTERN_BLANKS,         /* \s+ */
     OCI_PATTERN_WORDS,  /* \w+|[^\w\s]+ */
+    OCI_PATTERN_CLIP,   /* 's|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+ */
     OCI_PATTERN_MARKS   /* Galactica's and Nougat's: a bracket, or a row of one ASCII
                            punctuation character */
 } oci_pattern_kind;

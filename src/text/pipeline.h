@@ -155,6 +155,7 @@ struct oc_tokenizer {
     int64_t max_length;         /* model_max_length; 0: none */
     bool pad_left, truncate_left;
     bool clean_up;              /* clean_up_tokenization_spaces */
+    bool word_ends;             /* decoded "</w>" is a space, and the text stripped */
     bool token_types;           /* the model takes token_type_ids */
 };
 

@@ -189,15 +189,15 @@ static void wrap_role(oci_loader *in, oci_role role, bool converted)
 {
     oci_added *token = &in->roles[role];
     const oci_class *class = in->class;
-    bool roberta = class->family == OCI_ROBERTA;
+    bool roberta = class->family == OCI_ROBERTA, gpt2 = class->family == OCI_GPT2;
     if (!token->content || !in->role_is_text[role]) return;
     if (role == OCI_MASK && class->mask != OCI_MASK_TEXT) {
         token->lstrip = true;
         token->normalized =
             class->mask == OCI_MASK_UNSAID ? -1 : class->mask == OCI_MASK_NORMALIZED;
         token->special = converted && class->family == OCI_XLMR;
-    } else if (converted && (roberta || (class->family == OCI_GPT2 &&
-                                         (role <= OCI_UNK || role == OCI_PAD)))) {
+    } else if (converted && (roberta || (gpt2 && (role <= OCI_UNK || role == OCI_PAD)) ||
+                             (class->family == OCI_CLIP && role <= OCI_UNK))) {
         token->normalized = 1;
     } else {
         return;

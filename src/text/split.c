@@ -148,6 +148,11 @@ static void *load_split(oci_loader *in, const json_t *object, const char *field)
     return checked(in, s);
 }
 
+void *oci_split_clip(oci_loader *in)
+{
+    return make(in, OCI_PATTERN_CLIP, 0, REMOVED, true);
+}
+
 static void *load_digits(oci_loader *in, const json_t *object, const char *field)
 {
     bool each = oci_json_bool(in->cx, &in->json, object,

@@ -25,6 +25,7 @@ static bool load_slow(oci_loader *in, const char *first, const char *second)
     case OCI_BERT: return oci_load_vocab_txt(in, first);
     case OCI_XLMR: case OCI_MBART: return oci_load_sentencepiece(in, first);
     case OCI_GPT2: case OCI_ROBERTA: return oci_load_vocab_merges(in, first, second);
+    case OCI_CLIP: return oci_load_clip(in, first, second);
     case OCI_PLAIN: break;
     }
     return false;
@@ -35,6 +36,7 @@ static bool open_converted(oci_loader *in)
     static const char *const names[][2] = {
         [OCI_GPT2] = { "vocab.json", "merges.txt" },
         [OCI_ROBERTA] = { "vocab.json", "merges.txt" },
+        [OCI_CLIP] = { "vocab.json", "merges.txt" },
         [OCI_BERT] = { "vocab.txt", NULL },
         [OCI_XLMR] = { "sentencepiece.bpe.model", NULL },
         [OCI_MBART] = { "sentencepiece.bpe.model", NULL },

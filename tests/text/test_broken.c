@@ -144,8 +144,13 @@ static const struct {
     { "extra", "\"dropout\":0.5", OC_E_UNSUPPORTED, "dropout" },
     { "extra", "\"dropout\":2", OC_E_MALFORMED, "dropout" },
     { "extra", "\"byte_fallback\":true", OC_E_UNSUPPORTED, "byte_fallback" },
-    { "extra", "\"end_of_word_suffix\":\"</w>\"", OC_E_UNSUPPORTED,
-      "end_of_word_suffix" },
+    { "extra", "\"end_of_word_suffix\":\"</w>\"", OC_OK, NULL },
+    { "extra", "\"end_of_word_suffix\":\"@@\"", OC_E_UNSUPPORTED, "end_of_word_suffix" },
+    { "extra", "\"end_of_word_suffix\":1", OC_E_MALFORMED, "end_of_word_suffix" },
+    { "extra", "\"continuing_subword_prefix\":\"##\"", OC_E_UNSUPPORTED,
+      "continuing_subword_prefix" },
+    { "pre", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\\\\p{L}]+|[\\\\p{N}]\"}}",
+      OC_E_UNSUPPORTED, "[\\p{L}]+|[\\p{N}]" },
     { "extra", "\"unk_token\":\"<none>\"", OC_E_MALFORMED, "unk_token" },
     { "vocab", "null", OC_E_MALFORMED, "model.vocab" },
     { "vocab", "[\"a\"]", OC_E_MALFORMED, "model.vocab" },
@@ -205,6 +210,8 @@ static const struct {
       "content" },
     { "tokenizer_config.json", "{\"tokenizer_class\":7}", OC_E_MALFORMED,
       "tokenizer_class" },
+    { "tokenizer_config.json", "{\"tokenizer_class\":\"CLIPTokenizer\"}", OC_E_UNSUPPORTED,
+      "pre_tokenizer: expected a Sequence" },
     { "tokenizer_config.json", "{\"clean_up_tokenization_spaces\":1}", OC_E_MALFORMED,
       "clean_up_tokenization_spaces" },
     { "tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}",
@@ -242,6 +249,7 @@ static void broken_slow_files(void **state)
     static const char vocab[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|endoftext|>\":3}";
     static const char merges[] = "#version: 0.2\na b\n";
     static const char config[] = "{\"tokenizer_class\":\"GPT2Tokenizer\"}";
+    static const char clip[] = "{\"tokenizer_class\":\"CLIPTokenizerFast\"}";
     static const struct {
         const char *vocab, *merges, *config;
         oc_status status;
@@ -261,8 +269,17 @@ static void broken_slow_files(void **state)
         { "{\"a\":0,\"b\":0}", merges, config, OC_E_MALFORMED, "vocab.json" },
         { "{\"a\":null}", merges, config, OC_E_MALFORMED, "vocab.json" },
         { vocab, merges, NULL, OC_E_UNSUPPORTED, "no tokenizer_class" },
-        { vocab, merges, "{\"tokenizer_class\":\"CLIPTokenizer\"}", OC_E_UNSUPPORTED,
-          "CLIPTokenizer" },
+        { vocab, merges, "{\"tokenizer_class\":\"CodeGenTokenizer\"}", OC_E_UNSUPPORTED,
+          "CodeGenTokenizer" },
+        { vocab, merges, clip, OC_OK, NULL },
+        { vocab, " \n#\na b\n", clip, OC_OK, NULL },
+        { vocab, "", clip, OC_OK, NULL },
+        { vocab, "#\na b\na", clip, OC_E_MALFORMED, "line 3" },
+        { vocab, "#\n\na b\n", clip, OC_E_MALFORMED, "line 2" },
+        { "[]", merges, clip, OC_E_MALFORMED, "vocab.json" },
+        { vocab, merges, "{\"tokenizer_class\":\"CLIPTokenizer\",\"bos_token\":null}",
+          OC_E_MALFORMED, "bos" },
+        { vocab, NULL, clip, OC_E_FILE, "merges.txt" },
         { vocab, merges, "{\"tokenizer_class\":\"RobertaTokenizer\",\"sep_token\":null}",
           OC_E_MALFORMED, "sep" },
         { vocab, NULL, config, OC_E_FILE, "merges.txt" },

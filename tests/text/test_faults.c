@@ -34,7 +34,8 @@ static void every_fault(void **state)
         "tests/data/text/roberta-slow",   "tests/data/text/wordpiece-cased",
         "tests/data/text/wordpiece-map",  "tests/data/text/unigram-hub",
         "tests/data/text/mbart-slow",     "tests/data/text/part-long",
-        "tests/data/text/part-behaviors", "models/printed-line-ocr"
+        "tests/data/text/part-behaviors", "models/printed-line-ocr",
+        "tests/data/text/clip-unknown",   "tests/data/text/clip-slow"
     };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         fault_plan plan = { .job = job, .user = (void *)(uintptr_t)folders[i],

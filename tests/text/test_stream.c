@@ -69,6 +69,8 @@ static void streams_are_decodings(void **unused)
     random_ids(cx, "tests/data/text/flags", 1000);
     random_ids(cx, "tests/data/text/plain", 1000);
     random_ids(cx, "tests/data/text/wordpiece", 1000);
+    random_ids(cx, "tests/data/text/clip", 1000);
+    random_ids(cx, "tests/data/text/clip-slow", 500);
     random_ids(cx, "tests/data/text/unigram-slow", 1000);
     random_ids(cx, "tests/data/text/unigram-odd", 500);
     const char *folder = shared_vocab("gpt2");
