@@ -193,6 +193,11 @@ OC_API OC_NODISCARD oc_image *oc_image_decode(oc_context *cx, const char *name,
 OC_API OC_NODISCARD oc_image *oc_image_create(oc_context *cx, int64_t width, int64_t height,
                                               const uint8_t *rgb);
 OC_API void oc_image_free(oc_image *image);
+/* Not more than `side` wide and high, in its proportions; one that fits already is shared. */
+OC_API OC_NODISCARD oc_image *oc_image_fit(oc_context *cx, const oc_image *image, int64_t side);
+/* As PNG: in a new block of *size bytes (oc_string_free), or into a file, whole or not. */
+OC_API OC_NODISCARD char *oc_image_png(oc_context *cx, const oc_image *image, size_t *size);
+OC_API oc_status oc_image_save(oc_context *cx, const oc_image *image, const char *path);
 OC_API int64_t oc_image_width(const oc_image *image);
 OC_API int64_t oc_image_height(const oc_image *image);
 OC_API const uint8_t *oc_image_pixels(const oc_image *image);
@@ -479,6 +484,84 @@ OC_API OC_NODISCARD oc_texts *oc_parse(oc_context *cx, const oc_model *model,
  * tokenizer, which may be NULL, tells its added tokens (`<yes/>`) from text. */
 OC_API OC_NODISCARD char *oc_document_json(oc_context *cx, const char *text, size_t size,
                                            const oc_tokenizer *tokenizer);
+
+/* ---- search ---------------------------------------------------------------------------- */
+
+typedef struct oc_index oc_index;           /* vectors of pictures, from a file; immutable */
+
+/* How far oc_index_build is: a picture at a time, and at last `done` = `total`. `refused` is
+ * why `path` could not be read, else NULL. Borrowed until it returns. */
+typedef struct oc_index_progress {
+    int64_t done, total;
+    const char *path, *refused;
+} oc_index_progress;
+
+typedef struct oc_index_report {            /* pictures */
+    int64_t added, changed, kept, removed, refused;
+    int64_t resumed;                        /* of those added or changed: embedded by a build
+                                               that did not come to its end */
+} oc_index_report;
+
+typedef struct oc_index_options {
+    size_t size;
+    const char *folder;         /* .jpg, .jpeg, .png and .webp in it and in its folders, … */
+    const char *const *files;   /* … and, or, these [file_count] */
+    size_t file_count;
+    bool int8;                  /* a byte a number to search, and another for the order of what
+                                   is near: half of f32's file, three times as fast */
+    int64_t batch;              /* pictures embedded together; 0: 8 */
+    const char *model_name;     /* kept for whoever searches; NULL: the model's folder */
+    void (*progress)(void *user, const oc_index_progress *progress);
+    void *progress_user;
+    oc_index_report *report;    /* filled if not NULL */
+} oc_index_options;
+
+/* Makes the index at `path`, or brings it up to date: pictures that are new or have another
+ * size or time are embedded, those that are gone leave. What was embedded is kept in PATH.part
+ * until the index is written, whole or not at all; after a failure, a cancel or a kill the next
+ * call goes on from there, to the same bytes. A picture that cannot be read is reported and
+ * left out. OC_E_ARGUMENT: the file at `path` is of another model or kind; OC_E_MALFORMED: or
+ * no index. */
+OC_API oc_status oc_index_build(oc_context *cx, const oc_model *model, const char *path,
+                                const oc_index_options *options);
+
+typedef struct oc_index_open_options {
+    size_t size;
+    bool map;                   /* map the file instead of reading it: at once, but a file that
+                                   shrinks meanwhile kills, and damage to vectors goes unseen */
+} oc_index_open_options;
+
+/* Errors: OC_E_FILE, OC_E_MALFORMED (cut, changed, something else), OC_E_UNSUPPORTED (made by
+ * a newer version, or on a machine of the other byte order). */
+OC_API OC_NODISCARD oc_index *oc_index_open(oc_context *cx, const char *path,
+                                            const oc_index_open_options *options);
+OC_API void oc_index_close(oc_index *index);
+OC_API size_t oc_index_count(const oc_index *index);
+OC_API size_t oc_index_width(const oc_index *index);
+/* As oc_index_build got it; NULL beyond the last. */
+OC_API const char *oc_index_path(const oc_index *index, size_t picture);
+/* Copies the vector, of length 1, to `vector` [width]; false beyond the last. */
+OC_API bool oc_index_vector(const oc_index *index, size_t picture, float *vector);
+/* What oc_index_build was told. */
+OC_API const char *oc_index_model_name(const oc_index *index);
+
+typedef struct oc_hit {
+    size_t picture;
+    float score;                /* product of the vectors: -1..1 if the query has length 1 */
+} oc_hit;
+
+/* The `top` (or all) pictures nearest to each of `count` queries [count, width], best first;
+ * of equal ones the first in the index. Returns how many each has in hits [count, top]. */
+OC_API size_t oc_index_search(oc_context *cx, const oc_index *index, const float *queries,
+                              size_t count, size_t top, oc_hit *hits);
+/* The same by a text or a picture, through the model of the index; another is
+ * OC_E_ARGUMENT. */
+OC_API size_t oc_index_search_text(oc_context *cx, const oc_index *index,
+                                   const oc_model *model, const char *text, size_t top,
+                                   oc_hit *hits);
+OC_API size_t oc_index_search_image(oc_context *cx, const oc_index *index,
+                                    const oc_model *model, oc_image *image, size_t top,
+                                    oc_hit *hits);
 
 /* ---- training -------------------------------------------------------------------------- */
 

@@ -18,7 +18,7 @@ my %may = (
     models   => [qw(base tensor nn models io/json.h io/weights.h io/safetensors.h)],
     checkpoint => [qw(base io text image tensor nn models checkpoint)],
     generate => [qw(base io text image tensor nn models checkpoint generate)],
-    embed    => [qw(base io text image tensor nn models checkpoint embed)],
+    embed    => [qw(base io text image tensor nn models checkpoint embed backend/backend.h)],
     train    => [qw(base io text image tensor nn models checkpoint train)],
     serve    => [],                                     # the public header alone
 );
@@ -29,7 +29,7 @@ my %system_home = (             # system header => the layers that may know of i
     'zip.h' => [qw(io)], 'png.h' => [qw(image)], 'jpeglib.h' => [qw(image)],
     'webp/decode.h' => [qw(image)], 'webp/demux.h' => [qw(image)],
     'immintrin.h' => [qw(backend base)],
-    'fcntl.h' => [qw(base io)], 'unistd.h' => [qw(base io)],
+    'fcntl.h' => [qw(base io)], 'dirent.h' => [qw(io)], 'unistd.h' => [qw(base io)],
     'sys/mman.h' => [qw(base io)],
 );
 
