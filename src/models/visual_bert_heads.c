@@ -215,7 +215,7 @@ static oci_tensor *choice_forward(oc_context *cx, const void *model, const oc_te
 /* ---- VisualBertForQuestionAnswering ---- */
 
 static const oci_input_spec answer_inputs[] = {
-    INPUTS(2), { "labels", OCI_INPUT_MASK, 0 }, OCI_INPUTS_END
+    INPUTS(2), { "labels", OCI_INPUT_FLOAT, 0 }, OCI_INPUTS_END
 };
 
 /* [B, 1]: the last token but one by the number of the text's that are seen, as the authors have
@@ -296,7 +296,7 @@ static oci_tensor *reasoning_forward(oc_context *cx, const void *model, const oc
 
 static const oci_input_spec phrase_inputs[] = {
     INPUTS(2), { "region_to_phrase_position", OCI_INPUT_IDS, 2 },
-    { "labels", OCI_INPUT_MASK, 0 }, OCI_INPUTS_END
+    { "labels", OCI_INPUT_FLOAT, 0 }, OCI_INPUTS_END
 };
 
 /* [B, P], with -1 (no phrase) read as position 0, whose scores are handed out like any other. */

@@ -89,7 +89,7 @@ def shorten(path):
     """Leaves out of the parts of a config what their classes have by default."""
     with open(path, encoding="utf-8") as f:
         config = json.load(f)
-    for part in [v for v in config.values() if isinstance(v, dict)]:
+    for part in [v for v in config.values() if isinstance(v, dict) and "model_type" in v]:
         usual = CONFIG_MAPPING[part["model_type"]]().to_dict()
         for key in [k for k, v in part.items() if k != "model_type" and usual.get(k, 0) == v]:
             del part[key]
