@@ -27,6 +27,7 @@ struct oci_processor {
     bool do_crop_margin, do_align_long_axis, do_resize, do_thumbnail, do_center_crop, do_pad,
          do_rescale, do_normalize;
     int64_t height, width;              /* of "size", */
+    int64_t shortest;                   /* or its shortest_edge; 0: height and width count, */
     int64_t crop_height, crop_width;    /* and of "crop_size" */
     oci_resample resample;
     double rescale_factor;
@@ -57,6 +58,13 @@ static oc_image *resize_exact(oc_context *cx, const oci_processor *p, step_input
 static oc_image *resize_shortest(oc_context *cx, const oci_processor *p, step_input in)
 {
     return oci_step_shortest_edge(cx, in.image, oci_min(p->height, p->width), p->resample);
+}
+
+/* CLIP: either, as `size` says. */
+static oc_image *resize_as_told(oc_context *cx, const oci_processor *p, step_input in)
+{
+    if (p->shortest == 0) return resize_exact(cx, p, in);
+    return oci_step_shortest_edge(cx, in.image, p->shortest, p->resample);
 }
 
 static oc_image *center_crop(oc_context *cx, const oci_processor *p, step_input in)
@@ -105,20 +113,24 @@ struct processor_class {
     oci_resample resample;
     double mean[CHANNELS], std[CHANNELS];
     bool width_first;                   /* a size given as a list is [width, height] */
+    bool shortest;                      /* a size given as a number is the shortest edge's */
 };
 
 #define HALVES { 0.5, 0.5, 0.5 }, { 0.5, 0.5, 0.5 }
 #define IMAGENET { 0.485, 0.456, 0.406 }, { 0.229, 0.224, 0.225 }
+#define OPENAI { 0.48145466, 0.4578275, 0.40821073 }, { 0.26862954, 0.26130258, 0.27577711 }
 
 static const processor_class classes[] = {
-    { "ViT", { STEP(resize_exact, do_resize) }, 224, 224, OCI_BILINEAR, HALVES, false },
+    { "ViT", { STEP(resize_exact, do_resize) }, 224, 224, OCI_BILINEAR, HALVES, false, false },
     { "DeiT", { STEP(resize_exact, do_resize), STEP(center_crop, do_center_crop) }, 256, 256,
-      OCI_BICUBIC, HALVES, false },
+      OCI_BICUBIC, HALVES, false, false },
     { "Beit", { STEP(resize_exact, do_resize), STEP(center_crop, do_center_crop) }, 256, 256,
-      OCI_BICUBIC, HALVES, false },
-    { "Donut", { DONUT_STEPS }, 2560, 1920, OCI_BILINEAR, HALVES, true },
+      OCI_BICUBIC, HALVES, false, false },
+    { "CLIP", { STEP(resize_as_told, do_resize), STEP(center_crop, do_center_crop) }, 224, 224,
+      OCI_BICUBIC, OPENAI, false, true },
+    { "Donut", { DONUT_STEPS }, 2560, 1920, OCI_BILINEAR, HALVES, true, false },
     { "Nougat", { STEP(crop_margin, do_crop_margin), DONUT_STEPS }, 896, 672, OCI_BILINEAR,
-      IMAGENET, false },
+      IMAGENET, false, false },
 };
 enum { CROP_SIDE = 224 };               /* of the classes that crop, if they are not told */
 
@@ -161,7 +173,7 @@ static const processor_class *read_class(oc_context *cx, const oci_json *doc)
     const processor_class *class = find_class(name);
     oci_quoted quoted;
     if (!class)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected ViT-, DeiT-, Beit-, Donut- or "
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected ViT-, DeiT-, Beit-, CLIP-, Donut- or "
                  "NougatImageProcessor, found %s", doc->name, field, oci_quote(&quoted, name));
     return class;
 }
@@ -195,6 +207,28 @@ static void read_size(oc_context *cx, const oci_json *doc, const char *field, bo
     } else {
         *height = *width = read_side(cx, doc, field, NULL, size);
     }
+}
+
+/* CLIP's "size": {"shortest_edge": …}, of which a longest_edge changes nothing, or a number
+ * alone; or as above. KOSMOS-2's files say use_square_size for a square of that edge. */
+static void read_shortest(oc_context *cx, oci_processor *p, const oci_json *doc)
+{
+    const json_t *size = json_object_get(doc->root, "size");
+    bool object = json_is_object(size);
+    const json_t *edge = object ? json_object_get(size, "shortest_edge") : size;
+    size_t keys = edge && !json_object_get(size, "longest_edge") ? 1 : 2;
+    if (object && json_object_size(size) != keys)
+        oci_json_expected(cx, doc, "size", "shortest_edge, or height and width", size);
+    if (!size || json_is_null(size))
+        p->shortest = p->class->height;
+    else if (edge && !json_is_array(edge))
+        p->shortest = read_side(cx, doc, "size", object ? "shortest_edge" : NULL, edge);
+    else
+        read_size(cx, doc, "size", false, &p->height, &p->width);
+    if (!json_object_get(doc->root, "use_square_size")) return;
+    p->height = p->width = p->shortest;
+    p->shortest = 0;
+    if (p->height == 0) oci_json_expected(cx, doc, "size", "shortest_edge", size);
 }
 
 /* One number for all channels or a list of three; absent leaves the class default. */
@@ -248,7 +282,8 @@ static void read_config(oc_context *cx, oci_processor *p, const oci_json *doc)
                                              OCI_NEAREST, OCI_HAMMING);
     p->rescale_factor = oci_json_real(cx, doc, doc->root, "rescale_factor", 1.0 / 255.0,
                                       -1e30, 1e30);
-    read_size(cx, doc, "size", class->width_first, &p->height, &p->width);
+    if (class->shortest) read_shortest(cx, p, doc);
+    else read_size(cx, doc, "size", class->width_first, &p->height, &p->width);
     read_size(cx, doc, "crop_size", false, &p->crop_height, &p->crop_width);
     read_channels(cx, doc, "image_mean", p->mean);
     read_channels(cx, doc, "image_std", p->std);

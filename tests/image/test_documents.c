@@ -74,7 +74,7 @@ static void test_values_equal_transformers(void **state)
     assert_true(feof(manifest));
     fclose(manifest);
     oci_processor_close(processor);
-    assert_int_equal(count, 312);
+    assert_int_equal(count, 428);
     assert_int_equal(errors, 33);
     free_context(cx);
 }

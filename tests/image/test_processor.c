@@ -101,6 +101,7 @@ static void expect(const char *text, oc_status status, const char *part)
 }
 
 #define VIT "{\"image_processor_type\": \"ViTImageProcessor\", "
+#define CLIP "{\"feature_extractor_type\": \"CLIPFeatureExtractor\", "
 
 static void test_configs(void **state)
 {
@@ -130,6 +131,17 @@ static void test_configs(void **state)
         { VIT "\"image_mean\": \"half\"}", "image_mean" },
         { VIT "\"image_std\": [0.5, 0, 0.5]}", "image_std" },
         { VIT "\"image_std\": 1e-60}", "image_std" },
+        { CLIP "\"size\": {\"shortest_edge\": 0}}", "size.shortest_edge" },
+        { CLIP "\"size\": {\"longest_edge\": 30}}", "size" },
+        { CLIP "\"size\": {\"shortest_edge\": 30, \"height\": 30}}", "size" },
+        { CLIP "\"size\": {\"height\": 30, \"width\": 30, \"longest_edge\": 3}}", "size" },
+        { CLIP "\"size\": {\"height\": 30}}", "size" },
+        { CLIP "\"size\": {}}", "size" },
+        { CLIP "\"size\": [224]}", "size" },
+        { CLIP "\"size\": \"224\"}", "size" },
+        { CLIP "\"size\": [224, 224], \"use_square_size\": true}", "size" },
+        { CLIP "\"crop_size\": {\"shortest_edge\": 30}}", "crop_size" },
+        { CLIP "\"crop_size\": 0}", "crop_size" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
