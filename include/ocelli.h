@@ -485,6 +485,41 @@ OC_API OC_NODISCARD oc_texts *oc_parse(oc_context *cx, const oc_model *model,
 OC_API OC_NODISCARD char *oc_document_json(oc_context *cx, const char *text, size_t size,
                                            const oc_tokenizer *tokenizer);
 
+/* ---- pictures and texts in one space --------------------------------------------------- */
+
+typedef struct oc_embed_options {
+    size_t size;
+    bool normalize;                 /* rows of length 1 */
+    bool truncate;                  /* cut texts that are longer than the model's positions;
+                                       otherwise they are OC_E_MALFORMED */
+} oc_embed_options;
+
+/* "image_embeds" and "text_embeds", F32 [count, E]: of a dual encoder what get_image_features
+ * and get_text_features give, of a model that is one tower (CLIP's, ViT, BERT, …) its pooled
+ * output. Row i belongs to input i and does not depend on the others; a batch of texts takes as
+ * long as its tokens, whatever their lengths. */
+OC_API OC_NODISCARD oc_tensors *oc_embed_images(oc_context *cx, const oc_model *model,
+                                                oc_image *const *images, size_t count,
+                                                const oc_embed_options *options);
+OC_API OC_NODISCARD oc_tensors *oc_embed_texts(oc_context *cx, const oc_model *model,
+                                               const char *const *texts, size_t count,
+                                               const oc_embed_options *options);
+
+typedef struct oc_classify_options {
+    size_t size;
+    const char *pattern;            /* "a photo of a {}": the label goes where {} is; NULL: "{}",
+                                       the label alone */
+    const oc_tensors *earlier;      /* what an earlier call with the same model, labels and
+                                       pattern gave: the labels are not run again */
+} oc_classify_options;
+
+/* Zero-shot classes by a VisionTextDualEncoder: "logits_per_image" and their softmax
+ * "probabilities", F32 [count, label_count], and the labels' "text_embeds". */
+OC_API OC_NODISCARD oc_tensors *oc_classify(oc_context *cx, const oc_model *model,
+                                            oc_image *const *images, size_t count,
+                                            const char *const *labels, size_t label_count,
+                                            const oc_classify_options *options);
+
 /* ---- search ---------------------------------------------------------------------------- */
 
 typedef struct oc_index oc_index;           /* vectors of pictures, from a file; immutable */

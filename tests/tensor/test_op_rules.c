@@ -15,6 +15,8 @@ static oc_context *cx;
 
 /* ---- wrong shapes ---------------------------------------------------------------------- */
 
+static const oci_segments one_and_two = { 2, (const int64_t[]){ 1, 2 } };
+
 /* Inputs as "2,3;4,5;-": sizes, "-" for none, "i" in front for ids, "" for a scalar. */
 static const struct fault {
     const char *op, *inputs;
@@ -46,6 +48,12 @@ static const struct fault {
     { "attention", "2,3,4;2,5,4;2,5,4;0,1,3,5;-;i2", { .heads = 2 } },
     { "attention", "2,3,4;2,5,4;2,5,4;-;3", { .heads = 2 } },
     { "attention", "2,3,4;2,5,4;2,5,4;-;1,2", { .heads = 2 } },
+    { "attention", "1,5,4;1,5,4;1,5,4", { .heads = 2, .segments = &one_and_two } },
+    { "attention", "1,2,4;1,2,4;1,2,4", { .heads = 2, .segments = &one_and_two } },
+    { "attention", "2,3,4;2,3,4;2,3,4", { .heads = 2, .segments = &one_and_two } },
+    { "attention", "1,3,4;1,4,4;1,4,4", { .heads = 2, .segments = &one_and_two } },
+    { "attention", "1,3,4;1,3,4;1,3,4;1,1,1,3", { .heads = 2, .segments = &one_and_two } },
+    { "attention", "1,3,4;1,3,4;1,3,4;-;2", { .heads = 2, .segments = &one_and_two } },
     { "layer_norm", "2,3;3;2", { 0 } },
     { "layer_norm", "2,3;2;3", { 0 } },
     { "layer_norm", "2,3;1,3;3", { 0 } },
@@ -136,6 +144,9 @@ static const struct fault {
     { "kl_div", "2,3;2,4", { 0 } },
     { "kl_div", "2,3;6", { 0 } },
     { "kl_div", "2,3;i2,3", { 0 } },
+    { "scale_exp", "2,3;1", { 0 } },
+    { "transpose", "3", { 0 } },
+    { "transpose", "2,3,4", { 0 } },
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 
