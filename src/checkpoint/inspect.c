@@ -158,7 +158,7 @@ char *oc_inspect(oc_context *cx, const char *name, const oc_inspect_options *opt
     inspection i = { .cx = cx };
     char *text = NULL, *folder = oci_model_locate(cx, name);
     if (folder && oci_model_load_config(cx, &i.model, folder, o.class_name)) {
-        if (oci_weights_open(cx, &i.weights, folder, false, true)) {
+        if (oci_weights_open(cx, &i.weights, folder, false)) {
             json_t *out = describe(&i, folder, o.tensors);
             text = oci_json_text_of(cx, out);
             json_decref(out);

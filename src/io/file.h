@@ -1,5 +1,5 @@
-/* The only door to files: whole reads, reads of parts, private mappings, and saves that are either complete
- * or absent. Asks the fault hooks (base/fault.h) before each operation. */
+/* The only door to files: whole reads, reads of parts, private mappings, and saves that are
+ * either complete or absent. Asks the fault hooks (base/fault.h) before each operation. */
 #ifndef OCI_IO_FILE_H
 #define OCI_IO_FILE_H
 
@@ -18,10 +18,12 @@ typedef struct oci_reader oci_reader;
 OC_NODISCARD oci_reader *oci_reader_open(oc_context *cx, const char *path);
 bool oci_reader_read(oc_context *cx, oci_reader *reader, void *data, size_t room, size_t *got);
 void oci_reader_close(oci_reader *reader);
+
 /* The file as a private, read-only mapping, charged to the heap's budget. Its size is taken
  * at open; a file that shrinks later faults, so callers choose this only where
  * oc_model_options.map says so. */
 OC_NODISCARD oci_buffer *oci_file_map(oc_context *cx, const char *path);
+
 /* A regular file kept open, for parts of it to be read when they are wanted. What its size was
  * at open is in `size`. Several threads may read from one at a time. */
 typedef struct oci_file {
@@ -34,6 +36,7 @@ OC_NODISCARD oci_file *oci_file_open(oc_context *cx, const char *path);
 bool oci_file_read_at(oc_context *cx, const oci_file *file, uint64_t offset, void *to,
                       size_t size);
 void oci_file_close(oci_file *file);            /* accepts NULL */
+
 /* True if something that is no folder goes by that name, or may: what permissions hide counts
  * as there, so that opening it says why it cannot be read. Sets no error. */
 bool oci_file_exists(oc_context *cx, const char *path);

@@ -15,7 +15,6 @@
 #include "base/context.h"
 #include "base/dtype.h"
 #include "base/size.h"
-#include "io/file.h"
 #include "io/json.h"
 #include "io/quote.h"
 
@@ -378,22 +377,39 @@ bool oci_safetensors_open(oc_context *cx, oci_safetensors *file, const char *pat
     return oci_safetensors_parse(cx, file, path, bytes);
 }
 
-/* Reads a file of many gigabytes in a few pages: first the length, then the header. */
+/* The frame of an open file: reads the header into *head (oci_free). */
+static bool read_frame(oc_context *cx, const oci_file *source, uint64_t *length,
+                       unsigned char **head)
+{
+    unsigned char prefix[PREFIX] = { 0 };
+    size_t there = source->size < PREFIX ? (size_t)source->size : PREFIX;
+    if (!oci_file_read_at(cx, source, 0, prefix, there) ||
+        !header_length(cx, source->path, prefix, source->size, length))
+        return false;
+    *head = oci_alloc(cx, PREFIX + (size_t)*length);        /* bounded by header_length */
+    return *head && oci_file_read_at(cx, source, 0, *head, PREFIX + (size_t)*length);
+}
+
+/* Reads a file of many gigabytes in a few pages. */
 bool oci_safetensors_open_header(oc_context *cx, oci_safetensors *file, const char *path)
 {
-    uint64_t size = 0, length = 0;
-    *file = (oci_safetensors){ 0 };
-    oci_buffer *head = oci_file_read_head(cx, path, PREFIX, &size);
-    bool ok = head && header_length(cx, path, head->data, head->size < PREFIX ? head->size : size,
-                                    &length);
-    oci_buffer_unref(&head);
-    if (ok) head = oci_file_read_head(cx, path, PREFIX + length, &size);
-    /* A file that changed in between must not make us read beyond what we hold. */
-    if (head && (head->size != PREFIX + length || size < PREFIX + length))
-        oci_fail(cx, OC_E_FILE, "%s: the file changed while it was read", path);
-    ok = head && !oci_failed(cx) && parse_header(cx, file, path, head->data, size, length);
-    oci_buffer_unref(&head);
+    uint64_t length = 0;
+    unsigned char *head = NULL;
+    *file = (oci_safetensors){ .source = oci_file_open(cx, path) };
+    bool ok = file->source && read_frame(cx, file->source, &length, &head) &&
+              parse_header(cx, file, path, head, file->source->size, length);
+    oci_free(head);
     return finish(file, ok);
+}
+
+bool oci_safetensors_read(oc_context *cx, const oci_safetensors *file, const oci_entry *entry,
+                          void *to)
+{
+    if (oci_failed(cx)) return false;
+    if (!file->bytes)
+        return oci_file_read_at(cx, file->source, entry->offset, to, entry->bytes);
+    memcpy(to, file->bytes->data + entry->offset, entry->bytes);
+    return true;
 }
 
 void oci_safetensors_close(oci_safetensors *file)
@@ -402,6 +418,7 @@ void oci_safetensors_close(oci_safetensors *file)
     oci_free(file->entries);
     oci_free(file->metadata);
     oci_buffer_unref(&file->bytes);
+    oci_file_close(file->source);
     *file = (oci_safetensors){ 0 };
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/limits.h"
+#include "io/file.h"
 #include "ocelli.h"
 
 typedef struct oci_entry {          /* one tensor of a file */
@@ -14,13 +15,15 @@ typedef struct oci_entry {          /* one tensor of a file */
     oc_dtype dtype;
     int rank;
     int64_t shape[OCI_MAX_RANK];
-    size_t offset, bytes;           /* in file->bytes->data; a multiple of the dtype's size */
+    size_t offset, bytes;           /* in file->bytes->data, there a multiple of the dtype's
+                                       size; or, without it, in the file */
 } oci_entry;
 
 typedef struct oci_safetensors {
     char *path;
     oci_buffer *bytes;              /* what entries point into: the whole file, or its
-                                       tensors moved apart; NULL if only the header was read */
+                                       tensors moved apart; or NULL: */
+    oci_file *source;               /* the open file, of which the header was read; or NULL */
     oci_entry *entries;             /* sorted by name, for oci_safetensors_find */
     size_t count;
     const char **metadata;          /* key, value, key, value, … */
@@ -32,9 +35,12 @@ bool oci_safetensors_parse(oc_context *cx, oci_safetensors *file, const char *pa
                            oci_buffer *bytes);
 /* Reads (map false) or maps the file. */
 bool oci_safetensors_open(oc_context *cx, oci_safetensors *file, const char *path, bool map);
-/* Reads and checks the header alone, against the file's size, as `inspect` does: bytes stays
- * NULL, and offsets are those in the file. */
+/* Reads and checks the header alone, against the file's size: bytes stays NULL, and tensors are
+ * read one by one when they are wanted. */
 bool oci_safetensors_open_header(oc_context *cx, oci_safetensors *file, const char *path);
+/* Copies a tensor's bytes to `to` [entry->bytes], however the file was opened. */
+bool oci_safetensors_read(oc_context *cx, const oci_safetensors *file, const oci_entry *entry,
+                          void *to);
 void oci_safetensors_close(oci_safetensors *file);
 const oci_entry *oci_safetensors_find(const oci_safetensors *file, const char *name);
 const char *oci_safetensors_metadata(const oci_safetensors *file, const char *key);

@@ -119,6 +119,20 @@ const oci_weight_ref *oci_weights_find(const oci_weights *weights, const char *n
     return bsearch(&key, weights->refs, weights->count, sizeof key, by_name);
 }
 
+const void *oci_weight_bytes(oc_context *cx, const oci_weight_ref *ref, oci_weight_room *room)
+{
+    const oci_entry *e = ref->entry;
+    if (oci_failed(cx)) return NULL;
+    if (ref->file->bytes) return ref->file->bytes->data + e->offset;
+    if (!room->block || room->size < e->bytes) {
+        oci_free(room->block);      /* first: two tensors at a time are what this avoids */
+        room->block = oci_alloc(cx, e->bytes);
+        room->size = room->block ? e->bytes : 0;
+    }
+    if (!room->block || !oci_safetensors_read(cx, ref->file, e, room->block)) return NULL;
+    return room->block;
+}
+
 /* ---- files ----------------------------------------------------------------------------- */
 
 /* `format` says whose names and layouts the tensors have. Transformers fails on a file
@@ -136,14 +150,13 @@ static bool check_format(oc_context *cx, const oci_safetensors *file)
 }
 
 /* Opens folder/name as the next file; w->files has room for it. */
-static bool open_file(oc_context *cx, oci_weights *w, const char *name, bool map,
-                      bool headers_only)
+static bool open_file(oc_context *cx, oci_weights *w, const char *name, bool map)
 {
     oci_safetensors *file = &w->files[w->file_count];
     char *path = oci_path_join(cx, w->folder, name);
     if (!path) return false;
-    bool ok = headers_only ? oci_safetensors_open_header(cx, file, path)
-                           : oci_safetensors_open(cx, file, path, map);
+    bool ok = map ? oci_safetensors_open(cx, file, path, true)
+                  : oci_safetensors_open_header(cx, file, path);
     oci_free(path);
     if (!ok) return false;
     w->file_count++;
@@ -215,8 +228,7 @@ static bool check_map(oc_context *cx, const oci_weights *w, const oci_json *doc,
 
 /* Shards are opened in the order of their names, each once, and stay open together: entries
  * point into them. */
-static bool open_shards(oc_context *cx, oci_weights *w, const oci_json *doc, bool map,
-                        bool headers_only)
+static bool open_shards(oc_context *cx, oci_weights *w, const oci_json *doc, bool map)
 {
     size_t count = 0;
     json_t *weight_map = oci_json_object(cx, doc, doc->root, "weight_map");
@@ -234,7 +246,7 @@ static bool open_shards(oc_context *cx, oci_weights *w, const oci_json *doc, boo
     const char **names = list_shards(cx, doc, weight_map, &count);
     if (names) w->files = oci_calloc(cx, count, sizeof *w->files);
     bool ok = w->files != NULL;
-    for (size_t i = 0; ok && i < count; i++) ok = open_file(cx, w, names[i], map, headers_only);
+    for (size_t i = 0; ok && i < count; i++) ok = open_file(cx, w, names[i], map);
     ok = ok && check_map(cx, w, doc, weight_map, names);
     oci_free(names);
     return ok;
@@ -269,13 +281,13 @@ static void fail_without(oc_context *cx, const char *folder)
 }
 
 /* model.safetensors wins over an index beside it. */
-static bool open_folder(oc_context *cx, oci_weights *w, bool map, bool headers_only)
+static bool open_folder(oc_context *cx, oci_weights *w, bool map)
 {
     static const char single[] = "model.safetensors";
     static const char index[] = "model.safetensors.index.json";
     if (has_file(cx, w->folder, single)) {
         w->files = oci_calloc(cx, 1, sizeof *w->files);
-        return w->files && open_file(cx, w, single, map, headers_only);
+        return w->files && open_file(cx, w, single, map);
     }
     if (!has_file(cx, w->folder, index)) {
         fail_without(cx, w->folder);
@@ -286,13 +298,12 @@ static bool open_folder(oc_context *cx, oci_weights *w, bool map, bool headers_o
     bool ok = path && oci_json_open(cx, &doc, path);
     oci_free(path);
     if (!ok) return false;
-    ok = open_shards(cx, w, &doc, map, headers_only);
+    ok = open_shards(cx, w, &doc, map);
     oci_json_close(&doc);
     return ok;
 }
 
-bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder, bool map,
-                      bool headers_only)
+bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder, bool map)
 {
     *weights = (oci_weights){ 0 };
     if (oci_failed(cx)) return false;
@@ -302,7 +313,7 @@ bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder, 
         return false;
     }
     weights->folder = oci_strdup(cx, folder);
-    bool ok = weights->folder && open_folder(cx, weights, map, headers_only) &&
+    bool ok = weights->folder && open_folder(cx, weights, map) &&
               make_refs(cx, weights);
     if (!ok) oci_weights_close(weights);
     return ok;

@@ -89,6 +89,7 @@ typedef struct loader {
     const oci_arch *arch;
     bool trainable;
     bool *used;                 /* [weights->count] */
+    oci_weight_room room;
 } loader;
 
 /* The one place where what the config promises meets what the file has. */
@@ -133,14 +134,15 @@ const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *
 static void visit_load(oci_walker *walker, const oci_param *p)
 {
     oc_context *cx = walker->cx;
-    const loader *from = walker->user;
+    loader *from = walker->user;
     if (oci_failed(cx)) return;
     const oci_weight_ref *ref = oci_model_weight(from->arch, from->weights, p->name);
     if (!ref) return;           /* of what is missing one message tells, when all is seen */
     from->used[ref - from->weights->refs] = true;
     if (!oci_weight_fits(cx, p, ref)) return;
     const oci_entry *e = ref->entry;
-    const unsigned char *data = ref->file->bytes->data + e->offset;
+    const void *data = oci_weight_bytes(cx, ref, &from->room);
+    if (!data) return;
     if (oci_bits_nan(e->dtype, data, e->bytes / oci_dtype_size(e->dtype)))
         oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN",
                 ref->file->path, ref->name);
@@ -225,7 +227,7 @@ bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
     oci_weights weights = { 0 };
     if (!oci_model_load_config(cx, model, folder, options->class_name)) return false;
     model->trainable = options->trainable;
-    if (oci_weights_open(cx, &weights, folder, options->map, false)) {
+    if (oci_weights_open(cx, &weights, folder, options->map)) {
         loader from = { .weights = &weights, .arch = model->arch,
                         .trainable = options->trainable };
         from.used = oci_calloc(cx, weights.count, sizeof *from.used);
@@ -236,6 +238,7 @@ bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
             if (!oci_failed(cx)) warn_unused(cx, &from);
         }
         oci_free(from.used);
+        oci_free(from.room.block);
         oci_weights_close(&weights);
     }
     if (oci_failed(cx)) oci_model_unload(model);

@@ -11,6 +11,7 @@ typedef struct maker {
     bool trainable;
     oci_weights weights[2];     /* of the encoder and the decoder, where two are joined */
     const oci_arch *arch[2];
+    oci_weight_room weight_room;
     size_t room;                /* of model->fresh */
 } maker;
 
@@ -75,16 +76,16 @@ static void visit_join(oci_walker *walker, const oci_param *p)
 {
     static const char *const parts[] = { "encoder.", "decoder." };
     oc_context *cx = walker->cx;
-    const maker *m = walker->user;
+    maker *m = walker->user;
     const oci_weight_ref *ref = NULL;
     if (oci_failed(cx)) return;
     for (int i = 0; i < 2; i++)
         if (!strncmp(p->name, parts[i], strlen(parts[i])))
             ref =
                 oci_model_weight(m->arch[i], &m->weights[i], p->name + strlen(parts[i]));
-    if (ref && oci_weight_fits(cx, p, ref))
-        oci_param_set(cx, p, ref->entry->dtype,
-                      ref->file->bytes->data + ref->entry->offset, m->trainable);
+    if (!ref || !oci_weight_fits(cx, p, ref)) return;
+    const void *data = oci_weight_bytes(cx, ref, &m->weight_room);
+    if (data) oci_param_set(cx, p, ref->entry->dtype, data, m->trainable);
 }
 
 /* After all that is in a file has its place, also under its second name. */
@@ -120,14 +121,15 @@ bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[
     m.arch[0] = arch_of(model, "encoder");
     m.arch[1] = arch_of(model, "decoder");
     if (m.arch[0] && m.arch[1] &&
-        oci_weights_open(cx, &m.weights[0], folders[0], false, false)) {
-        if (oci_weights_open(cx, &m.weights[1], folders[1], false, false)) {
+        oci_weights_open(cx, &m.weights[0], folders[0], false)) {
+        if (oci_weights_open(cx, &m.weights[1], folders[1], false)) {
             oci_model_walk(cx, model, visit_join, &m);
             oci_model_walk(cx, model, visit_complete, &m);
             oci_weights_close(&m.weights[1]);
         }
         oci_weights_close(&m.weights[0]);
     }
+    oci_free(m.weight_room.block);
     if (model->fresh_count && !oci_failed(cx))
         oci_log(cx, OC_LOG_WARNING,
                 "%zu parameters are in neither folder and were made afresh, "

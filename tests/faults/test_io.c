@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "faults.h"
 #include "io/json.h"
 #include "io/weights.h"
@@ -71,9 +72,14 @@ static void json_job(oc_context *cx, void *user)
 
 static void weights_job(oc_context *cx, void *user)
 {
-    oci_weights w;
-    (void)oci_weights_open(cx, &w, user, true, false);
-    oci_weights_close(&w);
+    for (int map = 0; map < 2; map++) {
+        oci_weights w;
+        oci_weight_room room = { 0 };
+        (void)oci_weights_open(cx, &w, user, map != 0);
+        for (size_t i = 0; i < w.count; i++) (void)!oci_weight_bytes(cx, &w.refs[i], &room);
+        oci_free(room.block);
+        oci_weights_close(&w);
+    }
 }
 
 static void save_job(oc_context *cx, void *user)

@@ -77,22 +77,36 @@ static void reads_whole_files(void **state)
     assert_null(oci_file_read(cx, path, 4));
     expect_error(OC_E_LIMIT, "expected at most 4 bytes, found more");
 
-    uint64_t size;
-    b = oci_file_read_head(cx, path, 2, &size);
-    assert_int_equal(size, 5);
-    assert_int_equal(b->size, 2);
-    assert_memory_equal(b->data, "he\0", 3);
-    oci_buffer_unref(&b);
-    b = oci_file_read_head(cx, path, 100, &size);
-    assert_int_equal(b->size, 5);
-    oci_buffer_unref(&b);
-
     write_text(path, "");
     b = oci_file_read(cx, path, 0);
     assert_int_equal(b->size, 0);
     assert_int_equal(b->data[0], 0);
     oci_buffer_unref(&b);
     unlink(path);
+}
+
+static void reads_parts(void **state)
+{
+    (void)state;
+    const char *path = in_folder("a");
+    char part[4] = "";
+    write_text(path, "hello");
+    oci_file *file = oci_file_open(cx, path);
+    assert_non_null(file);
+    assert_int_equal(file->size, 5);
+    assert_true(oci_file_read_at(cx, file, 1, part, 3));
+    assert_memory_equal(part, "ell", 4);
+    assert_true(oci_file_read_at(cx, file, 5, part, 0));
+    assert_false(oci_file_read_at(cx, file, 3, part, 3));
+    expect_error(OC_E_FILE, "the file changed while it was read");
+    oci_file_close(file);
+    assert_null(oci_file_open(cx, "/tmp"));
+    expect_error(OC_E_FILE, "expected a file, found a folder");
+    unlink(path);
+    assert_null(oci_file_open(cx, path));
+    expect_error(OC_E_FILE, "no such file");
+    oci_file_close(NULL);
+    assert_int_equal(oc_context_memory(cx).live_count, 0);
 }
 
 static void maps_files(void **state)
@@ -505,6 +519,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(reads_whole_files, clear),
+        cmocka_unit_test_setup(reads_parts, clear),
         cmocka_unit_test_setup(maps_files, clear),
         cmocka_unit_test_setup(refuses_what_is_no_file, clear),
         cmocka_unit_test_setup(reads_standard_input, clear),
