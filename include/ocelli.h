@@ -299,6 +299,8 @@ typedef struct oc_model_options {
 OC_API OC_NODISCARD oc_model *oc_model_open(oc_context *cx, const char *name,
                                             const oc_model_options *options);
 OC_API void oc_model_close(oc_model *model);
+/* model_type of config.json ("visual_bert"); NULL for a model opened without its weights. */
+OC_API const char *oc_model_type(const oc_model *model);
 /* The folder that `name` stands for in a new string (oc_string_free). */
 OC_API OC_NODISCARD char *oc_model_folder(oc_context *cx, const char *name);
 /* Writes config.json, generation_config.json, tokenizer and processor files as they are, and
@@ -519,6 +521,60 @@ OC_API OC_NODISCARD oc_tensors *oc_classify(oc_context *cx, const oc_model *mode
                                             oc_image *const *images, size_t count,
                                             const char *const *labels, size_t label_count,
                                             const oc_classify_options *options);
+
+/* ---- regions of pictures, and questions about them ------------------------------------- */
+
+/* Features of regions from a file: visual_embeds F32 [pictures, regions, D] and, if they are
+ * there, visual_attention_mask and visual_token_type_ids, of .safetensors, .npz or .npy; of a
+ * .tsv also boxes and image_size (docs/FORMAT-regions.md). `which` is an image_id of a .tsv, or
+ * the number of a picture, from 0; NULL: all there are, of a .tsv its only one. */
+OC_API OC_NODISCARD oc_tensors *oc_regions_open(oc_context *cx, const char *path,
+                                                const char *which);
+
+typedef struct oc_region_options {
+    size_t size;
+    const char *file;       /* a regions.json: its boxes and its form; NULL: `boxes`, … */
+    const double *boxes;    /* [count, 4] x0, y0, x1, y1, as fractions of width and height, …; */
+    size_t count;           /* neither: the regions.json of the model's folder */
+    bool normalize;         /* of `boxes`: rows of length 1, … */
+    bool append_box;        /* … and the four numbers of the box after each */
+} oc_region_options;
+
+/* What regions of a picture are to a VisualBERT: visual_embeds F32 [1, regions, D], with
+ * visual_attention_mask, visual_token_type_ids and boxes F32 [regions, 4]. `model` is a dual
+ * encoder, or a VisualBERT whose folder has a regions.json. */
+OC_API OC_NODISCARD oc_tensors *oc_embed_regions(oc_context *cx, const oc_model *model,
+                                                 const oc_image *image,
+                                                 const oc_region_options *options);
+
+typedef struct oc_answers oc_answers;
+
+typedef struct oc_answer {          /* borrowed from its oc_answers */
+    const char *text;               /* the label's name in the config's id2label */
+    int64_t label;
+    double probability;             /* softmax of the logits */
+} oc_answer;
+
+typedef struct oc_answer_options {
+    size_t size;
+    size_t top;                     /* answers to give, the most probable first; 0: one */
+} oc_answer_options;
+
+/* By a VisualBertForQuestionAnswering, about one picture. `regions` holds visual_embeds [1, V, D]
+ * or [V, D] and, if they are not all 1, visual_attention_mask and visual_token_type_ids [1, V].
+ * A width that is not the model's, a mask of another length, a number that is not finite:
+ * OC_E_MALFORMED. */
+OC_API OC_NODISCARD oc_answers *oc_answer_regions(oc_context *cx, const oc_model *model,
+                                                  const char *question,
+                                                  const oc_tensors *regions,
+                                                  const oc_answer_options *options);
+/* oc_embed_regions and oc_answer_regions, for a model whose folder has a regions.json. */
+OC_API OC_NODISCARD oc_answers *oc_answer_image(oc_context *cx, const oc_model *model,
+                                                const char *question, const oc_image *image,
+                                                const oc_answer_options *options);
+OC_API size_t oc_answers_count(const oc_answers *answers);
+OC_API const oc_answer *oc_answers_get(const oc_answers *answers, size_t index);
+OC_API void oc_answers_free(oc_answers *answers);
 
 /* ---- search ---------------------------------------------------------------------------- */
 

@@ -19,7 +19,7 @@ static void keep_error(oc_context *cx, oc_status *status, char **message)
     *message = oci_strdup(cx, text);
 }
 
-static void open_surroundings(oc_context *cx, oc_model *model)
+static void open_surroundings(oc_context *cx, oc_model *model, bool regions)
 {
     char path[OCI_MAX_PATH];
     snprintf(path, sizeof path, "%s/generation_config.json", model->folder);
@@ -29,9 +29,14 @@ static void open_surroundings(oc_context *cx, oc_model *model)
     keep_error(cx, &model->tokenizer_status, &model->tokenizer_message);
     model->processor = oci_processor_open(cx, model->folder);
     keep_error(cx, &model->processor_status, &model->processor_message);
+    snprintf(path, sizeof path, "%s/regions.json", model->folder);
+    if (regions && oci_file_exists(cx, path))
+        oci_regions_open(cx, &model->regions, path, model->folder);
+    keep_error(cx, &model->regions_status, &model->regions_message);
 }
 
-oc_model *oc_model_open(oc_context *cx, const char *name, const oc_model_options *options)
+static oc_model *open_folder(oc_context *cx, const char *name, const oc_model_options *options,
+                             bool alone)
 {
     if (!cx || oci_failed(cx)) return NULL;
     oc_model_options o = { .size = sizeof o };
@@ -41,10 +46,20 @@ oc_model *oc_model_open(oc_context *cx, const char *name, const oc_model_options
     model->folder = oci_model_locate(cx, name);
     if (model->folder && !o.no_weights)
         oci_model_load(cx, &model->core, model->folder, &o);
-    if (!oci_failed(cx) && !o.weights_only) open_surroundings(cx, model);
+    if (!oci_failed(cx) && !o.weights_only) open_surroundings(cx, model, !alone && !o.no_weights);
     if (!oci_failed(cx)) return model;
     oc_model_close(model);
     return NULL;
+}
+
+oc_model *oc_model_open(oc_context *cx, const char *name, const oc_model_options *options)
+{
+    return open_folder(cx, name, options, false);
+}
+
+oc_model *oci_model_open_alone(oc_context *cx, const char *name)
+{
+    return open_folder(cx, name, NULL, true);
 }
 
 void oc_model_close(oc_model *model)
@@ -53,11 +68,18 @@ void oc_model_close(oc_model *model)
     oci_model_unload(&model->core);
     oc_tokenizer_close(model->tokenizer);
     oci_processor_close(model->processor);
+    oci_regions_close(&model->regions);
     oci_json_close(&model->generation);
     oci_free(model->tokenizer_message);
     oci_free(model->processor_message);
+    oci_free(model->regions_message);
     oci_free(model->folder);
     oci_free(model);
+}
+
+const char *oc_model_type(const oc_model *model)
+{
+    return model && model->core.arch ? model->core.arch->model_type : NULL;
 }
 
 char *oc_model_folder(oc_context *cx, const char *name)
@@ -90,6 +112,16 @@ const oci_processor *oci_model_processor(oc_context *cx, const oc_model *model)
         oci_fail(cx, OC_E_ARGUMENT, "%s: was opened without its image processor",
                  model->folder);
     return model->processor;
+}
+
+const oci_regions *oci_model_regions(oc_context *cx, const oc_model *model)
+{
+    if (model->regions_message)
+        oci_fail(cx, model->regions_status, "%s", model->regions_message);
+    else if (!model->regions.boxes)
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a regions.json, which says how regions are "
+                 "made of a picture, found none: the features must be given", model->folder);
+    return oci_failed(cx) ? NULL : &model->regions;
 }
 
 oc_tensors *oc_forward(oc_context *cx, const oc_model *model, const oc_tensors *in,
@@ -150,7 +182,7 @@ oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model, oc_image *const
 
 /* What is copied as it is. The tokenizer's and processor's files say nothing of weights. */
 static const char *const companions[] = {
-    "generation_config.json", "preprocessor_config.json", "tokenizer.json",
+    "generation_config.json", "preprocessor_config.json", "regions.json", "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "vocab.txt", "sentencepiece.bpe.model", "tokenizer.model", "spiece.model",
 };

@@ -3,6 +3,7 @@
 #ifndef OCI_CHECKPOINT_FOLDER_H
 #define OCI_CHECKPOINT_FOLDER_H
 
+#include "checkpoint/regions.h"
 #include "image/processor.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
@@ -15,13 +16,19 @@ struct oc_model {
      * error is kept and given to whoever does. */
     oc_tokenizer *tokenizer;
     oci_processor *processor;
-    oc_status tokenizer_status, processor_status;
-    char *tokenizer_message, *processor_message;
+    oci_regions regions;            /* no boxes: the folder has no regions.json */
+    oc_status tokenizer_status, processor_status, regions_status;
+    char *tokenizer_message, *processor_message, *regions_message;
 };
+
+/* oc_model_open, but what regions.json says is left alone: the model of features that such a
+ * file names must not name another. */
+OC_NODISCARD oc_model *oci_model_open_alone(oc_context *cx, const char *name);
 
 /* False, with OC_E_ARGUMENT set, for a model opened without them. */
 bool oci_model_has_weights(oc_context *cx, const oc_model *model);
 /* The part, or NULL with its error set. */
 const oci_processor *oci_model_processor(oc_context *cx, const oc_model *model);
+const oci_regions *oci_model_regions(oc_context *cx, const oc_model *model);
 
 #endif

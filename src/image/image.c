@@ -64,6 +64,16 @@ oc_image *oc_image_create(oc_context *cx, int64_t width, int64_t height, const u
     return image;
 }
 
+oc_image *oci_image_crop(oc_context *cx, const oc_image *image, int64_t left, int64_t top,
+                         int64_t width, int64_t height)
+{
+    oc_image *part = oci_image_new(cx, "a part of a picture", width, height);
+    for (int64_t y = 0; part && y < height; y++)
+        memcpy(part->buffer->data + 3 * width * y,
+               image->buffer->data + 3 * (image->width * (top + y) + left), (size_t)(3 * width));
+    return part;
+}
+
 oc_image *oci_image_share(oc_context *cx, const oc_image *image)
 {
     oc_image *other = oci_alloc(cx, sizeof *other);

@@ -25,6 +25,10 @@ OC_NODISCARD oc_image *oci_image_resize_reduced(oc_context *cx, const oc_image *
                                                 int64_t width, int64_t height,
                                                 oci_resample resample, double gap);
 
+/* A copy of a part, which lies inside the picture. */
+OC_NODISCARD oc_image *oci_image_crop(oc_context *cx, const oc_image *image, int64_t left,
+                                      int64_t top, int64_t width, int64_t height);
+
 /* Another owner of the same pixels. */
 OC_NODISCARD oc_image *oci_image_share(oc_context *cx, const oc_image *image);
 
