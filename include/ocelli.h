@@ -476,7 +476,7 @@ typedef struct oc_parse_options {
 } oc_parse_options;
 
 /* Documents to data: as oc_read, but up to the last position of the decoder, and the texts are
- * JSON by Donut's rules or, of a Nougat, markup. */
+ * JSON by Donut's rules or, of a Nougat, markup (oc_document_markup). */
 OC_API OC_NODISCARD oc_texts *oc_parse(oc_context *cx, const oc_model *model,
                                        oc_image *const *images, size_t count,
                                        const oc_parse_options *options);
@@ -486,6 +486,12 @@ OC_API OC_NODISCARD oc_texts *oc_parse(oc_context *cx, const oc_model *model,
  * tokenizer, which may be NULL, tells its added tokens (`<yes/>`) from text. */
 OC_API OC_NODISCARD char *oc_document_json(oc_context *cx, const char *text, size_t size,
                                            const oc_tokenizer *tokenizer);
+
+/* What a Nougat writes as the markup that it means, in a new string (oc_string_free), its length
+ * in *result_size if given: repetitions, made up references and broken tables are dealt with as
+ * by post_process_generation; `fix_markdown` adds its changes for Markdown. At most 1 MiB. */
+OC_API OC_NODISCARD char *oc_document_markup(oc_context *cx, const char *text, size_t size,
+                                             bool fix_markdown, size_t *result_size);
 
 /* ---- pictures and texts in one space --------------------------------------------------- */
 

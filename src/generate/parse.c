@@ -83,14 +83,16 @@ static char *make_config(oc_context *cx, const oc_model *model, const char *own,
 
 /* ---- what comes out ---- */
 
-static void make_json(oc_context *cx, const oc_model *model, oc_text *text)
+/* Puts what the text means in the place of what the model wrote. */
+static void make_document(oc_context *cx, const oc_model *model, bool markup, oc_text *text)
 {
     const oc_tokenizer *tokenizer = oc_model_tokenizer(cx, model);
-    char *json = oci_document_of_sequence(cx, text->text, tokenizer);
-    if (!json) return;
+    char *made = markup ? oc_document_markup(cx, text->text, strlen(text->text), true, NULL)
+                        : oci_document_of_sequence(cx, text->text, tokenizer);
+    if (!made) return;
     oc_string_free((char *)(uintptr_t)text->text);      /* ours: the texts were just made */
-    text->text = json;
-    text->is_json = true;
+    text->text = made;
+    text->is_json = !markup;
 }
 
 oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *images, size_t count,
@@ -113,8 +115,8 @@ oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *image
                             .callback_user = o.callback_user, .timings = o.timings,
                             .first_picture = o.first_picture };
     oc_texts *texts = oc_read(cx, model, images, count, &how);
-    for (size_t i = 0; i < oc_texts_count(texts) && !markup && !oci_failed(cx); i++)
-        make_json(cx, model, (oc_text *)(uintptr_t)oc_texts_get(texts, i));
+    for (size_t i = 0; i < oc_texts_count(texts) && !oci_failed(cx); i++)
+        make_document(cx, model, markup, (oc_text *)(uintptr_t)oc_texts_get(texts, i));
     oci_free(prompt);
     oci_free(config);
     if (!oci_failed(cx)) return texts;

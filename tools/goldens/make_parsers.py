@@ -15,6 +15,7 @@ import re
 import torch
 from PIL import Image, ImageOps
 from tokenizers import Tokenizer
+from make_markup import Tokenizer as Markup
 from transformers import (DonutImageProcessor, DonutProcessor, DonutSwinConfig, DonutSwinModel,
                           MBartConfig, MBartForCausalLM, NougatImageProcessor,
                           VisionEncoderDecoderModel, XLMRobertaTokenizerFast)
@@ -97,6 +98,11 @@ def read_donut(both, processor, path, task, question):
     return processor.token2json(text), made
 
 
+def put_right(text):
+    """NougatProcessor.post_process_generation(text)."""
+    return Markup().post_process_single(text, fix_markdown=True)
+
+
 def read_nougat(both, processor, path):
     pixels = processor.image_processor(ImageOps.exif_transpose(Image.open(path)).convert("RGB"),
                                        return_tensors="pt").pixel_values
@@ -105,7 +111,7 @@ def read_nougat(both, processor, path):
         made = both.generate(pixels, min_length=1, bad_words_ids=[[t.unk_token_id]],
                              max_length=both.decoder.config.max_position_embeddings,
                              return_dict_in_generate=True, output_scores=True)
-    return t.batch_decode(made.sequences, skip_special_tokens=True)[0], made
+    return put_right(t.batch_decode(made.sequences, skip_special_tokens=True)[0]), made
 
 
 CASES = [("cord-v2", None), (None, "What is the total?"), ("docvqa", "Is it at 120?"), (None, None)]
