@@ -340,7 +340,7 @@ static void write_index(maker *m)
 {
     drop_refused(m);
     if (m->files.count == 0) {
-        oci_fail(m->cx, OC_E_FAILED, "%s: none of the pictures could be read", m->path);
+        oci_fail(m->cx, OC_E_FILE, "%s: none of the pictures could be read", m->path);
         return;
     }
     bool same = m->old && m->report.kept == (int64_t)m->files.count &&
