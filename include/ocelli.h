@@ -323,10 +323,11 @@ typedef struct oc_make_options {
     size_t size;
     uint64_t seed;          /* of what is drawn; each parameter depends on it and its name only */
     bool trainable;
-    const char *options;    /* oc_model_join: a JSON object of options, routed by their prefixes
-                               as from_encoder_decoder_pretrained does: encoder_NAME and
-                               decoder_NAME into that part's config, NAME (and
-                               decoder_start_token_id) into the whole's */
+    const char *options;    /* oc_model_join: a JSON object of options. "model_type" says what
+                               is joined (below); the others are routed by their prefixes, as
+                               from_encoder_decoder_pretrained does: encoder_NAME and
+                               decoder_NAME (or vision_NAME and text_NAME) into that part's
+                               config, NAME (and decoder_start_token_id) into the whole's */
 } oc_make_options;
 
 /* A model of a config (JSON text, as config.json holds it) with every parameter drawn as
@@ -335,7 +336,10 @@ OC_API OC_NODISCARD oc_model *oc_model_create(oc_context *cx, const char *config
                                               const oc_make_options *options);
 /* A VisionEncoderDecoder of a pretrained encoder and a pretrained decoder, by folder or name.
  * The decoder gets cross-attention; what neither folder has is drawn (oc_model_fresh). Special
- * ids are not derived: set them by `options`, {"decoder_start_token_id": 101, …}. */
+ * ids are not derived: set them by `options`, {"decoder_start_token_id": 101, …}.
+ * Or, with {"model_type": "vision-text-dual-encoder"}, a VisionTextDualEncoder of a vision and
+ * a text tower; a whole CLIP gives its vision tower. The projections and logit_scale are drawn.
+ * With oc_model_freeze(cx, model, "vision_model.") it is ready to be trained as LiT. */
 OC_API OC_NODISCARD oc_model *oc_model_join(oc_context *cx, const char *encoder,
                                             const char *decoder,
                                             const oc_make_options *options);
@@ -352,6 +356,11 @@ OC_API int64_t oc_model_parameters(oc_context *cx, const oc_model *model);
  * `multiple_of` (0: 1). New rows are drawn, tied heads and the config follow. */
 OC_API oc_status oc_model_resize_tokens(oc_context *cx, oc_model *model, int64_t tokens,
                                         int64_t multiple_of, uint64_t seed);
+/* prune_heads: takes heads out of self-attention, as JSON {"LAYER": [HEAD, …]}, by the numbers
+ * that they had at first; of a composite {"encoder": {…}, "decoder": {…}}. The config remembers
+ * them as pruned_heads. OC_E_UNSUPPORTED: 4.37.2 has no pruning for this architecture, or no head
+ * of a layer would be left. */
+OC_API oc_status oc_model_prune_heads(oc_context *cx, oc_model *model, const char *heads);
 /* Parameters whose names begin with `prefix` ("encoder.") get no gradient from now on, and no
  * optimizer changes them; none of that name is OC_E_ARGUMENT. */
 OC_API oc_status oc_model_freeze(oc_context *cx, oc_model *model, const char *prefix);

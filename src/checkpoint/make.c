@@ -5,6 +5,7 @@
 #include "checkpoint/folder.h"
 #include "io/locate.h"
 #include "models/make.h"
+#include "models/prune.h"
 #include "nn/param.h"
 #include "base/size.h"
 
@@ -22,39 +23,88 @@ static json_t *put(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) ? NULL : object;
 }
 
-/* from_encoder_decoder_pretrained's routing: the prefix says whose option it is. Only
- * decoder_start_token_id, which its users have to set on the whole afterwards, goes there. */
-static void route(json_t *whole, json_t *encoder, json_t *decoder, const json_t *options)
+/* from_encoder_decoder_pretrained's and from_vision_text_pretrained's routing: the prefix says
+ * whose option it is. Only decoder_start_token_id, which its users have to set on the whole
+ * afterwards, goes there. */
+static void route(const oci_joint *joint, json_t *whole, json_t *const parts[2],
+                  const json_t *options)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)options, key, value) {
-        if (!strcmp(key, "decoder_start_token_id")) json_object_set(whole, key, value);
-        else if (!strncmp(key, "encoder_", 8)) json_object_set(encoder, key + 8, value);
-        else if (!strncmp(key, "decoder_", 8)) json_object_set(decoder, key + 8, value);
-        else json_object_set(whole, key, value);
+        json_t *to = whole;
+        size_t skip = 0;
+        for (int i = 0; i < 2 && strcmp(key, "decoder_start_token_id") != 0; i++) {
+            size_t n = strlen(joint->options[i]);
+            if (strncmp(key, joint->options[i], n) != 0) continue;
+            to = parts[i];
+            skip = n;
+        }
+        json_object_set(to, key + skip, value);
     }
 }
 
+/* What an encoder and a decoder must be to be joined, whatever their configs say; the decoder's
+ * options may not say otherwise. */
+static bool begin_encoder(json_t *whole, json_t *encoder)
+{
+    bool good = put(whole, "is_encoder_decoder", json_true()) &&
+                put(whole, "tie_word_embeddings", json_false());
+    if (good && json_is_true(json_object_get(encoder, "is_decoder")))
+        good = put(encoder, "is_decoder", json_false());
+    if (good && json_is_true(json_object_get(encoder, "add_cross_attention")))
+        good = put(encoder, "add_cross_attention", json_false());
+    return good;
+}
+
+static bool end_decoder(json_t *decoder)
+{
+    return put(decoder, "is_decoder", json_true()) &&
+           put(decoder, "add_cross_attention", json_true());
+}
+
+/* A whole CLIP stands for its vision tower. A new reference. */
+static json_t *vision_part(const json_t *config)
+{
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    if (!type || strcmp(type, "clip") != 0) return json_deep_copy(config);
+    const json_t *part = json_object_get(config, "vision_config_dict");
+    if (!json_is_object(part)) part = json_object_get(config, "vision_config");
+    json_t *own = json_is_object(part) ? json_deep_copy(part) : json_object();
+    if (own) json_object_set_new(own, "model_type", json_string("clip_vision_model"));
+    return own;
+}
+
+/* The composite that `options` asks for by its model_type; NULL: error set. */
+static const oci_joint *joint_of(oc_context *cx, const json_t *options)
+{
+    const json_t *asked = json_object_get(options, "model_type");
+    const char *type = asked ? json_string_value(asked) : "vision-encoder-decoder";
+    const oci_joint *joint = type ? oci_joint_find(type) : NULL;
+    if (!joint)
+        oci_fail(cx, OC_E_UNSUPPORTED, "options: model_type: expected vision-encoder-decoder or "
+                 "vision-text-dual-encoder, found %.40s", type ? type : "no text");
+    return joint;
+}
+
 /* A new reference. */
-static json_t *join_configs(oc_context *cx, const json_t *encoder, const json_t *decoder,
+static json_t *join_configs(oc_context *cx, const json_t *first, const json_t *second,
                             const json_t *options)
 {
-    json_t *e = json_deep_copy(encoder), *d = json_deep_copy(decoder);
-    json_t *whole = json_pack(
-        "{s:s, s:[s], s:b, s:b}", "model_type", "vision-encoder-decoder", "architectures",
-        "VisionEncoderDecoderModel", "is_encoder_decoder", 1, "tie_word_embeddings", 0);
-    bool good = e && d && whole;
-    if (good && json_is_true(json_object_get(e, "is_decoder")))
-        good = put(e, "is_decoder", json_false());
-    if (good && json_is_true(json_object_get(e, "add_cross_attention")))
-        good = put(e, "add_cross_attention", json_false());
-    if (good) route(whole, e, d, options);
-    good = good && put(d, "is_decoder", json_true()) &&
-           put(d, "add_cross_attention", json_true()) &&
-           !json_object_set(whole, "encoder", e) && !json_object_set(whole, "decoder", d);
-    json_decref(e);
-    json_decref(d);
+    const oci_joint *joint = joint_of(cx, options);
+    if (!joint) return NULL;
+    bool decodes = strcmp(joint->configs[1], "decoder") == 0;
+    json_t *parts[2] = { decodes ? json_deep_copy(first) : vision_part(first),
+                         json_deep_copy(second) };
+    json_t *whole = json_pack("{s:s, s:[s]}", "model_type", joint->model_type,
+                              "architectures", joint->class_name);
+    bool good = parts[0] && parts[1] && whole && (!decodes || begin_encoder(whole, parts[0]));
+    if (good) route(joint, whole, parts, options);
+    good = good && (!decodes || end_decoder(parts[1]));
+    for (int i = 0; i < 2; i++) {
+        good = good && !json_object_set(whole, joint->configs[i], parts[i]);
+        json_decref(parts[i]);
+    }
     if (good) return whole;
     json_decref(whole);
     oci_fail(cx, OC_E_MEMORY, "no memory for a config");
@@ -188,6 +238,17 @@ oc_status oc_model_resize_tokens(oc_context *cx, oc_model *model, int64_t tokens
                         (long long)tokens, (long long)multiple_of);
     tokens = (tokens + multiple_of - 1) / multiple_of * multiple_of;
     if (tokens != now) oci_model_resize_tokens(cx, &model->core, tokens, seed);
+    return cx->status;
+}
+
+oc_status oc_model_prune_heads(oc_context *cx, oc_model *model, const char *heads)
+{
+    oci_json doc = { 0 };
+    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model))
+        return oc_context_status(cx);
+    if (!parse(cx, &doc, "heads to prune", heads)) return cx->status;
+    oci_model_prune(cx, &model->core, doc.root);
+    oci_json_close(&doc);
     return cx->status;
 }
 

@@ -80,6 +80,11 @@ typedef struct oci_arch {
      * NULL where the model has no pooler. */
     oci_tensor *(*encode_text)(oc_context *cx, const void *model, oci_decode_call call,
                                oci_tensor **pooled);
+    /* Self-attention of layer number `layer`, of which heads can be pruned; NULL beyond the
+     * last. */
+    const oci_attention_layer *(*attention)(const void *model, int64_t layer);
+    /* Composites: the part that the config calls `name`; NULL if there is none. */
+    const struct oci_arch *(*part)(const void *model, const char *name, const void **root);
 } oci_arch;
 
 /* Hands pooler_output out, and to call->pooled. Encoders call it once, if call->pooler. */
@@ -90,7 +95,7 @@ oci_encode_call oci_encode_call_of(oc_context *cx, const oc_tensors *in,
                                    const oci_input_spec *specs);
 
 extern const oci_arch oci_vit, oci_deit, oci_beit, oci_swin_arch, oci_donut_swin, oci_clip_vision,
-    oci_clip_text;
+    oci_clip_text, oci_clip;
 extern const oci_arch oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
     oci_xlm_roberta, oci_camembert, oci_distilbert, oci_gpt2, oci_bart, oci_mbart,
     oci_vision_text_dual_encoder, oci_visual_bert_arch;

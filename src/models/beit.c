@@ -43,6 +43,17 @@ static int64_t distances(const beit *m)
     return (2 * h - 1) * (2 * w - 1) + 3;
 }
 
+/* 4.37.2 leaves the biases of pruned heads where they are, and then fails on the shape. */
+static void refuse_pruned(oc_context *cx, const oci_config_source *from, const beit *m)
+{
+    if (!m->cfg.use_relative_position_bias && !m->cfg.use_shared_relative_position_bias)
+        return;
+    for (int64_t i = 0; i < m->body.cfg.num_hidden_layers; i++)
+        if (m->body.layers[i].attention.heads && !oci_failed(cx))
+            oci_fail(cx, OC_E_UNSUPPORTED, "%s: %spruned_heads: expected none beside "
+                     "relative position biases", from->doc->name, from->path);
+}
+
 static void beit_open(oc_context *cx, const oci_config_source *from, void *model)
 {
     beit *m = model;
@@ -53,6 +64,7 @@ static void beit_open(oc_context *cx, const oci_config_source *from, void *model
     m->body.layer_scale = m->cfg.layer_scale_init_value > 0;
     m->body.layer_scale_value = m->cfg.layer_scale_init_value;
     m->body.distances = m->cfg.use_relative_position_bias ? distances(m) : 0;
+    refuse_pruned(cx, from, m);
 }
 
 static void beit_close(void *model) { oci_vit_layers_close(&((beit *)model)->body); }
@@ -174,4 +186,5 @@ static const oci_class classes[] = { { "BeitModel", inputs, beit_forward }, { 0 
 const oci_arch oci_beit = {
     .model_type = "beit", .base_prefix = "beit.", .size = sizeof(beit),
     .classes = classes, .open = beit_open, .close = beit_close, .walk = beit_walk,
+    .attention = oci_vit_attention,
     .encode = beit_encode, .encoder_width = beit_width };

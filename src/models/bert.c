@@ -9,6 +9,8 @@
 #include "models/bert.h"
 
 #include <math.h>
+
+#include "models/prune.h"
 #include <string.h>
 
 static const oci_field fields[] = {
@@ -57,6 +59,8 @@ void oci_bert_open(oc_context *cx, const oci_config_source *from, void *model,
     m->head_optional = from->role == OCI_ROLE_ALONE &&
                        !(class_name && !strcmp(class_name, kind->arch->classes[1].name));
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
+    oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers, &m->layers->self,
+                   sizeof *m->layers);
 }
 
 void oci_bert_close(void *model)
@@ -64,19 +68,26 @@ void oci_bert_close(void *model)
     oci_free(((oci_bert_model *)model)->layers);
 }
 
+const oci_attention_layer *oci_bert_attention(const void *model, int64_t layer)
+{
+    const oci_bert_model *m = model;
+    return layer < m->cfg.num_hidden_layers ? &m->layers[layer].self : NULL;
+}
+
 /* ---- names ---- */
 
 static void attention_walk(oci_walk w, oci_attention_layer *a, oci_norm_layer *norm,
                            const oci_bert_config *c)
 {
-    int64_t D = c->hidden_size;
-    oci_walk_linear(oci_walk_enter(w, "self.query"), &a->q, D, D, true);
-    oci_walk_linear(oci_walk_enter(w, "self.key"), &a->k, D, D, true);
-    oci_walk_linear(oci_walk_enter(w, "self.value"), &a->v, D, D, true);
-    oci_walk_linear(oci_walk_enter(w, "output.dense"), &a->out, D, D, true);
+    int64_t D = c->hidden_size, d = D / c->num_attention_heads;
+    if (!a->heads) a->heads = c->num_attention_heads;   /* unless pruned_heads left fewer */
+    int64_t A = a->heads * d;
+    oci_walk_linear(oci_walk_enter(w, "self.query"), &a->q, A, D, true);
+    oci_walk_linear(oci_walk_enter(w, "self.key"), &a->k, A, D, true);
+    oci_walk_linear(oci_walk_enter(w, "self.value"), &a->v, A, D, true);
+    oci_walk_linear(oci_walk_enter(w, "output.dense"), &a->out, D, A, true);
     oci_walk_norm(oci_walk_enter(w, "output.LayerNorm"), norm, D, c->layer_norm_eps);
-    a->heads = c->num_attention_heads;
-    a->scale = 1.0f / sqrtf((float)(D / c->num_attention_heads));
+    a->scale = 1.0f / sqrtf((float)d);
 }
 
 void oci_bert_layer_walk(oci_walk w, oci_text_layer *l, const oci_bert_config *c)
@@ -290,6 +301,7 @@ static const oci_class classes[] = {
 
 const oci_arch oci_bert = {
     .model_type = "bert", .base_prefix = "bert.", .size = sizeof(oci_bert_model),
-    .classes = classes, .open = bert_open, .close = oci_bert_close, .walk = oci_bert_walk,
+    .classes = classes, .open = bert_open, .close = oci_bert_close,
+    .walk = oci_bert_walk, .attention = oci_bert_attention,
     .decode = oci_bert_decode, .decoder_shape = oci_bert_shape,
     .decoder_inputs = oci_bert_inputs, .encode_text = oci_bert_encode_text };

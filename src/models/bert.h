@@ -40,6 +40,7 @@ void oci_bert_open(oc_context *cx, const oci_config_source *from, void *model,
                    const oci_bert_kind *kind);
 void oci_bert_close(void *model);
 void oci_bert_walk(oci_walk w, void *model);
+const oci_attention_layer *oci_bert_attention(const void *model, int64_t layer);
 /* attention.self.query … output.LayerNorm, which VisualBERT's layers have, too. */
 void oci_bert_layer_walk(oci_walk w, oci_text_layer *l, const oci_bert_config *c);
 oci_tensor *oci_bert_decode(oc_context *cx, const void *model, oci_decode_call call);

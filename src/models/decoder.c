@@ -17,15 +17,16 @@ static int64_t length_of(const oci_decode_call *call)
 }
 
 void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
-                           int64_t heads, bool cross, oci_tensor *const kv[4])
+                           const oci_text_layer *of, bool cross, oci_tensor *const kv[4])
 {
     if (!oci_wants_cache(cx) || oci_failed(cx)) return;
     oci_arena_mark mark = oci_mark(cx);
     const oci_cache *cache = call->cache;
     for (int part = 0; part < (cross ? 4 : 2); part++) {
         if (!cache) {
+            const oci_attention_layer *a = part < 2 ? &of->self : &of->cross;
             if (kv[part])
-                oci_output_past(cx, layer, part, oci_split_heads(cx, kv[part], heads));
+                oci_output_past(cx, layer, part, oci_split_heads(cx, kv[part], a->heads));
             continue;
         }
         int64_t length = cache->length + length_of(call);
@@ -34,56 +35,72 @@ void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t 
             if (length == 0 && call->encoder_hidden_states)
                 length = call->encoder_hidden_states->shape[1];
         }
-        const oci_kv *of = part < 2 ? &cache->self[layer] : &cache->cross[layer];
+        const oci_kv *from = part < 2 ? &cache->self[layer] : &cache->cross[layer];
         if (length > 0)
             oci_output_past(cx, layer, part,
-                            oci_kv_export(cx, of, batch_of(call), length, part % 2));
+                            oci_kv_export(cx, from, batch_of(call), length, part % 2));
     }
     if (!cx->tape) oci_arena_reset(&cx->arena, mark);
 }
 
+typedef struct past_source {
+    const oc_tensors *in;
+    const oci_input_spec *specs;
+    const oci_arch *arch;
+    const void *model;
+    oci_decoder_shape shape;
+    int64_t B;
+} past_source;
+
+/* Pruning leaves layers with fewer heads of their own, but not for the encoder's output. */
+static int64_t heads_of(const past_source *p, int64_t layer, int part)
+{
+    const oci_attention_layer *a = NULL;
+    if (part < 2 && p->arch->attention) a = p->arch->attention(p->model, layer);
+    return a ? a->heads : p->shape.heads;
+}
+
 /* past_key_values.LAYER.INDEX, [B, H, positions, head_dim]; NULL (error set) if it is not
  * there or does not fit. `positions` 0: any number. */
-static oci_tensor *past_part(oc_context *cx, const oc_tensors *in, const oci_input_spec *specs,
-                             const oci_decoder_shape *s, int64_t B, int64_t layer, int part,
+static oci_tensor *past_part(oc_context *cx, const past_source *p, int64_t layer, int part,
                              int64_t positions)
 {
     char name[64], found[128];
     snprintf(name, sizeof name, "past_key_values.%lld.%d", (long long)layer, part);
-    oci_tensor *x = oci_input_required(cx, in, specs, name);
+    oci_tensor *x = oci_input_required(cx, p->in, p->specs, name);
     if (!x) return NULL;
     const int64_t *d = x->shape;
-    if (d[0] == B && d[1] == s->heads && d[3] == s->head_dim &&
+    int64_t heads = heads_of(p, layer, part);
+    if (d[0] == p->B && d[1] == heads && d[3] == p->shape.head_dim &&
         (positions == 0 || d[2] == positions)) return x;
     oci_fail(cx, OC_E_MALFORMED, "input %s: expected [%lld, %lld, %lld, %lld], found %s", name,
-             (long long)B, (long long)s->heads, (long long)(positions ? positions : d[2]),
-             (long long)s->head_dim, oci_shape_text(x, found));
+             (long long)p->B, (long long)heads, (long long)(positions ? positions : d[2]),
+             (long long)p->shape.head_dim, oci_shape_text(x, found));
     return NULL;
 }
 
 /* A cache that holds what `in` brings; NULL (error set) if that is not whole. */
-static oci_cache *import_past(oc_context *cx, const oc_tensors *in,
-                              const oci_input_spec *specs, const oci_decoder_shape *s,
-                              const oci_decode_call *call)
+static oci_cache *import_past(oc_context *cx, const past_source *p, const oci_decode_call *call)
 {
-    int64_t B = batch_of(call);
+    const oci_decoder_shape *s = &p->shape;
     oc_tensor_view view;
-    const oci_tensor *k = past_part(cx, in, specs, s, B, 0, 0, 0);
-    bool cross = s->cross_past && oc_tensors_find(in, "past_key_values.0.2", &view);
-    const oci_tensor *c = cross ? past_part(cx, in, specs, s, B, 0, 2, 0) : NULL;
+    const oci_tensor *k = past_part(cx, p, 0, 0, 0);
+    bool cross = s->cross_past && oc_tensors_find(p->in, "past_key_values.0.2", &view);
+    const oci_tensor *c = cross ? past_part(cx, p, 0, 2, 0) : NULL;
     if (oci_failed(cx)) return NULL;
-    int64_t past = k->shape[2], N = c ? c->shape[2] : 0;
+    int64_t length = k->shape[2], N = c ? c->shape[2] : 0;
     if (!cross && call->encoder_hidden_states) N = call->encoder_hidden_states->shape[1];
-    oci_cache *cache = oci_cache_create(cx, s->layers, B, s->heads, s->head_dim,
-                                        past + length_of(call), N);
+    oci_cache *cache = oci_cache_create(cx, s->layers, p->B, s->heads, s->head_dim,
+                                        length + length_of(call), N);
     for (int64_t i = 0; i < s->layers && !oci_failed(cx); i++) {
-        oci_kv_import(cx, &cache->self[i], past_part(cx, in, specs, s, B, i, 0, past),
-                      past_part(cx, in, specs, s, B, i, 1, past));
+        cache->self[i].heads = heads_of(p, i, 0);
+        oci_kv_import(cx, &cache->self[i], past_part(cx, p, i, 0, length),
+                      past_part(cx, p, i, 1, length));
         if (cross)
-            oci_kv_import(cx, &cache->cross[i], past_part(cx, in, specs, s, B, i, 2, N),
-                          past_part(cx, in, specs, s, B, i, 3, N));
+            oci_kv_import(cx, &cache->cross[i], past_part(cx, p, i, 2, N),
+                          past_part(cx, p, i, 3, N));
     }
-    if (cache) oci_cache_advance(cache, past, cross ? N : 0);
+    if (cache) oci_cache_advance(cache, length, cross ? N : 0);
     return cache;
 }
 
@@ -134,15 +151,16 @@ oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const voi
                                  const oc_tensors *in, const oci_input_spec *specs,
                                  oci_decode_call call)
 {
-    oci_decoder_shape shape = arch->decoder_shape(model);
+    past_source p = { .in = in, .specs = specs, .arch = arch, .model = model,
+               .shape = arch->decoder_shape(model) };
     oc_tensor_view view;
-    bool past = oc_tensors_find(in, "past_key_values.0.0", &view);
-    if (past && view.rank == 4) check(cx, arch, &shape, &call, view.shape[2]);
-    else check(cx, arch, &shape, &call, 0);
-    if (past && cx->tape)
+    bool given = oc_tensors_find(in, "past_key_values.0.0", &view);
+    check(cx, arch, &p.shape, &call, given && view.rank == 4 ? view.shape[2] : 0);
+    if (given && cx->tape)
         oci_fail(cx, OC_E_UNSUPPORTED, "past_key_values: no gradient through a cache");
     if (oci_failed(cx)) return NULL;
-    if (past) call.cache = import_past(cx, in, specs, &shape, &call);
+    p.B = batch_of(&call);
+    if (given) call.cache = import_past(cx, &p, &call);
     oci_tensor *logits = oci_failed(cx) ? NULL : arch->decode(cx, model, call);
     oci_cache_free(call.cache);
     return logits;

@@ -80,4 +80,5 @@ static const oci_class classes[] = { { "DeiTModel", inputs, deit_forward }, { 0 
 const oci_arch oci_deit = {
     .model_type = "deit", .base_prefix = "deit.", .size = sizeof(deit),
     .classes = classes, .open = deit_open, .close = deit_close, .walk = deit_walk,
+    .attention = oci_vit_attention,
     .encode = deit_encode, .encoder_width = deit_width };

@@ -9,6 +9,8 @@
 #include <float.h>
 #include <math.h>
 
+#include "models/prune.h"
+
 typedef struct distilbert_config {
     int64_t vocab_size, max_position_embeddings, n_layers, n_heads, dim, hidden_dim;
     int64_t pad_token_id;
@@ -46,6 +48,7 @@ static void distilbert_open(oc_context *cx, const oci_config_source *from, void 
     oci_config_divides(cx, from, "n_heads", c->n_heads, "dim", c->dim);
     m->has_head = oci_config_has_head(from, "DistilBertModel");
     m->layers = oci_calloc(cx, (size_t)c->n_layers, sizeof *m->layers);
+    oci_heads_read(cx, from, c->n_heads, c->n_layers, &m->layers->self, sizeof *m->layers);
 }
 
 static void distilbert_close(void *model)
@@ -53,19 +56,26 @@ static void distilbert_close(void *model)
     oci_free(((distilbert *)model)->layers);
 }
 
+static const oci_attention_layer *distilbert_attention(const void *model, int64_t layer)
+{
+    const distilbert *m = model;
+    return layer < m->cfg.n_layers ? &m->layers[layer].self : NULL;
+}
+
 static void layer_walk(oci_walk w, oci_text_layer *l, const distilbert_config *c)
 {
     int64_t D = c->dim, F = c->hidden_dim;
+    if (!l->self.heads) l->self.heads = c->n_heads;     /* unless pruned_heads left fewer */
+    int64_t A = l->self.heads * (D / c->n_heads);
     oci_walk a = oci_walk_enter(w, "attention");
-    oci_walk_linear(oci_walk_enter(a, "q_lin"), &l->self.q, D, D, true);
-    oci_walk_linear(oci_walk_enter(a, "k_lin"), &l->self.k, D, D, true);
-    oci_walk_linear(oci_walk_enter(a, "v_lin"), &l->self.v, D, D, true);
-    oci_walk_linear(oci_walk_enter(a, "out_lin"), &l->self.out, D, D, true);
+    oci_walk_linear(oci_walk_enter(a, "q_lin"), &l->self.q, A, D, true);
+    oci_walk_linear(oci_walk_enter(a, "k_lin"), &l->self.k, A, D, true);
+    oci_walk_linear(oci_walk_enter(a, "v_lin"), &l->self.v, A, D, true);
+    oci_walk_linear(oci_walk_enter(a, "out_lin"), &l->self.out, D, A, true);
     oci_walk_norm(oci_walk_enter(w, "sa_layer_norm"), &l->self_norm, D, 1e-12);
     oci_walk_linear(oci_walk_enter(w, "ffn.lin1"), &l->fc1, F, D, true);
     oci_walk_linear(oci_walk_enter(w, "ffn.lin2"), &l->fc2, D, F, true);
     oci_walk_norm(oci_walk_enter(w, "output_layer_norm"), &l->mlp_norm, D, 1e-12);
-    l->self.heads = c->n_heads;
     l->self.scale = 1.0f / sqrtf((float)(D / c->n_heads));
 }
 
@@ -152,5 +162,5 @@ static const oci_class classes[] = { { "DistilBertModel", inputs, distilbert_for
 const oci_arch oci_distilbert = {
     .model_type = "distilbert", .base_prefix = "distilbert.", .size = sizeof(distilbert),
     .classes = classes, .open = distilbert_open, .close = distilbert_close,
-    .walk = distilbert_walk, .decoder_shape = distilbert_shape,
+    .walk = distilbert_walk, .attention = distilbert_attention, .decoder_shape = distilbert_shape,
     .encode_text = distilbert_encode };

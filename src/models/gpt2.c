@@ -11,6 +11,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "models/prune.h"
 
 typedef struct gpt2_config {
     int64_t vocab_size, n_positions, n_embd, n_layer, n_head, n_inner;
@@ -57,11 +58,18 @@ static void gpt2_open(oc_context *cx, const oci_config_source *from, void *model
     if (!c->n_inner) c->n_inner = 4 * c->n_embd;
     m->has_head = oci_config_has_head(from, "GPT2Model");
     m->layers = oci_calloc(cx, (size_t)c->n_layer, sizeof *m->layers);
+    oci_heads_read(cx, from, c->n_head, c->n_layer, &m->layers->self, sizeof *m->layers);
 }
 
 static void gpt2_close(void *model)
 {
     oci_free(((gpt2 *)model)->layers);
+}
+
+static const oci_attention_layer *gpt2_attention(const void *model, int64_t layer)
+{
+    const gpt2 *m = model;
+    return layer < m->cfg.n_layer ? &m->layers[layer].self : NULL;
 }
 
 static void layer_walk(oci_walk w, oci_text_layer *l, const gpt2_config *c, int64_t i)
@@ -71,13 +79,15 @@ static void layer_walk(oci_walk w, oci_text_layer *l, const gpt2_config *c, int6
     if (c->scale_attn_by_inverse_layer_idx) scale /= (float)(i + 1);
     /* The paper's scheme: what a block adds to the stream starts smaller in deeper models. */
     double onto = c->initializer_range / sqrt(2.0 * (double)c->n_layer);
-    l->self.heads = l->cross.heads = c->n_head;
+    l->cross.heads = c->n_head;
+    if (!l->self.heads) l->self.heads = c->n_head;      /* unless pruned_heads left fewer */
+    int64_t A = l->self.heads * (D / c->n_head);
     l->self.scale = l->cross.scale = scale;
     oci_walk_norm(oci_walk_enter(w, "ln_1"), &l->self_norm, D, c->layer_norm_epsilon);
-    oci_walk_conv1d(oci_walk_enter(w, "attn.c_attn"), &l->self.fused, 3 * D, D);
+    oci_walk_conv1d(oci_walk_enter(w, "attn.c_attn"), &l->self.fused, 3 * A, D);
     oci_walk_conv1d(
         oci_walk_init(oci_walk_enter(w, "attn.c_proj"), OCI_INIT_NORMAL, onto),
-        &l->self.out, D, D);
+        &l->self.out, D, A);
     oci_walk_norm(oci_walk_enter(w, "ln_2"), &l->mlp_norm, D, c->layer_norm_epsilon);
     if (c->add_cross_attention) {
         oci_walk x = oci_walk_enter(w, "crossattention");
@@ -228,6 +238,7 @@ static const oci_class classes[] = {
 
 const oci_arch oci_gpt2 = {
     .model_type = "gpt2", .base_prefix = "transformer.", .size = sizeof(gpt2),
-    .classes = classes, .open = gpt2_open, .close = gpt2_close, .walk = gpt2_walk,
+    .classes = classes, .open = gpt2_open, .close = gpt2_close,
+    .walk = gpt2_walk, .attention = gpt2_attention,
     .decode = gpt2_decode, .decoder_shape = gpt2_shape, .decoder_inputs = inputs,
     .encode_text = gpt2_encode_text };

@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "io/weights.h"
 #include "models/make.h"
+#include "models/prune.h"
 #include "nn/param.h"
 
 /* ---- opening the architecture ---- */
@@ -30,6 +31,7 @@ static bool open_as(oc_context *cx, oci_model *model, const char *class_name)
         choose_class(cx, model, class_name);
     if (!oci_failed(cx) && (model->root = oci_calloc(cx, 1, model->arch->size)))
         model->arch->open(cx, &from, model->root);
+    if (model->root) oci_heads_check(cx, &from, model->arch);
     model->has_slots = !oci_failed(cx);
     if (oci_failed(cx)) oci_model_unload(model);
     return !oci_failed(cx);

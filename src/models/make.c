@@ -9,7 +9,8 @@ typedef struct maker {
     oci_model *model;
     uint64_t seed;
     bool trainable;
-    oci_weights weights[2];     /* of the encoder and the decoder, where two are joined */
+    const oci_joint *joint;     /* where two models are joined … */
+    oci_weights weights[2];     /* … and these are theirs */
     const oci_arch *arch[2];
     oci_weight_room weight_room;
     size_t room;                /* of model->fresh */
@@ -72,17 +73,30 @@ static void note_fresh(oc_context *cx, maker *m, const char *name)
     if (copy) model->fresh[model->fresh_count++] = copy;
 }
 
+const oci_joint *oci_joint_find(const char *model_type)
+{
+    static const oci_joint joints[] = {
+        { "vision-encoder-decoder", "VisionEncoderDecoderModel", { "encoder", "decoder" },
+          { "encoder.", "decoder." }, { "encoder_", "decoder_" } },
+        { "vision-text-dual-encoder", "VisionTextDualEncoderModel",
+          { "vision_config", "text_config" }, { "vision_model.", "text_model." },
+          { "vision_", "text_" } },
+    };
+    for (size_t i = 0; i < sizeof joints / sizeof *joints; i++)
+        if (!strcmp(joints[i].model_type, model_type)) return &joints[i];
+    return NULL;
+}
+
 static void visit_join(oci_walker *walker, const oci_param *p)
 {
-    static const char *const parts[] = { "encoder.", "decoder." };
     oc_context *cx = walker->cx;
     maker *m = walker->user;
     const oci_weight_ref *ref = NULL;
     if (oci_failed(cx)) return;
     for (int i = 0; i < 2; i++)
-        if (!strncmp(p->name, parts[i], strlen(parts[i])))
-            ref =
-                oci_model_weight(m->arch[i], &m->weights[i], p->name + strlen(parts[i]));
+        if (!strncmp(p->name, m->joint->names[i], strlen(m->joint->names[i])))
+            ref = oci_model_weight(m->arch[i], &m->weights[i],
+                                   p->name + strlen(m->joint->names[i]));
     if (!ref || !oci_weight_fits(cx, p, ref)) return;
     const void *data = oci_weight_bytes(cx, ref, &m->weight_room);
     if (data) oci_param_set(cx, p, ref->entry->dtype, data, m->trainable);
@@ -118,8 +132,8 @@ bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[
     maker m = { .model = model, .seed = seed, .trainable = trainable };
     if (!oci_model_open_config(cx, model)) return false;
     model->trainable = trainable;
-    m.arch[0] = arch_of(model, "encoder");
-    m.arch[1] = arch_of(model, "decoder");
+    m.joint = oci_joint_find(model->arch->model_type);
+    for (int i = 0; i < 2 && m.joint; i++) m.arch[i] = arch_of(model, m.joint->configs[i]);
     if (m.arch[0] && m.arch[1] &&
         oci_weights_open(cx, &m.weights[0], folders[0], false)) {
         if (oci_weights_open(cx, &m.weights[1], folders[1], false)) {
@@ -139,7 +153,7 @@ bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[
     return !oci_failed(cx);
 }
 
-/* ---- resizing ---- */
+/* ---- other shapes ---- */
 
 static json_t *token_config(const json_t *root)
 {
@@ -157,34 +171,101 @@ int64_t oci_model_tokens(const oci_model *model)
     return json_integer_value(json_object_get(config, "vocab_size"));
 }
 
-typedef struct resizer {
+typedef struct rebuilder {
     oci_param *old; /* [count] parameters of the model as it is, in walk order */
     size_t count, room, at;
-    uint64_t seed;
-} resizer;
+    const oci_model *next;
+    oci_rebuild_change change;
+    void *user;
+} rebuilder;
 
 static void visit_number(oci_walker *walker, const oci_param *p)
 {
     (void)p;
-    ((resizer *)walker->user)->room++;
+    ((rebuilder *)walker->user)->room++;
 }
 
 static void visit_collect(oci_walker *walker, const oci_param *p)
 {
-    resizer *r = walker->user;
+    rebuilder *r = walker->user;
     if (r->count < r->room) r->old[r->count++] = *p;
 }
 
-/* A parameter whose shape changed: its old rows, and drawn ones behind. */
-static void resize(oc_context *cx, const resizer *r, const oci_param *old,
-                   const oci_param *p)
+static void visit_change(oci_walker *walker, const oci_param *p)
 {
+    rebuilder *r = walker->user;
+    const oci_param *old = &r->old[r->at];
+    if (oci_failed(walker->cx) || r->at++ >= r->count || p->tied || !*old->slot) return;
+    if (memcmp(old->shape, p->shape, sizeof p->shape))
+        r->change(walker->cx, r->next, old, p, r->user);
+}
+
+/* Cannot fail: what was not made anew changes hands. */
+static void visit_take(oci_walker *walker, const oci_param *p)
+{
+    rebuilder *r = walker->user;
+    const oci_param *old = &r->old[r->at++];
+    if (p->tied || *p->slot) return;
+    *p->slot = *old->slot;
+    *old->slot = NULL;
+}
+
+/* A config as a document of its own. */
+static bool parse_config(oc_context *cx, const char *name, const json_t *config,
+                         oci_json *doc)
+{
+    char *text = oci_json_text_of(cx, config);
+    bool good = text && oci_json_parse(cx, doc, name, text, strlen(text));
+    oci_free(text);
+    return good;
+}
+
+static void replace(oci_model *model, oci_model *next)
+{
+    next->trainable = model->trainable;
+    next->fresh = model->fresh;
+    next->fresh_count = model->fresh_count;
+    model->fresh = NULL;
+    model->fresh_count = 0;
+    oci_model_unload(model);
+    *model = *next;
+}
+
+bool oci_model_rebuild(oc_context *cx, oci_model *model, const json_t *config,
+                       oci_rebuild_change change, void *user)
+{
+    oci_model next = { .trainable = model->trainable };
+    rebuilder r = { .next = &next, .change = change, .user = user };
+    oci_model_walk(cx, model, visit_number, &r);
+    r.old = oci_calloc(cx, r.room, sizeof *r.old);
+    if (r.old && parse_config(cx, model->config.name, config, &next.config) &&
+        oci_model_open_config(cx, &next)) {
+        oci_model_walk(cx, model, visit_collect, &r);
+        oci_model_walk(cx, &next, visit_change, &r);
+        r.at = 0;
+        if (oci_failed(cx)) {
+            oci_model_unload(&next);
+        } else {
+            oci_model_walk(cx, &next, visit_take, &r);
+            replace(model, &next);
+        }
+    }
+    oci_free(r.old);
+    return !oci_failed(cx);
+}
+
+/* A table whose number of rows changed: its old rows, and drawn ones behind. */
+static void resize(oc_context *cx, const oci_model *next, const oci_param *old,
+                   const oci_param *p, void *user)
+{
+    (void)next;
     const oci_tensor *t = *old->slot;
     int64_t N = p->shape[0], kept = oci_min(N, old->shape[0]);
     int64_t width = oci_param_count(p) / N;
     oci_param added = *p;
     added.init.zero_row = false;        /* the new rows' table has no padding_idx there */
-    float *values = drawn(cx, &added, r->seed, 0, N), *before = oci_param_values(cx, old);
+    float *values = drawn(cx, &added, *(const uint64_t *)user, 0, N);
+    float *before = oci_param_values(cx, old);
     void *data = oci_calloc(cx, (size_t)(N * width), oci_dtype_size(t->stored));
     if (values && before && data) {
         memcpy(values, before, (size_t)(kept * width) * sizeof *values);
@@ -196,67 +277,16 @@ static void resize(oc_context *cx, const resizer *r, const oci_param *old,
     oci_free(data);
 }
 
-static void visit_resize(oci_walker *walker, const oci_param *p)
-{
-    resizer *r = walker->user;
-    const oci_param *old = &r->old[r->at];
-    if (oci_failed(walker->cx) || r->at++ >= r->count || p->tied || !*old->slot) return;
-    if (memcmp(old->shape, p->shape, sizeof p->shape)) resize(walker->cx, r, old, p);
-}
-
-/* Cannot fail: what was not made anew changes hands. */
-static void visit_take(oci_walker *walker, const oci_param *p)
-{
-    resizer *r = walker->user;
-    const oci_param *old = &r->old[r->at++];
-    if (p->tied || *p->slot) return;
-    *p->slot = *old->slot;
-    *old->slot = NULL;
-}
-
-/* The config with another vocab_size, as a document of its own. */
-static bool new_config(oc_context *cx, const oci_model *model, int64_t tokens,
-                       oci_json *doc)
-{
-    json_t *copy = json_deep_copy(model->config.root);
-    char *text = NULL;
-    if (!copy ||
-        json_object_set_new(token_config(copy), "vocab_size", json_integer(tokens)))
-        oci_fail(cx, OC_E_MEMORY, "%s: no memory for a copy", model->config.name);
-    else
-        text = oci_json_text_of(cx, copy);
-    json_decref(copy);
-    bool good = text && oci_json_parse(cx, doc, model->config.name, text, strlen(text));
-    oci_free(text);
-    return good;
-}
-
 bool oci_model_resize_tokens(oc_context *cx, oci_model *model, int64_t tokens,
                              uint64_t seed)
 {
-    oci_model next = { .trainable = model->trainable };
-    resizer r = { .seed = seed };
-    oci_model_walk(cx, model, visit_number, &r);
-    r.old = oci_calloc(cx, r.room, sizeof *r.old);
-    if (r.old && new_config(cx, model, tokens, &next.config) &&
-        oci_model_open_config(cx, &next)) {
-        oci_model_walk(cx, model, visit_collect, &r);
-        oci_model_walk(cx, &next, visit_resize, &r);
-        r.at = 0;
-        if (oci_failed(cx)) {
-            oci_model_unload(&next);
-        } else {
-            oci_model_walk(cx, &next, visit_take, &r);
-            next.trainable = model->trainable;
-            next.fresh = model->fresh;
-            next.fresh_count = model->fresh_count;
-            model->fresh = NULL;
-            model->fresh_count = 0;
-            oci_model_unload(model);
-            *model = next;
-        }
-    }
-    oci_free(r.old);
+    json_t *config = json_deep_copy(model->config.root);
+    if (!config ||
+        json_object_set_new(token_config(config), "vocab_size", json_integer(tokens)))
+        oci_fail(cx, OC_E_MEMORY, "%s: no memory for a copy", model->config.name);
+    else
+        oci_model_rebuild(cx, model, config, resize, &seed);
+    json_decref(config);
     return !oci_failed(cx);
 }
 

@@ -23,7 +23,8 @@
         .model_type = type, .base_prefix = "roberta.", .size = sizeof(oci_bert_model),        \
         .classes = name##_classes, .open = name##_open, .close = oci_bert_close,              \
         .walk = oci_bert_walk, .decode = oci_bert_decode, .decoder_shape = oci_bert_shape,    \
-        .decoder_inputs = oci_bert_inputs, .encode_text = oci_bert_encode_text }
+        .decoder_inputs = oci_bert_inputs, .encode_text = oci_bert_encode_text,               \
+        .attention = oci_bert_attention }
 
 ROBERTA(roberta, "roberta", "Roberta", 50265);
 ROBERTA(xlm_roberta, "xlm-roberta", "XLMRoberta", 30522);

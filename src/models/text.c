@@ -96,7 +96,7 @@ static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i,
                       .mask = s->mask, .residual = x, .cache = call->cache, .layer = i,
                       .segments = call->segments,
                       .head_mask =
-                          oci_head_mask_of(cx, call->head_mask, i, s->count, s->heads),
+                          oci_head_mask_of(cx, call->head_mask, i, s->count, l->self.heads),
                       .weights = tap ? &weights : NULL, .keys = &kv[0], .values = &kv[1]);
     x = norm_after(cx, s, &l->self_norm, x);                            /* [B, T, D] */
     if (call->encoder_hidden_states) {
@@ -115,7 +115,7 @@ static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i,
     oci_output_at(cx, "attentions", i, weights);
     oci_output_cross(cx, "cross_attentions", i, cross_weights);
     if (!s->bidirectional)
-        oci_output_layer_past(cx, call, i, s->heads, s->cross_past, kv);
+        oci_output_layer_past(cx, call, i, l, s->cross_past, kv);
     return x;                                                           /* [B, T, D] */
 }
 

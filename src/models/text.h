@@ -65,7 +65,7 @@ void oci_bart_layer_walk(oci_walk w, oci_text_layer *l, int64_t D, int64_t Dc, i
 /* Hands out layer `layer`'s keys and values in Transformers' form, when the cache is asked
  * for: kv are self and cross keys and values [B, N, D] of a call without a cache, or NULL. */
 void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
-                           int64_t heads, bool cross, oci_tensor *const kv[4]);
+                           const oci_text_layer *of, bool cross, oci_tensor *const kv[4]);
 
 /* ---- classes ---- */
 

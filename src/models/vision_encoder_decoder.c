@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/prune.h"
 #include "models/text.h"
 
 /* Decoders that Transformers 4.37.2 refuses, or fails with at the first forward pass. */
@@ -52,6 +53,7 @@ static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
     }
     *part = oci_calloc(cx, 1, arch->size);
     if (*part) arch->open(cx, &sub.source, *part);
+    oci_heads_check(cx, &sub.source, arch);
     return arch;
 }
 
@@ -91,6 +93,15 @@ static void ved_open(oc_context *cx, const oci_config_source *from, void *model)
     m->encoder_width = m->encoder_arch->encoder_width(m->encoder);
     m->shape = m->decoder_arch->decoder_shape(m->decoder);
     check_pair(cx, from, m);
+}
+
+static const oci_arch *ved_part(const void *model, const char *name, const void **root)
+{
+    const oci_ved *m = model;
+    bool encoder = !strcmp(name, "encoder");
+    if (!encoder && strcmp(name, "decoder") != 0) return NULL;
+    *root = encoder ? m->encoder : m->decoder;
+    return encoder ? m->encoder_arch : m->decoder_arch;
 }
 
 static void ved_close(void *model)
@@ -224,4 +235,4 @@ static const oci_class classes[] = { { "VisionEncoderDecoderModel", inputs, ved_
 
 const oci_arch oci_vision_encoder_decoder = {
     .model_type = "vision-encoder-decoder", .size = sizeof(oci_ved), .classes = classes,
-    .open = ved_open, .close = ved_close, .walk = ved_walk };
+    .open = ved_open, .close = ved_close, .walk = ved_walk, .part = ved_part };

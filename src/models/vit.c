@@ -106,5 +106,6 @@ static const oci_class classes[] = { { "ViTModel", inputs, vit_forward }, { 0 } 
 
 const oci_arch oci_vit = {
     .model_type = "vit", .base_prefix = "vit.", .size = sizeof(vit), .classes = classes,
-    .open = vit_open, .close = vit_close, .walk = vit_walk, .encode = vit_encode,
+    .open = vit_open, .close = vit_close, .walk = vit_walk,
+    .attention = oci_vit_attention, .encode = vit_encode,
     .encoder_width = vit_width, .interpolates = true };

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "models/prune.h"
+
 static const oci_field fields[] = {
     OCI_INT(oci_vit_config, hidden_size, 768, 1, OCI_MAX_WIDTH),
     OCI_INT(oci_vit_config, num_hidden_layers, 12, 0, OCI_MAX_LAYERS),
@@ -30,10 +32,18 @@ bool oci_vit_layers_open(oc_context *cx, const oci_config_source *from, oci_vit_
                             (long long)c->patch_size[i]);
     m->key_bias = c->qkv_bias;
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
+    oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers,
+                   &m->layers->attention, sizeof *m->layers);
     return !oci_failed(cx);
 }
 
 void oci_vit_layers_close(oci_vit_layers *m) { oci_free(m->layers); }
+
+const oci_attention_layer *oci_vit_attention(const void *model, int64_t layer)
+{
+    const oci_vit_layers *m = model;
+    return layer < m->cfg.num_hidden_layers ? &m->layers[layer].attention : NULL;
+}
 
 void oci_vit_grid(const oci_vit_config *c, int64_t *h, int64_t *w)
 {
@@ -54,20 +64,22 @@ static void layer_walk(oci_walk w, oci_vit_layers *m, oci_vit_layer *l)
 {
     const oci_vit_config *c = &m->cfg;
     int64_t D = c->hidden_size, F = c->intermediate_size, H = c->num_attention_heads;
+    if (!l->attention.heads) l->attention.heads = H;    /* unless pruned_heads left fewer */
+    int64_t A = l->attention.heads * (D / H);
     if (m->layer_scale) {
         oci_walk scale = oci_walk_init(w, OCI_INIT_FILL, m->layer_scale_value);
         oci_walk_param(scale, "lambda_1", &l->lambda_1, OCI_PARAM_VALUE, OCI_SHAPE(D));
         oci_walk_param(scale, "lambda_2", &l->lambda_2, OCI_PARAM_VALUE, OCI_SHAPE(D));
     }
     oci_walk a = oci_walk_enter(w, "attention.attention");
-    oci_walk_linear(oci_walk_enter(a, "query"), &l->attention.q, D, D, c->qkv_bias);
-    oci_walk_linear(oci_walk_enter(a, "key"), &l->attention.k, D, D, m->key_bias);
-    oci_walk_linear(oci_walk_enter(a, "value"), &l->attention.v, D, D, c->qkv_bias);
+    oci_walk_linear(oci_walk_enter(a, "query"), &l->attention.q, A, D, c->qkv_bias);
+    oci_walk_linear(oci_walk_enter(a, "key"), &l->attention.k, A, D, m->key_bias);
+    oci_walk_linear(oci_walk_enter(a, "value"), &l->attention.v, A, D, c->qkv_bias);
     if (m->distances)
         oci_walk_param(oci_walk_zeros(oci_walk_enter(a, "relative_position_bias")),
                        "relative_position_bias_table", &l->bias_table, OCI_PARAM_VALUE,
                        OCI_SHAPE(m->distances, H));
-    oci_walk_linear(oci_walk_enter(w, "attention.output.dense"), &l->attention.out, D, D,
+    oci_walk_linear(oci_walk_enter(w, "attention.output.dense"), &l->attention.out, D, A,
                     true);
     oci_walk_linear(oci_walk_enter(w, "intermediate.dense"), &l->intermediate, F, D,
                     true);
@@ -76,7 +88,6 @@ static void layer_walk(oci_walk w, oci_vit_layers *m, oci_vit_layer *l)
                   c->layer_norm_eps);
     oci_walk_norm(oci_walk_enter(w, "layernorm_after"), &l->layernorm_after, D,
                   c->layer_norm_eps);
-    l->attention.heads = H;
     l->attention.scale = 1.0f / sqrtf((float)(D / H));
 }
 
@@ -181,7 +192,7 @@ oci_tensor *oci_vit_blocks(oc_context *cx, const oci_vit_layers *m, oci_arena_ma
         if (oci_wants_hidden_states(cx)) oci_output_at(cx, "hidden_states", i, x);
         x = block(cx, m, l, x, bias_of(cx, m, l, shared_bias),
                   oci_head_mask_of(cx, head_mask, i, c->num_hidden_layers,
-                                   c->num_attention_heads),
+                                   l->attention.heads),
                   oci_wants_attentions(cx) ? &weights : NULL);
         oci_output_at(cx, "attentions", i, weights);
         x = oci_settle(cx, mark, x);

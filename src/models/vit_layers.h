@@ -41,6 +41,8 @@ typedef struct oci_vit_layers {
 bool oci_vit_layers_open(oc_context *cx, const oci_config_source *from,
                          oci_vit_layers *m);
 void oci_vit_layers_close(oci_vit_layers *m);
+/* arch->attention of a model whose first member is its oci_vit_layers. */
+const oci_attention_layer *oci_vit_attention(const void *model, int64_t layer);
 /* The grid of patches that image_size gives. */
 void oci_vit_grid(const oci_vit_config *c, int64_t *h, int64_t *w);
 

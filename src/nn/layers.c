@@ -88,13 +88,14 @@ static void project(oc_context *cx, const oci_attention_layer *layer,
 
 /* Keys and values go into the cache behind those that are there; returns how many there are
  * then. */
-static int64_t remember(oc_context *cx, const oci_attention_call *call, const oci_tensor *k,
-                        const oci_tensor *v)
+static int64_t remember(oc_context *cx, const oci_attention_call *call, int64_t heads,
+                        const oci_tensor *k, const oci_tensor *v)
 {
     bool self = !call->source;
     const oci_cache *cache = call->cache;
     if (!k || !v) return self ? 0 : cache->cross_length;
-    const oci_kv *kv = self ? &cache->self[call->layer] : &cache->cross[call->layer];
+    oci_kv *kv = self ? &cache->self[call->layer] : &cache->cross[call->layer];
+    kv->heads = heads;      /* a pruned layer has fewer than there is room for */
     int64_t T = k->shape[1], at = self ? cache->length : 0;
     if (at + T > kv->room) {
         oci_fail(cx, OC_E_LIMIT, "a cache with room for %lld positions: expected no more, "
@@ -125,7 +126,8 @@ oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
     bool cached = call.cache && call.source && call.cache->cross_length > 0;
     project(cx, layer, &call, !cached, qkv);
     if (call.cache) {
-        int64_t keys = oci_failed(cx) ? 0 : remember(cx, &call, qkv[1], qkv[2]);
+        int64_t keys = oci_failed(cx) ? 0 : remember(cx, &call, layer->heads,
+                                                        qkv[1], qkv[2]);
         y = oci_op_attention_cached(cx, qkv[0], cached_part(&call, keys), call.mask,
                                     call.head_mask, layer->scale, call.causal, call.weights);
     } else if (call.segments) {

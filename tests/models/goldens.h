@@ -182,12 +182,28 @@ static void compare_sets(const call *c, const oc_tensors *want, const oc_tensors
     }
 }
 
+static char made[] = "/tmp/ocelli-goldens-XXXXXX";      /* seeded checkpoints, by case */
+
+/* The model without the heads of `prune`, saved and opened again. */
+static oc_model *pruned(oc_context *cx, const call *c, oc_model *model,
+                        const oc_model_options *options)
+{
+    char folder[64], *heads = json_dumps(json_object_get(c->json, "prune"), 0);
+    snprintf(folder, sizeof folder, "%s/pruned", made);
+    oc_model_prune_heads(cx, model, heads);
+    oc_model_save(cx, model, folder);
+    oc_model_close(model);
+    free(heads);
+    return oc_model_open(cx, folder, options);
+}
+
 static oc_tensors *run(oc_context *cx, const call *c, const oc_tensors *in)
 {
     bool gradients = option(c, "gradients"), forward = false;
     oc_model_options open = OC_OPTIONS(oc_model_options, .trainable = gradients,
                                        .class_name = c->class_name);
     oc_model *model = oc_model_open(cx, c->checkpoint, &open);
+    if (json_object_get(c->json, "prune")) model = pruned(cx, c, model, &open);
     oc_tensors *out;
     forward = !strcmp(json_string_value(json_object_get(c->json, "command")), "forward");
     if (forward) {
@@ -235,8 +251,6 @@ static oc_tensors *inputs_of(oc_context *cx, const call *c, const char *name)
     oc_tensors_free(all);
     return in;
 }
-
-static char made[] = "/tmp/ocelli-goldens-XXXXXX";      /* seeded checkpoints, by case */
 
 /* A case without weights gets its checkpoint made at its first call, and all its calls open
  * that: what is saved is loaded in every one of them. */
