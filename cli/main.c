@@ -36,7 +36,15 @@ static const cli_command commands[] = {
       "  ocelli parse --model nougat-base page.png" },
     { "ask", command_ask, "MODEL IMAGE QUESTION [options]",
       "Answers a question about a picture",
-      "MODEL is a Donut that was trained to answer (DocVQA).\n",
+      "A VisualBERT for questions chooses one of its labels. It reads regions, not\n"
+      "pictures: those that its regions.json makes of IMAGE, or, with --regions, what\n"
+      "a detector has made (then there is no IMAGE). --top K prints more answers, each\n"
+      "with its probability. A Donut that was trained to answer (DocVQA) writes its\n"
+      "answer; --task and options of `generate` are for it alone. --json adds the\n"
+      "probabilities and the time.\n",
+      "  ocelli ask emoji-vqa examples/scenes/scene-01.png 'How many objects are there?'\n"
+      "  ocelli ask emoji-vqa examples/scenes/scene-01.png 'Where is the pig?' --top 3\n"
+      "  ocelli ask visualbert-vqa --regions regions.npz 'What is on the table?'\n"
       "  ocelli ask donut-base-finetuned-docvqa page.png 'When is the coffee break?'" },
     { "inspect", command_inspect, "MODEL [options]", "Shows what is in a model folder",
       "Architecture, parameters, types, sizes, and what the folder lacks. Reads the\n"
@@ -87,12 +95,13 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
  * so for image-to-text the model decides which of the two it is. */
 static const char *const aliases[][2] = {
     { "image-to-text", "read" }, { "document-question-answering", "ask" },
+    { "visual-question-answering", "ask" },
 };
 
 /* Part of the plan, so that a script learns "not yet" and not "never heard of". */
 static const char *const planned[] = {
     "chat", "classify", "embed", "search", "train", "serve", "convert", "pull", "doctor",
-    "visual-question-answering", "zero-shot-image-classification", "feature-extraction",
+    "zero-shot-image-classification", "feature-extraction",
     "image-text-to-text", NULL
 };
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the bundled models do: lines of text are read, pictures of emoji captioned.
+# What the bundled models do: lines of text are read, pictures of emoji captioned, questions
+# about them answered.
 set -euo pipefail
 build=${BUILD:-build}
 ocelli=$build/ocelli
@@ -29,12 +30,20 @@ for picture in examples/scenes/*.png; do
     printf '  %-28s ' "$picture"
     "$ocelli" caption --quiet "$picture"
 done
+echo
+echo "Questions to the bundled model emoji-vqa:"
+echo
+for question in "How many objects are there?" "Where is the pig?" "What color is the background?"; do
+    printf '  %-28s %-30s ' examples/scenes/scene-01.png "$question"
+    "$ocelli" ask --quiet emoji-vqa examples/scenes/scene-01.png "$question"
+done
 cat <<EOT
 
 Try next:
   $ocelli read YOUR-PICTURE.png              a line of print: PNG, JPEG or WebP
   $ocelli read --json examples/lines/*.png   one JSON object a line
   $ocelli caption --num-beams 4 examples/scenes/*.png
+  $ocelli ask emoji-vqa examples/scenes/scene-06.png "Where is the rabbit?" --top 3
   $ocelli inspect printed-line-ocr           what is in the model
   $ocelli --help
 EOT

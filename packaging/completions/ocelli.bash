@@ -20,7 +20,7 @@ _ocelli()
             case $command in
                 read | caption) options+=" --model --with-filename --batch" ;;
                 parse) options+=" --model --task --question --with-filename --batch" ;;
-                ask) options+=" --task" ;;
+                ask) options+=" --task --regions --image-id --top emoji-vqa" ;;
                 help) options="limits read caption parse ask inspect preprocess tokenize
                     detokenize forward generate bench" ;;
                 inspect) options+=" --tensors printed-line-ocr emoji-caption" ;;

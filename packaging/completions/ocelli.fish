@@ -22,6 +22,9 @@ complete -c ocelli -n '__fish_seen_subcommand_from read caption parse' -l model 
 complete -c ocelli -n '__fish_seen_subcommand_from read caption parse' -l with-filename
 complete -c ocelli -n '__fish_seen_subcommand_from read caption parse' -l batch -x
 complete -c ocelli -n '__fish_seen_subcommand_from parse ask' -l task -x -d 'What to look for'
+complete -c ocelli -n '__fish_seen_subcommand_from ask' -l regions -r -d 'Features of regions'
+complete -c ocelli -n '__fish_seen_subcommand_from ask' -l image-id -x -d 'Which picture'
+complete -c ocelli -n '__fish_seen_subcommand_from ask' -l top -x -d 'Answers to print'
 complete -c ocelli -n '__fish_seen_subcommand_from parse' -l question -x -d 'What to ask'
 complete -c ocelli -n '__fish_seen_subcommand_from inspect' -l tensors -d 'Tensor table'
 complete -c ocelli -n '__fish_seen_subcommand_from preprocess forward generate' -l out -r

@@ -73,7 +73,7 @@ done
 expect 2 ask $donut $receipt
 expect 2 ask $donut $receipt 'one' 'two'
 expect 3 ask $donut "$work/nothing" 'What?'
-expect 5 visual-question-answering $donut
+expect 2 visual-question-answering $donut
 "$ocelli" document-question-answering $donut $receipt 'Is it at 120?' >"$work/alias" 2>/dev/null
 "$ocelli" ask $donut $receipt 'Is it at 120?' >"$out" 2>/dev/null
 cmp -s "$work/alias" "$out" || fail 'document-question-answering is not ask'

@@ -45,7 +45,7 @@ expect 2 qqqqqqqqqq
 expect 2 --threads 1 read "$line"
 expect 2 ''
 for command in chat classify embed search train serve convert pull doctor \
-        visual-question-answering feature-extraction \
+        feature-extraction \
         zero-shot-image-classification image-text-to-text; do
     expect 5 "$command" "$model"
     says "$command is not in this version"
