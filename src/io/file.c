@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/context.h"
+#include "base/cpu.h"
 #include "base/size.h"
 
 enum {
@@ -163,6 +164,7 @@ static oci_buffer *read_block(oc_context *cx, int fd, const char *path, uint64_t
                  (unsigned long long)wanted);
     else
         data = oci_alloc(cx, (size_t)wanted + 1);
+    if (data) oci_cpu_large_pages(data, (size_t)wanted);
     if (data && !read_fully(cx, fd, path, data, (size_t)wanted, &got)) {
         oci_free(data);
         data = NULL;
