@@ -12,6 +12,8 @@
 #include <float.h>
 #include <string.h>
 
+#include "models/prune.h"
+
 static const oci_field fields[] = {
     OCI_INT(oci_bert_config, vocab_size, 30522, 1, 1 << 24),
     OCI_INT(oci_bert_config, hidden_size, 768, 1, OCI_MAX_WIDTH),
@@ -62,11 +64,20 @@ static void visual_bert_open(oc_context *cx, const oci_config_source *from, void
     if (m->visual.is_decoder)       /* its causal mask takes two shapes for one, and raises */
         oci_config_fail(cx, from, "is_decoder", "expected false, found true");
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
+    oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers, &m->layers->self,
+                   sizeof *m->layers);
 }
 
 static void visual_bert_close(void *model)
 {
     oci_free(((oci_visual_bert *)model)->layers);
+}
+
+/* Of the encoder; additional_layer keeps its heads, as in Transformers. */
+static const oci_attention_layer *visual_bert_attention(const void *model, int64_t layer)
+{
+    const oci_visual_bert *m = model;
+    return layer < m->cfg.num_hidden_layers ? &m->layers[layer].self : NULL;
 }
 
 /* ---- names ---- */
@@ -322,4 +333,4 @@ const oci_arch oci_visual_bert_arch = {
     .model_type = "visual_bert", .base_prefix = "visual_bert.",
     .size = sizeof(oci_visual_bert), .classes = oci_visual_bert_classes,
     .open = visual_bert_open, .close = visual_bert_close, .walk = visual_bert_walk,
-    .decoder_shape = visual_bert_shape };
+    .attention = visual_bert_attention, .decoder_shape = visual_bert_shape };

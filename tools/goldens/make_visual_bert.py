@@ -24,6 +24,7 @@ from transformers import (AutoTokenizer, VisualBertConfig, VisualBertForMultiple
 
 import make_models as base
 from make_models import ids, rand
+from make_pruned import Case
 
 base.CLASSES.update({k.__name__: k for k in (
     VisualBertModel, VisualBertForPreTraining, VisualBertForMultipleChoice,
@@ -314,6 +315,23 @@ def vb_phrase(c):
         run(name, inputs, error=True)
 
 
+def vb_pruned(c):
+    """Two heads of one layer and one of the other are gone; the unused layer keeps all."""
+    c.save_seeded(VisualBertForQuestionAnswering(config(bypass_transformer=True)), 861, GAIN)
+    c.pruned({"0": [1], "1": [2, 0]})
+    klass = "VisualBertForQuestionAnswering"
+    labels = torch.tensor([[0.3, 0.5], [0, 1]])
+    c.forward("all", text(labels=labels), klass=klass, **TAPS)
+    c.forward("grad", text(labels=labels), klass=klass, **GRAD)
+
+
+def vb_pruned_phrase(c):
+    c.save_seeded(VisualBertForRegionToPhraseAlignment(config(num_hidden_layers=1)), 862, GAIN)
+    c.pruned({"0": [2]})
+    c.forward("all", dict(both(), region_to_phrase_position=torch.tensor([[1], [6]])),
+              klass="VisualBertForRegionToPhraseAlignment", **TAPS)
+
+
 # ---------------------------------------------------------------- the bundled model
 
 QUESTIONS = ["How many objects are there?", "What is in the picture?",
@@ -360,7 +378,8 @@ def emoji_vqa(out, models, scenes):
 CASES = {
     "vb_base": vb_base, "vb_bypass": vb_bypass, "vb_pretraining": vb_pretraining,
     "vb_untied": vb_untied, "vb_choice": vb_choice, "vb_answer": vb_answer,
-    "vb_reasoning": vb_reasoning, "vb_phrase": vb_phrase,
+    "vb_reasoning": vb_reasoning, "vb_phrase": vb_phrase, "vb_pruned": vb_pruned,
+    "vb_pruned_phrase": vb_pruned_phrase,
 }
 
 
@@ -379,7 +398,7 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     for name in args.only.split(",") if args.only else CASES:
-        case = base.Case(args.out, name)
+        case = Case(args.out, name)
         CASES[name](case)
         size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
         print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
