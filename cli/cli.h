@@ -155,6 +155,7 @@ int command_generate(cli *c);
 int command_preprocess(cli *c);
 int command_tokenize(cli *c);
 int command_detokenize(cli *c);
+int command_search(cli *c);
 int command_bench(cli *c);
 
 #endif

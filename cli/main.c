@@ -82,6 +82,18 @@ static const cli_command commands[] = {
       "--out pixels.safetensors\n"
       "  ocelli generate printed-line-ocr --in pixels.safetensors --out ids.safetensors "
       "--max-new-tokens 20" },
+    { "search", command_search,
+      "INDEX TEXT | INDEX --image FILE | index MODEL FOLDER --out INDEX [options]",
+      "Finds pictures by a text or by a picture",
+      "`search index` embeds the pictures of a folder (.jpg, .png, .webp, in its folders,\n"
+      "too) or those named, with a VisionTextDualEncoder. It can be ended at any moment\n"
+      "and goes on from there; once done, it embeds what is new or changed and drops what\n"
+      "is gone. Results are cosines, the best first.\n",
+      "  ocelli search index emoji-match examples/scenes --out scenes.idx\n"
+      "  ocelli search scenes.idx 'a dragon' --top 2\n"
+      "  ocelli search scenes.idx --image examples/scenes/scene-06.png --json\n"
+      "  ocelli search scenes.idx 'a pig and a piano' --html found.html "
+      "--montage found.png" },
     { "bench", command_bench, "MODEL [IMAGE] [options]",
       "Measures how fast a model reads",
       "Medians of warm runs, one picture at a time and eight, beside what memory and\n"
@@ -100,7 +112,7 @@ static const char *const aliases[][2] = {
 
 /* Part of the plan, so that a script learns "not yet" and not "never heard of". */
 static const char *const planned[] = {
-    "chat", "classify", "embed", "search", "train", "serve", "convert", "pull", "doctor",
+    "chat", "classify", "embed", "train", "serve", "convert", "pull", "doctor",
     "zero-shot-image-classification", "feature-extraction",
     "image-text-to-text", NULL
 };
