@@ -25,32 +25,39 @@
 
 #include <jansson.h>
 
-#include "checkpoint.h"
+#include "inputs.h"
 #include "ocelli.h"
 
 extern char **environ;
 
 enum { MAX_RUNS = 200, MAX_LINES = 64, TOKENS = 32, FOLDER = 4096, MAX_THREADS = 8 };
 
-typedef enum kind { VIT, GENERATE, READ, COLD } kind;
+typedef enum kind { FORWARD, GENERATE, READ, COLD } kind;
 
 typedef struct work {
     const char *name;
     kind kind;
+    checkpoint_kind model;
     int batch;
     oc_dtype dtype;
     const char *folder;         /* below --models; NULL: the bundled reader */
+    int beams;                  /* GENERATE: 0 is greedy */
 } work;
 
 static const work works[] = {
-    { "vit-b1", VIT, 1, OC_F32, "vit-b16-224" },
-    { "vit-b8", VIT, 8, OC_F32, "vit-b16-224" },
-    { "trocr-b1", GENERATE, 1, OC_F32, "trocr-base-384" },
-    { "trocr-bf16-b1", GENERATE, 1, OC_BF16, "trocr-base-384-bf16" },
-    { "line-warm", READ, 1, OC_BF16, NULL },
-    { "line-batch", READ, MAX_LINES, OC_BF16, NULL },
-    { "line-cold", COLD, 1, OC_BF16, NULL },
-    { "line-cold-tesseract", COLD, 1, OC_F32, NULL },
+    { "vit-b1", FORWARD, CHECKPOINT_VIT, 1, OC_F32, "vit-b16-224", 0 },
+    { "vit-b8", FORWARD, CHECKPOINT_VIT, 8, OC_F32, "vit-b16-224", 0 },
+    { "swin-b1", FORWARD, CHECKPOINT_SWIN, 1, OC_F32, "donut-swin-1280", 0 },
+    { "bert-b32", FORWARD, CHECKPOINT_BERT, 32, OC_F32, "bert-base", 0 },
+    { "visual-bert-b8", FORWARD, CHECKPOINT_VISUAL_BERT, 8, OC_F32, "visual-bert-vqa", 0 },
+    { "trocr-b1", GENERATE, CHECKPOINT_TROCR, 1, OC_F32, "trocr-base-384", 0 },
+    { "trocr-b4", GENERATE, CHECKPOINT_TROCR, 4, OC_F32, "trocr-base-384", 0 },
+    { "trocr-beam4", GENERATE, CHECKPOINT_TROCR, 1, OC_F32, "trocr-base-384", 4 },
+    { "trocr-bf16-b1", GENERATE, CHECKPOINT_TROCR, 1, OC_BF16, "trocr-base-384-bf16", 0 },
+    { "line-warm", READ, 0, 1, OC_BF16, NULL, 0 },
+    { "line-batch", READ, 0, MAX_LINES, OC_BF16, NULL, 0 },
+    { "line-cold", COLD, 0, 1, OC_BF16, NULL, 0 },
+    { "line-cold-tesseract", COLD, 0, 1, OC_F32, NULL, 0 },
 };
 enum { WORKS = sizeof works / sizeof *works };
 
@@ -67,8 +74,8 @@ typedef struct session {
     const options *o;
     oc_context *cx;
     int threads;
-    oc_model *models[WORKS];
-    oc_tensors *pixels[WORKS];
+    oc_model *models[WORKS];     /* of the first work of each folder */
+    oc_tensors *inputs[WORKS];
     char message[512];          /* what went wrong outside the library; "" if nothing */
 } session;
 
@@ -104,7 +111,7 @@ static void session_open(session *s, const options *o, int threads)
 static void session_close(session *s)
 {
     for (int i = 0; i < WORKS; i++) {
-        oc_tensors_free(s->pixels[i]);
+        oc_tensors_free(s->inputs[i]);
         oc_model_close(s->models[i]);
     }
     oc_context_free(s->cx);
@@ -132,8 +139,7 @@ static void make_checkpoint(session *s, const work *w, const char *folder)
     pid_t pid = fork();
     if (pid == 0) {
         oc_context *cx = oc_context_create(NULL);
-        bool vit = w->kind == VIT;
-        _exit(!checkpoint_make(cx, vit ? CHECKPOINT_VIT : CHECKPOINT_TROCR, w->dtype, folder));
+        _exit(!checkpoint_make(cx, w->model, w->dtype, folder));
     }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
     if (pid < 0 || status != 0)
@@ -143,7 +149,11 @@ static void make_checkpoint(session *s, const work *w, const char *folder)
 /* Borrowed. Reads the model at the first call. */
 static oc_model *model_of(session *s, const work *w)
 {
-    oc_model **model = &s->models[w - works];
+    int first = 0;
+    while (works[first].folder != w->folder &&
+           (!w->folder || !works[first].folder || strcmp(works[first].folder, w->folder)))
+        first++;
+    oc_model **model = &s->models[first];
     char folder[FOLDER];
     if (*model) return *model;
     snprintf(folder, sizeof folder, "%s/%s", s->o->models, w->folder ? w->folder : "");
@@ -152,39 +162,29 @@ static oc_model *model_of(session *s, const work *w)
     return *model;
 }
 
-/* Numbers in [-1, 1) that peers.py and peers_ort.py make alike. */
-static oc_tensors *pixels_of(session *s, const work *w)
+static oc_tensors *inputs_of(session *s, const work *w)
 {
-    oc_tensors **pixels = &s->pixels[w - works];
-    int64_t side = w->kind == VIT ? 224 : 384;
-    int64_t shape[] = { w->batch, 3, side, side };
-    size_t n = (size_t)(w->batch * 3 * side * side);
-    if (*pixels) return *pixels;
-    float *x = malloc(n * sizeof *x);
-    if (!x) return NULL;
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(int32_t)((uint32_t)i * 2654435761u) * 0x1p-31f;
-    *pixels = oc_tensors_create(s->cx);
-    oc_tensors_add(s->cx, *pixels, "pixel_values", OC_F32, 4, shape, x);
-    free(x);
-    return *pixels;
+    oc_tensors **inputs = &s->inputs[w - works];
+    if (!*inputs) *inputs = inputs_make(s->cx, w->model, w->batch);
+    return *inputs;
 }
 
 /* ---- the works, once ------------------------------------------------------------------- */
 
 static oc_tensors *generate(session *s, const work *w, int tokens)
 {
-    char config[96];
-    snprintf(config, sizeof config, "{\"min_new_tokens\": %d, \"max_new_tokens\": %d}", tokens,
-             tokens);
-    return oc_generate(s->cx, model_of(s, w), pixels_of(s, w),
+    char config[128];
+    snprintf(config, sizeof config,
+             "{\"min_new_tokens\": %d, \"max_new_tokens\": %d, \"num_beams\": %d}", tokens,
+             tokens, w->beams ? w->beams : 1);
+    return oc_generate(s->cx, model_of(s, w), inputs_of(s, w),
                        &OC_OPTIONS(oc_generate_options, .config = config));
 }
 
-static sample run_vit(session *s, const work *w)
+static sample run_forward(session *s, const work *w)
 {
     double start = now_ms();
-    oc_tensors *out = oc_forward(s->cx, model_of(s, w), pixels_of(s, w), NULL);
+    oc_tensors *out = oc_forward(s->cx, model_of(s, w), inputs_of(s, w), NULL);
     sample one = { .ms = now_ms() - start };
     oc_tensors_free(out);
     return one;
@@ -273,7 +273,7 @@ static sample run_cold(session *s, const work *w)
 static sample run_once(session *s, const work *w)
 {
     switch (w->kind) {
-    case VIT: return run_vit(s, w);
+    case FORWARD: return run_forward(s, w);
     case GENERATE: return run_generate(s, w);
     case READ: return run_read(s, w);
     case COLD: break;
@@ -335,11 +335,11 @@ static void report(const session *s, const work *w, const sample *samples, int r
         strstr(w->name, "tesseract") ? "tesseract" : "ocelli", "work", w->name, "threads",
         s->threads, "isa", oc_context_isa(s->cx), "dtype", w->dtype == OC_BF16 ? "bf16" : "f32",
         "ms_min", ms[0], "ms_median", middle, "runs", runs, "rss_mb", (double)rss / 1024);
-    if (w->kind == VIT) {
+    if (w->model == CHECKPOINT_VIT && w->kind == FORWARD) {
         double gflops = 1e3 * vit_gflop() * w->batch / middle;
         set_real(line, "gflops", gflops);
         set_real(line, "of_fma", gflops / machine->fma_gflops);
-    } else if (w->kind == GENERATE) {
+    } else if (w->kind == GENERATE && w->batch == 1 && !w->beams) {
         double weights = checkpoint_step_gb(w->dtype), cross = checkpoint_cross_gb();
         set_real(line, "token_ms", token);
         set_real(line, "gbps", 1e3 * weights / token);
@@ -433,12 +433,12 @@ static void dump(session *s, const work *w, const char *path)
 {
     oc_tensors *out = NULL;
     oc_tensor_view ids;
-    if (w->kind == VIT) {
-        out = oc_forward(s->cx, model_of(s, w), pixels_of(s, w), NULL);
+    if (w->kind == FORWARD) {
+        out = oc_forward(s->cx, model_of(s, w), inputs_of(s, w), NULL);
     } else if (w->kind == GENERATE) {
         oc_tensors *tokens = generate(s, w, TOKENS), *in = oc_tensors_create(s->cx);
         if (tokens && oc_tensors_find(tokens, "sequences", &ids)) {
-            oc_tensor_view x = oc_tensors_get(pixels_of(s, w), 0);
+            oc_tensor_view x = oc_tensors_get(inputs_of(s, w), 0);
             oc_tensors_add(s->cx, in, x.name, x.dtype, x.rank, x.shape, x.data);
             oc_tensors_add(s->cx, in, "decoder_input_ids", ids.dtype, ids.rank, ids.shape,
                            ids.data);
@@ -545,7 +545,7 @@ static int usage(void)
             "  --threads LIST   1,2\n"
             "  --runs N         timed runs of each, after one that is not; 5\n"
             "  --isa NAME       auto, generic, avx2, avx512\n"
-            "  --models DIR     where random checkpoints are, or will be written (2.4 GB)\n"
+            "  --models DIR     where random checkpoints are, or will be written (3.6 GB)\n"
             "  --reader DIR     models/printed-line-ocr\n"
             "  --command FILE   the ocelli that line-cold starts\n"
             "  --line FILE      the picture that is read\n"

@@ -172,6 +172,16 @@ static const char trocr_config[] =
     "\"tie_word_embeddings\": true, \"use_cache\": true, " IDS "},\n"
     "\"torch_dtype\": \"%s\", \"transformers_version\": \"4.37.2\"}\n";
 
+static const char swin_config[] =
+    "{\"architectures\": [\"DonutSwinModel\"], \"model_type\": \"donut-swin\", "
+    "\"image_size\": [1280, 960], \"patch_size\": 4, \"embed_dim\": 128, "
+    "\"depths\": [2, 2, 14, 2], \"num_heads\": [4, 8, 16, 32], \"window_size\": 10}\n";
+static const char bert_config[] =
+    "{\"architectures\": [\"BertModel\"], \"model_type\": \"bert\"}\n";
+static const char visual_bert_config[] =
+    "{\"architectures\": [\"VisualBertForQuestionAnswering\"], "
+    "\"model_type\": \"visual_bert\", \"visual_embedding_dim\": 2048, \"id2label\": {%s}}\n";
+
 static const char generation_config[] =
     "{" IDS ", \"max_length\": 33, \"transformers_version\": \"4.37.2\"}\n";
 
@@ -202,14 +212,34 @@ static bool make_folders(const char *folder)
     return false;
 }
 
-bool checkpoint_make(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const char *folder)
+enum { ANSWERS = 3129 };
+
+/* {"0": "LABEL_0", …}: how many answers a VisualBERT has is told by their names alone. */
+static char *visual_bert_text(void)
+{
+    char *labels = malloc(ANSWERS * 32), *text = malloc(ANSWERS * 32 + sizeof visual_bert_config);
+    int n = 0;
+    for (int i = 0; labels && i < ANSWERS; i++)
+        n += snprintf(labels + n, 32, "%s\"%d\": \"LABEL_%d\"", i ? ", " : "", i, i);
+    if (labels && text)
+        snprintf(text, ANSWERS * 32 + sizeof visual_bert_config, visual_bert_config, labels);
+    free(labels);
+    return text;
+}
+
+/* A model as the library makes it from a config. */
+static bool make_drawn(oc_context *cx, const char *config, const char *folder)
+{
+    oc_model *model = oc_model_create(cx, config, NULL);
+    oc_model_save(cx, model, folder);
+    oc_model_close(model);
+    return oc_context_status(cx) == OC_OK;
+}
+
+/* From names, in either dtype. */
+static bool make_named(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const char *folder)
 {
     char path[4096], config[4096];
-    struct stat about;
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    if (stat(path, &about) == 0) return true;   /* it is written last */
-    if (!make_folders(folder)) return false;
-    fprintf(stderr, "writing %s\n", folder);
     writer w = { cx, oc_tensors_create(cx), dtype };
     if (kind == CHECKPOINT_VIT) {
         add_vit(&w, "", 224, true);
@@ -220,14 +250,42 @@ bool checkpoint_make(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     oc_tensors_save(cx, w.set, path);
     oc_tensors_free(w.set);
-    if (oc_context_status(cx) != OC_OK) {
-        fprintf(stderr, "%s\n", oc_context_message(cx));
-        return false;
-    }
+    if (oc_context_status(cx) != OC_OK) return false;
     const char *type = dtype == OC_BF16 ? "bfloat16" : "float32";
     if (kind == CHECKPOINT_VIT) snprintf(config, sizeof config, vit_config, type);
     else snprintf(config, sizeof config, trocr_config, type);
     return (kind == CHECKPOINT_VIT ||
             write_text(folder, "generation_config.json", generation_config)) &&
            write_text(folder, "config.json", config);
+}
+
+static bool is_there(const char *folder, const char *file)
+{
+    char path[4096];
+    struct stat about;
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    return stat(path, &about) == 0;
+}
+
+bool checkpoint_make(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const char *folder)
+{
+    if (is_there(folder, "config.json") && is_there(folder, "model.safetensors")) return true;
+    if (!make_folders(folder)) return false;
+    fprintf(stderr, "writing %s\n", folder);
+    bool good = false;
+    char *text = NULL;
+    switch (kind) {
+    case CHECKPOINT_VIT: case CHECKPOINT_TROCR:
+        good = make_named(cx, kind, dtype, folder);
+        break;
+    case CHECKPOINT_SWIN: good = make_drawn(cx, swin_config, folder); break;
+    case CHECKPOINT_BERT: good = make_drawn(cx, bert_config, folder); break;
+    case CHECKPOINT_VISUAL_BERT:
+        text = visual_bert_text();
+        good = text && make_drawn(cx, text, folder);
+        free(text);
+        break;
+    }
+    if (oc_context_status(cx) != OC_OK) fprintf(stderr, "%s\n", oc_context_message(cx));
+    return good;
 }

@@ -18,8 +18,8 @@ import torch
 import transformers
 from PIL import Image
 from safetensors.numpy import load_file
-from transformers import (AutoTokenizer, ViTImageProcessor, ViTModel,
-                          VisionEncoderDecoderModel)
+from transformers import (AutoTokenizer, BertModel, DonutSwinModel, ViTImageProcessor,
+                          ViTModel, VisionEncoderDecoderModel, VisualBertForQuestionAnswering)
 
 import serving
 
@@ -71,16 +71,43 @@ def vit_work(batch):
     return lambda: (model(x).last_hidden_state, None)[1]
 
 
-def generate(model, x, tokens):
+def opened(cls, folder, **options):
+    return once_only(folder, lambda: cls.from_pretrained(
+        os.path.join(args.models, folder), torch_dtype=DTYPE, **options).eval())
+
+
+def swin_work():
+    model, x = opened(DonutSwinModel, "donut-swin-1280"), serving.floats(1, 3, 1280, 960)
+    x = torch.from_numpy(x).to(DTYPE)
+    return lambda: (model(x), None)[1]
+
+
+def bert_work(batch):
+    model, ids = opened(BertModel, "bert-base"), torch.from_numpy(serving.ids(batch, 32))
+    mask = torch.ones_like(ids)
+    return lambda: (model(input_ids=ids, attention_mask=mask), None)[1]
+
+
+def visual_bert_work(batch):
+    model = opened(VisualBertForQuestionAnswering, "visual-bert-vqa")
+    ids, ones = torch.from_numpy(serving.ids(batch, 20)), torch.ones(batch, 36, dtype=torch.long)
+    inputs = dict(input_ids=ids, attention_mask=torch.ones_like(ids),
+                  token_type_ids=torch.zeros_like(ids),
+                  visual_embeds=torch.from_numpy(serving.floats(batch, 36, 2048)).to(DTYPE),
+                  visual_attention_mask=ones, visual_token_type_ids=ones)
+    return lambda: (model(**inputs), None)[1]
+
+
+def generate(model, x, tokens, beams=1):
     ids = model.generate(pixel_values=x, min_new_tokens=tokens, max_new_tokens=tokens,
-                         num_beams=1, do_sample=False)
+                         num_beams=beams, do_sample=False)
     assert ids.shape == (x.shape[0], tokens + 1), ids.shape
     return ids
 
 
-def trocr_work(folder):
-    model, x = trocr(folder), torch.from_numpy(serving.pixels(1, 384)).to(DTYPE)
-    return serving.timed_generation(lambda tokens: generate(model, x, tokens))
+def trocr_work(folder, batch=1, beams=1):
+    model, x = trocr(folder), torch.from_numpy(serving.pixels(batch, 384)).to(DTYPE)
+    return serving.timed_generation(lambda tokens: generate(model, x, tokens, beams))
 
 
 def reader_work(batch):
@@ -115,7 +142,12 @@ def check(work, path):
 works = {"vit-b1": lambda: vit_work(1), "vit-b8": lambda: vit_work(8)}
 if args.variant in ("eager", "bf16"):
     works.update({
+        "swin-b1": swin_work,
+        "bert-b32": lambda: bert_work(32),
+        "visual-bert-b8": lambda: visual_bert_work(8),
         "trocr-b1": lambda: trocr_work("trocr-base-384"),
+        "trocr-b4": lambda: trocr_work("trocr-base-384", batch=4),
+        "trocr-beam4": lambda: trocr_work("trocr-base-384", beams=4),
         "trocr-bf16-b1": lambda: trocr_work("trocr-base-384-bf16"),
         "line-warm": lambda: reader_work(1),
         "line-batch": lambda: reader_work(64),

@@ -129,8 +129,8 @@ def vit_work(batch):
     return lambda: (graph.run(["last_hidden_state"], {"pixel_values": x}), None)[1]
 
 
-def trocr_work():
-    reader, x = Reader("trocr"), serving.pixels(1, 384)
+def trocr_work(batch):
+    reader, x = Reader("trocr"), serving.pixels(batch, 384)
     return serving.timed_generation(lambda tokens: reader.generate(x, tokens))
 
 
@@ -174,7 +174,8 @@ if args.export:
 else:
     onnxruntime.set_default_logger_severity(3)
     serving.Peer({
-        "vit-b1": lambda: vit_work(1), "vit-b8": lambda: vit_work(8), "trocr-b1": trocr_work,
+        "vit-b1": lambda: vit_work(1), "vit-b8": lambda: vit_work(8), "trocr-b1": lambda: trocr_work(1),
+        "trocr-b4": lambda: trocr_work(4),
         "line-warm": lambda: reader_work(1), "line-batch": lambda: reader_work(64),
     }, check).serve({
         "who": "ort-" + args.variant, "threads": args.threads, "isa": "",

@@ -27,6 +27,10 @@ GROUPS = {
             ["ocelli", "torch-eager", "torch-compile", "torch-freeze", "ort-plain",
              "ort-fused"]),
     "trocr": ([("trocr-b1", 0, 1)], ["ocelli", "torch-eager", "ort-plain", "ort-fused"]),
+    "batch": ([("trocr-b4", 0, 1)], ["ocelli", "torch-eager", "ort-plain", "ort-fused"]),
+    "beam": ([("trocr-beam4", 0, 1)], ["ocelli", "torch-eager"]),
+    "swin": ([("swin-b1", 0, 1)], ["ocelli", "torch-eager"]),
+    "text": ([("bert-b32", 1, 2), ("visual-bert-b8", 1, 2)], ["ocelli", "torch-eager"]),
     "bf16": ([("trocr-bf16-b1", 0, 1)], ["ocelli", "torch-eager", "torch-bf16"]),
     "line": ([("line-warm", 2, 5), ("line-batch", 0, 1)],
              ["ocelli", "torch-eager", "ort-plain", "ort-fused"]),
@@ -45,7 +49,7 @@ parser.add_argument("--torch-python", default=os.environ.get("OCELLI_TORCH_PYTHO
 parser.add_argument("--ort-python", default=os.environ.get("OCELLI_ORT_PYTHON"))
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--rounds", type=int, default=7)
-parser.add_argument("--only", default="vit,trocr,bf16,line,cold")
+parser.add_argument("--only", default="vit,trocr,batch,beam,swin,text,bf16,line,cold")
 parser.add_argument("--skip", default="torch-freeze", help="programs to leave out")
 parser.add_argument("--cores", help="which to use, 2,3; the first that are allowed")
 parser.add_argument("--isa", default="auto", help="ocelli's kernels")
@@ -305,7 +309,7 @@ def main():
                "cpu": cpu_model()}
     print(f"{machine['cpu']}, commit {machine['commit']}, {machine['date']}, "
           f"{args.rounds} rounds")
-    if args.ort_python and set(args.only.split(",")) & {"vit", "trocr", "line"}:
+    if args.ort_python and set(args.only.split(",")) & {"vit", "trocr", "batch", "line"}:
         prepare_ort()
     for group in args.only.split(","):
         for t in threads:

@@ -20,12 +20,22 @@ def line_files(count):
     return [os.path.join("examples", "lines", LINES[i % 4]) for i in range(count)]
 
 
+def scatter(n):
+    return np.arange(n, dtype=np.uint32) * np.uint32(2654435761)
+
+
+def floats(*shape):
+    """The same numbers as bench/inputs.c makes."""
+    x = scatter(int(np.prod(shape))).view(np.int32).astype(np.float32) * np.float32(2.0**-31)
+    return x.reshape(shape)
+
+
 def pixels(batch, side):
-    """The same numbers as bench_models makes."""
-    n = batch * 3 * side * side
-    bits = np.arange(n, dtype=np.uint32) * np.uint32(2654435761)
-    return (bits.view(np.int32).astype(np.float32) * np.float32(2.0**-31)).reshape(
-        batch, 3, side, side)
+    return floats(batch, 3, side, side)
+
+
+def ids(*shape):
+    return 1000 + (scatter(int(np.prod(shape))) // 256 % 20000).astype(np.int64).reshape(shape)
 
 
 def now_ms():

@@ -12,7 +12,7 @@ foreach(source IN LISTS bench_sources)
         RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
     add_dependencies(bench_programs ${name})
 endforeach()
-target_sources(bench_models PRIVATE bench/checkpoint.c)
+target_sources(bench_models PRIVATE bench/checkpoint.c bench/inputs.c)
 
 # Yardsticks of bench_kernels, where they are installed; the product uses neither.
 find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas)
