@@ -14,15 +14,6 @@ const oci_limits oci_default_limits = {
 #undef VALUE
 };
 
-/* The fields of *o that the caller's struct has; the rest as in the defaults. */
-static oc_context_options read_options(const oc_context_options *options)
-{
-    oc_context_options o = { .size = sizeof o };
-    if (options)
-        memcpy(&o, options, (size_t)oci_min((int64_t)options->size, (int64_t)sizeof o));
-    return o;
-}
-
 /* Falls back to what there is, with the error set: a context must work well enough to tell. */
 static void choose_isa(oc_context *cx, oc_isa wanted)
 {
@@ -49,7 +40,8 @@ static void start_threads(oc_context *cx, int wanted)
 
 oc_context *oc_context_create(const oc_context_options *options)
 {
-    oc_context_options o = read_options(options);
+    oc_context_options o = { .size = sizeof o };
+    oci_take_options(&o, sizeof o, options);
     oci_heap *heap = o.share ? oci_heap_ref(o.share->heap) : oci_heap_create(o.memory_budget);
     if (!heap) return NULL;
     oc_context *cx = calloc(1, sizeof *cx);
@@ -146,6 +138,13 @@ oc_status oci_fail(oc_context *cx, oc_status status, const char *format, ...)
     vsnprintf(cx->message, sizeof cx->message, format, args);
     va_end(args);
     return cx->status = status;
+}
+
+bool oci_given(oc_context *cx, const void *thing, const char *call, const char *what)
+{
+    if (!cx || oci_failed(cx)) return false;
+    if (!thing) oci_fail(cx, OC_E_ARGUMENT, "%s: expected %s, found NULL", call, what);
+    return thing != NULL;
 }
 
 void oci_log(oc_context *cx, oc_log_level level, const char *format, ...)

@@ -42,6 +42,10 @@ oc_status oci_fail(oc_context *cx, oc_status status, const char *format, ...);
 OC_PRINTF(3, 4)
 void oci_log(oc_context *cx, oc_log_level level, const char *format, ...);
 
+/* Whether a public call may begin: false for a context that is NULL or holds an error, and, with
+ * OC_E_ARGUMENT set, where `thing` is NULL. `what` it is has its article: "a model". */
+bool oci_given(oc_context *cx, const void *thing, const char *call, const char *what);
+
 static inline bool oci_failed(const oc_context *cx) { return cx->status != OC_OK; }
 
 /* True, with OC_E_CANCELLED set, once oc_context_cancel() was called. Asked between layers,

@@ -89,7 +89,7 @@ char *oc_model_folder(oc_context *cx, const char *name)
 
 const oc_tokenizer *oc_model_tokenizer(oc_context *cx, const oc_model *model)
 {
-    if (!cx || oci_failed(cx) || !model) return NULL;
+    if (!oci_given(cx, model, __func__, "a model")) return NULL;
     if (model->tokenizer_message)
         oci_fail(cx, model->tokenizer_status, "%s", model->tokenizer_message);
     else if (!model->tokenizer)
@@ -127,7 +127,9 @@ const oci_regions *oci_model_regions(oc_context *cx, const oc_model *model)
 oc_tensors *oc_forward(oc_context *cx, const oc_model *model, const oc_tensors *in,
                        const oc_forward_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || !in || !oci_model_has_weights(cx, model)) return NULL;
+    if (!oci_given(cx, model, __func__, "a model") ||
+        !oci_given(cx, in, __func__, "named tensors") || !oci_model_has_weights(cx, model))
+        return NULL;
     oc_forward_options o = { .size = sizeof o };
     oci_take_options(&o, sizeof o, options);
     return oci_model_forward(cx, &model->core, in, &o);
@@ -149,7 +151,7 @@ static float *make_rows(oc_context *cx, oc_tensors *set, size_t count, const oc_
 oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model, oc_image *const *images,
                           size_t count)
 {
-    if (!cx || oci_failed(cx) || !model) return NULL;
+    if (!oci_given(cx, model, __func__, "a model")) return NULL;
     const oci_processor *p = oci_model_processor(cx, model);
     oc_tensors *set = p ? oc_tensors_create(cx) : NULL;
     int64_t height = 0, width = 0;
@@ -199,7 +201,7 @@ static void copy_file(oc_context *cx, const char *from, const char *to)
 oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder)
 {
     char from[OCI_MAX_PATH], to[OCI_MAX_PATH];
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
     if (!folder) return oci_fail(cx, OC_E_ARGUMENT, "save: expected a folder, found NULL");
     oci_folder_make(cx, folder);

@@ -305,7 +305,7 @@ json_t *oci_document_tree(oc_context *cx, const char *text, size_t size,
 char *oc_document_json(oc_context *cx, const char *text, size_t size,
                        const oc_tokenizer *tokenizer)
 {
-    if (!cx || oci_failed(cx) || !text) return NULL;
+    if (!oci_given(cx, text, __func__, "a text")) return NULL;
     json_t *tree = oci_document_tree(cx, text, size, tokenizer);
     char *json = tree ? oci_json_text_of(cx, tree) : NULL;
     json_decref(tree);

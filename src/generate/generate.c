@@ -35,7 +35,9 @@ static void add_result(oc_context *cx, const oci_decoding *d, oc_tensors *out)
 oc_tensors *oc_generate(oc_context *cx, const oc_model *model, const oc_tensors *in,
                         const oc_generate_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || !in || !oci_model_has_weights(cx, model)) return NULL;
+    if (!oci_given(cx, model, __func__, "a model") ||
+        !oci_given(cx, in, __func__, "named tensors") || !oci_model_has_weights(cx, model))
+        return NULL;
     oci_arena_mark mark = oci_mark(cx);
     oci_decoding d;
     oc_tensors *out = NULL;
@@ -97,7 +99,9 @@ static oc_texts *texts_of(oc_context *cx, const oci_decoding *d, bool whole)
 oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images, size_t count,
                   const oc_read_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || count == 0 || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, model, __func__, "a model") ||
+        !oci_given(cx, count ? images : NULL, __func__, "pictures") ||
+        !oci_model_has_weights(cx, model))
         return NULL;
     oc_read_options o = { .size = sizeof o };
     oci_take_options(&o, sizeof o, options);

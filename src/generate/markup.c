@@ -1,9 +1,9 @@
 /* Nougat's markup, put right: post_process_single of Transformers 4.37.2, with fix_markdown.
  *
  * What a model writes repeats itself, invents titles and references, and breaks tables in
- * known ways; these are the rules of the paper's authors, in their order. The tables at the
- * end are the whole of it. Where a rule of the reference looks odd, it is kept as it is: lists drop items
- * of one word, for instance.
+ * known ways; these are the rules of the paper's authors, in their order: the tables at the
+ * end. Where a rule of the reference looks odd, it is kept as it is: lists drop items of one
+ * word, for instance.
  *
  * One rule asks nltk whether the last word is English, to see if a space must follow. Without
  * nltk's list of words, which Transformers does not bring along, the reference puts a space
@@ -356,9 +356,8 @@ static char *write_utf8(oc_context *cx, oci_span text, size_t *size)
 char *oc_document_markup(oc_context *cx, const char *text, size_t size, bool fix_markdown,
                          size_t *result_size)
 {
-    if (!cx || oci_failed(cx)) return NULL;
-    if (!text) oci_fail(cx, OC_E_ARGUMENT, "markup: expected a text, found NULL");
-    else if (size > MOST_BYTES)
+    if (!oci_given(cx, text, __func__, "a text")) return NULL;
+    if (size > MOST_BYTES)
         oci_fail(cx, OC_E_LIMIT, "markup: %zu bytes, more than %d", size, MOST_BYTES);
     else if (!oci_utf8_valid(text, size))
         oci_fail(cx, OC_E_MALFORMED, "markup: expected UTF-8");

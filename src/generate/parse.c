@@ -98,7 +98,9 @@ static void make_document(oc_context *cx, const oc_model *model, bool markup, oc
 oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *images, size_t count,
                    const oc_parse_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || count == 0 || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, model, __func__, "a model") ||
+        !oci_given(cx, count ? images : NULL, __func__, "pictures") ||
+        !oci_model_has_weights(cx, model))
         return NULL;
     oc_parse_options o = { .size = sizeof o };
     oci_take_options(&o, sizeof o, options);

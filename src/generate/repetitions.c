@@ -172,7 +172,7 @@ static oci_span clean(oc_context *cx, oci_span line, oci_points *to)
         if (c == '*' && i + 1 < line.count && line.at[i + 1] == '*') i++;
         else if (c != '_' && !oci_point_is_digit(c)) oci_points_add_one(cx, to, c);
     }
-    return oci_span_strip((oci_span){ to->at + begin, to->count - begin });
+    return oci_span_strip(oci_span_from(oci_points_span(to), begin));
 }
 
 typedef struct lines {
@@ -362,7 +362,8 @@ static void replace_slices(oci_markup *m, lines *l)
     }
     for (; count > 0 && !oci_failed(l->cx); count--) {
         size_t begin = count > 1 ? ends[count - 2] : 0;
-        oci_markup_replace(m, (oci_span){ cut.at + begin, ends[count - 1] - begin },
+        oci_markup_replace(m, (oci_span){ oci_points_span(&cut).at + begin,
+                                          ends[count - 1] - begin },
                            "\n\n[MISSING_PAGE_POST]\n\n");
     }
     oci_free(ends);

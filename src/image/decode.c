@@ -98,15 +98,6 @@ static oc_image *decode(oc_context *cx, oci_encoded *file)
     return turned;
 }
 
-/* The fields of *o that the caller's struct has; the rest as in the defaults. */
-static oc_image_options read_options(const oc_image_options *options)
-{
-    oc_image_options o = { .size = sizeof o };
-    if (options)
-        memcpy(&o, options, (size_t)oci_min((int64_t)options->size, (int64_t)sizeof o));
-    return o;
-}
-
 oc_image *oc_image_decode(oc_context *cx, const char *name, const void *data, size_t size,
                           const oc_image_options *options)
 {
@@ -116,18 +107,16 @@ oc_image *oc_image_decode(oc_context *cx, const char *name, const void *data, si
         oci_fail(cx, OC_E_ARGUMENT, "%s: oc_image_decode: expected data, found NULL", name);
         return NULL;
     }
+    oc_image_options o = { .size = sizeof o };
+    oci_take_options(&o, sizeof o, options);
     oci_encoded file = { .name = name, .data = data, .size = size,
-                         .want_orientation = read_options(options).exif_orientation };
+                         .want_orientation = o.exif_orientation };
     return decode(cx, &file);
 }
 
 oc_image *oc_image_open(oc_context *cx, const char *path, const oc_image_options *options)
 {
-    if (!cx || oci_failed(cx)) return NULL;
-    if (!path) {
-        oci_fail(cx, OC_E_ARGUMENT, "oc_image_open: expected a path, found NULL");
-        return NULL;
-    }
+    if (!oci_given(cx, path, __func__, "a path")) return NULL;
     oci_buffer *bytes = oci_file_read(cx, path, cx->limits.image_bytes);
     if (!bytes) return NULL;
     oc_image *image = oc_image_decode(cx, path, bytes->data, bytes->size, options);

@@ -235,7 +235,9 @@ char *oc_decode(oc_context *cx, const oc_tokenizer *tokenizer, const int64_t *id
                 size_t *size)
 {
     if (size) *size = 0;
-    if (!cx || oci_failed(cx) || !tokenizer || (count && !ids)) return NULL;
+    if (!oci_given(cx, tokenizer, __func__, "a tokenizer") ||
+        (count && !oci_given(cx, ids, __func__, "ids")))
+        return NULL;
     oci_detokenizer s;
     init(&s, tokenizer, skip_special_tokens, clean_up);
     for (size_t i = 0; i < count && !oci_failed(cx); i++) push(cx, &s, ids[i]);

@@ -44,9 +44,7 @@ static bool read_options(job *j, const oc_encode_options *options)
 {
     const oc_tokenizer *t = j->t;
     j->o = (oc_encode_options){ .size = sizeof j->o };
-    if (options)
-        memcpy(&j->o, options,
-               (size_t)oci_min((int64_t)options->size, (int64_t)sizeof j->o));
+    oci_take_options(&j->o, sizeof j->o, options);
     const oc_encode_options *o = &j->o;
     int64_t most = (int64_t)oci_min((int64_t)j->cx->limits.text_bytes, INT32_MAX);
     if (o->max_length < 0 || o->stride < 0 || o->pad_to < 0 || o->max_length > most ||
@@ -365,7 +363,9 @@ oc_encoding *oc_encode(oc_context *cx, const oc_tokenizer *tokenizer, const char
                        size_t text_size, const char *pair, size_t pair_size,
                        const oc_encode_options *options)
 {
-    if (!cx || oci_failed(cx) || !tokenizer || !text) return NULL;
+    if (!oci_given(cx, tokenizer, __func__, "a tokenizer") ||
+        !oci_given(cx, text, __func__, "a text"))
+        return NULL;
     job j = { .cx = cx, .t = tokenizer };
     oc_encoding *e = NULL;
     if (read_options(&j, options) && run(&j, 0, text, text_size) &&

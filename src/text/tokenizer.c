@@ -93,7 +93,7 @@ static bool open_files(oci_loader *in)
 
 oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder)
 {
-    if (!cx || oci_failed(cx) || !folder) return NULL;
+    if (!oci_given(cx, folder, __func__, "a folder")) return NULL;
     oc_tokenizer *t = oci_calloc(cx, 1, sizeof *t);
     if (!t) return NULL;
     oci_loader in = { .cx = cx, .t = t, .folder = folder };

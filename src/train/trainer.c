@@ -73,7 +73,8 @@ static bool options_fit(oc_context *cx, const oc_trainer_options *o)
 oc_trainer *oc_trainer_create(oc_context *cx, oc_model *model,
                               const oc_trainer_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model)) return NULL;
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
+        return NULL;
     if (!model->core.trainable) {
         oci_fail(cx, OC_E_ARGUMENT, "%s: a trainer needs a model opened as trainable",
                  model->folder);
@@ -135,7 +136,9 @@ static void drop_gradients(oc_trainer *t)
 oc_status oc_trainer_step(oc_context *cx, oc_trainer *trainer, const oc_tensors *batch,
                           float *loss)
 {
-    if (!cx || oci_failed(cx) || !trainer || !batch) return oc_context_status(cx);
+    if (!oci_given(cx, trainer, __func__, "a trainer") ||
+        !oci_given(cx, batch, __func__, "a batch"))
+        return oc_context_status(cx);
     if (!oci_inputs_check(cx, batch, trainer->of->inputs)) return cx->status;
     oci_tape tape;
     oci_arena_mark mark = oci_mark(cx);

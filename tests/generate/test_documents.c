@@ -73,6 +73,8 @@ static void test_without_a_tokenizer(void **state)
     assert_string_equal(json, "{\"a\":\"<yes/>\"}");
     oc_string_free(json);
     assert_null(oc_document_json(cx, NULL, 0, NULL));
+    assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
+    oc_context_clear(cx);
     assert_null(oc_document_json(NULL, text, 1, NULL));
     free_context(cx);
 }
