@@ -73,9 +73,9 @@ static void check(oc_context *cx, const oc_model *model, const oc_classify_optio
 {
     oc_tensor_view v;
     if (!oci_model_has_weights(cx, model)) return;
-    if (model->core.arch != &oci_vision_text_dual_encoder)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-text-dual-encoder to classify "
-                 "with, found %s", model->folder, model->core.arch->model_type);
+    if (!oci_dual_of(model->core.arch, model->core.root))
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-text-dual-encoder or a clip to "
+                 "classify with, found %s", model->folder, model->core.arch->model_type);
     else if (count == 0 || !labels)
         oci_fail(cx, OC_E_ARGUMENT, "classify: expected labels, found none");
     else if (!strstr(o->pattern, "{}"))

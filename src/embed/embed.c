@@ -22,7 +22,7 @@ static size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
 
 static const oci_dual *dual_of(const oci_model *model)
 {
-    return model->arch == &oci_vision_text_dual_encoder ? model->root : NULL;
+    return oci_dual_of(model->arch, model->root);
 }
 
 /* "expected a dual encoder or one of …": what the model would have to be. */

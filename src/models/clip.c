@@ -70,6 +70,9 @@ static void vision_open(oc_context *cx, const oci_config_source *from, void *mod
 static void text_open(oc_context *cx, const oci_config_source *from, void *model)
 {
     tower_open(cx, from, model, text_fields, "CLIPTextModel");
+    if (json_is_null(json_object_get(from->object, "eos_token_id")))
+        oci_config_fail(cx, from, "eos_token_id", "expected the end token, whose state is "
+                        "pooled, found null");
 }
 
 static void tower_close(void *model) { oci_free(((oci_clip_tower *)model)->layers); }
@@ -329,55 +332,80 @@ const oci_input_spec oci_clip_text_inputs[] = {
     { "position_ids", OCI_INPUT_IDS, 2 }, OCI_INPUTS_END
 };
 
-static oci_tensor *project(oc_context *cx, const oci_clip_tower *m, const char *name,
-                           oci_tensor *pooled)
+static oci_tensor *project(oc_context *cx, const oci_linear_layer *projection,
+                           const char *name, oci_tensor *pooled)
 {
-    if (!m->projection.weight && !oci_failed(cx))
+    if (!projection->weight && !oci_failed(cx))
         oci_fail(cx, OC_E_ARGUMENT, "%s: these weights have none", name);
-    return oci_failed(cx) ? NULL : oci_linear(cx, &m->projection, pooled);  /* [B, E] */
+    return oci_failed(cx) ? NULL : oci_linear(cx, projection, pooled);  /* [B, E] */
 }
 
-oci_tensor *oci_clip_vision_forward(oc_context *cx, const void *tower, const oc_tensors *in)
+void oci_clip_vision_run(oc_context *cx, const oci_clip_tower *m, const oc_tensors *in)
 {
     oci_encode_call call = oci_encode_call_of(cx, in, oci_clip_vision_inputs);
     call.pooler = true;
-    vision_encode(cx, tower, call);
-    return NULL;        /* no loss, here and below */
+    vision_encode(cx, m, call);
 }
 
-oci_tensor *oci_clip_image_embeds(oc_context *cx, const void *tower, const oc_tensors *in)
+void oci_clip_image_embeds(oc_context *cx, const oci_clip_tower *m,
+                           const oci_linear_layer *projection, const oc_tensors *in)
 {
     oci_encode_call call = oci_encode_call_of(cx, in, oci_clip_vision_inputs);
-    oci_tensor *pooled = vision_pool(cx, tower, vision_encode(cx, tower, call));
-    oci_output(cx, "image_embeds", project(cx, tower, "visual_projection", pooled));
-    return NULL;
+    oci_tensor *pooled = vision_pool(cx, m, vision_encode(cx, m, call));    /* [B, D] */
+    oci_output(cx, "image_embeds", project(cx, projection, "visual_projection", pooled));
 }
 
-oci_tensor *oci_clip_text_forward(oc_context *cx, const void *tower, const oc_tensors *in)
+void oci_clip_text_run(oc_context *cx, const oci_clip_tower *m, const oc_tensors *in)
 {
-    return oci_text_model_forward(cx, &oci_clip_text, tower, in, oci_clip_text_inputs);
+    oci_text_model_forward(cx, &oci_clip_text, m, in, oci_clip_text_inputs);
 }
 
-oci_tensor *oci_clip_text_embeds(oc_context *cx, const void *tower, const oc_tensors *in)
+void oci_clip_text_embeds(oc_context *cx, const oci_clip_tower *m,
+                          const oci_linear_layer *projection, const oc_tensors *in)
 {
     const oci_input_spec *specs = oci_clip_text_inputs;
     oci_decode_call call = { .input_ids = oci_input_required(cx, in, specs, "input_ids"),
                              .attention_mask = oci_input(cx, in, specs, "attention_mask"),
                              .position_ids = oci_input(cx, in, specs, "position_ids") };
-    oci_tensor *x = oci_encode_text(cx, &oci_clip_text, tower, call, NULL);
-    oci_tensor *pooled = text_pool(cx, tower, x, &call);
-    oci_output(cx, "text_embeds", project(cx, tower, "text_projection", pooled));
+    oci_tensor *x = oci_encode_text(cx, &oci_clip_text, m, call, NULL); /* [B, T, D] */
+    oci_tensor *pooled = text_pool(cx, m, x, &call);                    /* [B, D] */
+    oci_output(cx, "text_embeds", project(cx, projection, "text_projection", pooled));
+}
+
+/* None of the four has a loss. */
+static oci_tensor *vision_class(oc_context *cx, const void *model, const oc_tensors *in)
+{
+    oci_clip_vision_run(cx, model, in);
+    return NULL;
+}
+
+static oci_tensor *image_embeds_class(oc_context *cx, const void *model,
+                                      const oc_tensors *in)
+{
+    oci_clip_image_embeds(cx, model, &((const oci_clip_tower *)model)->projection, in);
+    return NULL;
+}
+
+static oci_tensor *text_class(oc_context *cx, const void *model, const oc_tensors *in)
+{
+    oci_clip_text_run(cx, model, in);
+    return NULL;
+}
+
+static oci_tensor *text_embeds_class(oc_context *cx, const void *model, const oc_tensors *in)
+{
+    oci_clip_text_embeds(cx, model, &((const oci_clip_tower *)model)->projection, in);
     return NULL;
 }
 
 static const oci_class vision_classes[] = {
-    { "CLIPVisionModel", oci_clip_vision_inputs, oci_clip_vision_forward },
-    { "CLIPVisionModelWithProjection", oci_clip_vision_inputs, oci_clip_image_embeds }, { 0 }
+    { "CLIPVisionModel", oci_clip_vision_inputs, vision_class },
+    { "CLIPVisionModelWithProjection", oci_clip_vision_inputs, image_embeds_class }, { 0 }
 };
 
 static const oci_class text_classes[] = {
-    { "CLIPTextModel", oci_clip_text_inputs, oci_clip_text_forward },
-    { "CLIPTextModelWithProjection", oci_clip_text_inputs, oci_clip_text_embeds }, { 0 }
+    { "CLIPTextModel", oci_clip_text_inputs, text_class },
+    { "CLIPTextModelWithProjection", oci_clip_text_inputs, text_embeds_class }, { 0 }
 };
 
 const oci_arch oci_clip_vision = {

@@ -36,10 +36,13 @@ oci_config_source oci_clip_part(oc_context *cx, const oci_config_source *from,
                                 const char *part, char path[OCI_MAX_NAME]);
 
 extern const oci_input_spec oci_clip_vision_inputs[], oci_clip_text_inputs[];
-/* The classes, over a tower: CLIPVisionModel, …WithProjection, and of text. */
-oci_tensor *oci_clip_vision_forward(oc_context *cx, const void *tower, const oc_tensors *in);
-oci_tensor *oci_clip_image_embeds(oc_context *cx, const void *tower, const oc_tensors *in);
-oci_tensor *oci_clip_text_forward(oc_context *cx, const void *tower, const oc_tensors *in);
-oci_tensor *oci_clip_text_embeds(oc_context *cx, const void *tower, const oc_tensors *in);
+/* The classes, over a tower: CLIPVisionModel and CLIPTextModel; … */
+void oci_clip_vision_run(oc_context *cx, const oci_clip_tower *m, const oc_tensors *in);
+void oci_clip_text_run(oc_context *cx, const oci_clip_tower *m, const oc_tensors *in);
+/* … and …WithProjection. */
+void oci_clip_image_embeds(oc_context *cx, const oci_clip_tower *m,
+                           const oci_linear_layer *projection, const oc_tensors *in);
+void oci_clip_text_embeds(oc_context *cx, const oci_clip_tower *m,
+                          const oci_linear_layer *projection, const oc_tensors *in);
 
 #endif

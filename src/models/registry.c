@@ -10,7 +10,7 @@ static const oci_arch *const archs[] = {
     &oci_beit,
     &oci_swin_arch,
     &oci_donut_swin,
-    &oci_clip_vision, &oci_clip_text,
+    &oci_clip_vision, &oci_clip_text, &oci_clip,
     &oci_trocr, &oci_bert, &oci_roberta, &oci_xlm_roberta, &oci_camembert, &oci_distilbert,
     &oci_gpt2, &oci_bart, &oci_mbart,
     &oci_vision_encoder_decoder,

@@ -70,7 +70,7 @@ static void dual_open(oc_context *cx, const oci_config_source *from, void *model
                 "4.37.2 does not run it", from->doc->name, m->text_arch->model_type);
 }
 
-static void dual_close(void *model)
+void oci_dual_close(void *model)
 {
     oci_dual *m = model;
     if (m->vision) m->vision_arch->close(m->vision);
@@ -79,14 +79,26 @@ static void dual_close(void *model)
     oci_free(m->text);
 }
 
+const oci_dual *oci_dual_of(const oci_arch *arch, const void *root)
+{
+    bool whole = arch == &oci_vision_text_dual_encoder || arch == &oci_clip;
+    const oci_dual *m = whole ? root : NULL;
+    return m && m->vision && m->text ? m : NULL;
+}
+
+void oci_dual_scale_walk(oci_walk w, oci_dual *m)
+{
+    w = oci_walk_init(w, OCI_INIT_FILL, m->cfg.logit_scale_init_value);
+    oci_walk_param(w, "logit_scale", &m->logit_scale, OCI_PARAM_VALUE, 0,
+                   (const int64_t[]){ 0 });
+}
+
 static void dual_walk(oci_walk w, void *model)
 {
     oci_dual *m = model;
     const oci_dual_config *c = &m->cfg;
-    oci_walk scale = oci_walk_init(w, OCI_INIT_FILL, c->logit_scale_init_value);
     oci_walk fresh = oci_walk_init(w, OCI_INIT_UNIFORM, 0);
-    oci_walk_param(scale, "logit_scale", &m->logit_scale, OCI_PARAM_VALUE, 0,
-                   (const int64_t[]){ 0 });
+    oci_dual_scale_walk(w, m);
     m->vision_arch->walk(oci_walk_enter(w, "vision_model"), m->vision);
     m->text_arch->walk(oci_walk_enter(w, "text_model"), m->text);
     oci_walk_linear(oci_walk_enter(fresh, "visual_projection"), &m->visual_projection,
@@ -175,19 +187,20 @@ static oci_tensor *clip_loss(oc_context *cx, oci_tensor *per_text, oci_tensor *p
     { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },               \
     { "position_ids", OCI_INPUT_IDS, 2 }, { "token_type_ids", OCI_INPUT_IDS, 2 }
 
-static const oci_input_spec inputs[] = { TEXT_INPUTS, { "pixel_values", OCI_INPUT_FLOAT, 4 },
-                                         { "return_loss", OCI_INPUT_FLAG, 0 },
-                                         OCI_INPUTS_END };
-static const oci_input_spec text_inputs[] = { TEXT_INPUTS, OCI_INPUTS_END };
-static const oci_input_spec image_inputs[] = { { "pixel_values", OCI_INPUT_FLOAT, 4 },
-                                               OCI_INPUTS_END };
+const oci_input_spec oci_dual_inputs[] = { TEXT_INPUTS,
+                                           { "pixel_values", OCI_INPUT_FLOAT, 4 },
+                                           { "return_loss", OCI_INPUT_FLAG, 0 },
+                                           OCI_INPUTS_END };
+const oci_input_spec oci_dual_text_inputs[] = { TEXT_INPUTS, OCI_INPUTS_END };
+const oci_input_spec oci_dual_image_inputs[] = { { "pixel_values", OCI_INPUT_FLOAT, 4 },
+                                                 OCI_INPUTS_END };
 
 /* What the text tower's own class does not take is no argument here. */
 static void check_text_inputs(oc_context *cx, const oci_dual *m, const oc_tensors *in)
 {
     const oci_input_spec *own = m->text_arch->classes[0].inputs, *s;
     oc_tensor_view view;
-    for (const oci_input_spec *t = text_inputs; t->name && !oci_failed(cx); t++) {
+    for (const oci_input_spec *t = oci_dual_text_inputs; t->name && !oci_failed(cx); t++) {
         for (s = own; s->name && strcmp(s->name, t->name) != 0;) s++;
         if (!s->name && oc_tensors_find(in, t->name, &view))
             oci_fail(cx, OC_E_MALFORMED, "input %s: expected none, a %s text tower does not take "
@@ -213,11 +226,11 @@ static oci_encode_call image_call(oc_context *cx, const oc_tensors *in,
         .pixel_values = oci_input_required(cx, in, specs, "pixel_values") };
 }
 
-static oci_tensor *dual_forward(oc_context *cx, const void *model, const oc_tensors *in)
+oci_tensor *oci_dual_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
     const oci_dual *m = model;
-    oci_decode_call text_in = text_call(cx, m, in, inputs);
-    oci_encode_call image_in = image_call(cx, in, inputs);
+    oci_decode_call text_in = text_call(cx, m, in, oci_dual_inputs);
+    oci_encode_call image_in = image_call(cx, in, oci_dual_inputs);
     oci_tensor *image = oci_op_normalize(cx, oci_dual_image_features(cx, m, image_in));
     oci_tensor *text = oci_op_normalize(cx, oci_dual_text_features(cx, m, text_in));
     oci_tensor *per_text = oci_dual_similarity(cx, m, text, image);     /* [Bt, Bi] */
@@ -233,21 +246,21 @@ static oci_tensor *dual_forward(oc_context *cx, const void *model, const oc_tens
 }
 
 /* get_…_features return a bare tensor: what the towers hand out on the way is not theirs. */
-static oci_tensor *image_features(oc_context *cx, const void *model, const oc_tensors *in)
+oci_tensor *oci_dual_image_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
     oci_taps *taps = cx->taps;
     cx->taps = NULL;
-    oci_tensor *x = oci_dual_image_features(cx, model, image_call(cx, in, image_inputs));
+    oci_tensor *x = oci_dual_image_features(cx, model, image_call(cx, in, oci_dual_image_inputs));
     cx->taps = taps;
     oci_output(cx, "image_features", x);
     return NULL;
 }
 
-static oci_tensor *text_features(oc_context *cx, const void *model, const oc_tensors *in)
+oci_tensor *oci_dual_text_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
     oci_taps *taps = cx->taps;
     cx->taps = NULL;
-    oci_decode_call call = text_call(cx, model, in, text_inputs);
+    oci_decode_call call = text_call(cx, model, in, oci_dual_text_inputs);
     oci_tensor *x = oci_dual_text_features(cx, model, call);
     cx->taps = taps;
     oci_output(cx, "text_features", x);
@@ -255,11 +268,14 @@ static oci_tensor *text_features(oc_context *cx, const void *model, const oc_ten
 }
 
 static const oci_class classes[] = {
-    { "VisionTextDualEncoderModel", inputs, dual_forward },
-    { "VisionTextDualEncoderModel.get_image_features", image_inputs, image_features },
-    { "VisionTextDualEncoderModel.get_text_features", text_inputs, text_features }, { 0 }
+    { "VisionTextDualEncoderModel", oci_dual_inputs, oci_dual_forward },
+    { "VisionTextDualEncoderModel.get_image_features", oci_dual_image_inputs,
+      oci_dual_image_forward },
+    { "VisionTextDualEncoderModel.get_text_features", oci_dual_text_inputs,
+      oci_dual_text_forward },
+    { 0 }
 };
 
 const oci_arch oci_vision_text_dual_encoder = {
     .model_type = "vision-text-dual-encoder", .size = sizeof(oci_dual), .classes = classes,
-    .open = dual_open, .close = dual_close, .walk = dual_walk };
+    .open = dual_open, .close = oci_dual_close, .walk = dual_walk };
