@@ -23,12 +23,12 @@ _ocelli()
                 ask) options+=" --task --regions --image-id --top emoji-vqa" ;;
                 help) options="limits read caption parse ask inspect preprocess tokenize
                     detokenize forward generate bench" ;;
-                inspect) options+=" --tensors printed-line-ocr emoji-caption" ;;
+                inspect) options+=" --tensors --class printed-line-ocr emoji-caption" ;;
                 preprocess) options+=" --out" ;;
                 tokenize) options+=" --tokens --offsets --pair --no-special-tokens
                     --max-length --truncation --padding" ;;
                 detokenize) options+=" --skip-special-tokens --clean-up" ;;
-                forward) options+=" --in --out --class --output-hidden-states
+                forward) options+=" --in --out --class --allow-missing --output-hidden-states
                     --output-attentions --use-cache --gradients" ;;
                 generate) options+=" --in --out --output-scores --output-logprobs
                     --max-new-tokens --max-length --repetition-penalty" ;;
