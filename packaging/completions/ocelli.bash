@@ -5,13 +5,14 @@ _ocelli()
     local command=${COMP_WORDS[1]} options
     options="--threads --isa --device --limit --json --quiet --help"
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "read caption parse ask inspect preprocess tokenize
+        mapfile -t COMPREPLY < <(compgen -W "read caption parse ask search inspect preprocess tokenize
             detokenize forward generate bench help --help --version" -- "$current")
         return
     fi
     case $previous in
         --isa) options="auto generic avx2 avx512" ;;
         --device) options="cpu" ;;
+        --dtype) options="f32 int8" ;;
         --model) options="printed-line-ocr emoji-caption" ;;
         --truncation) options="longest_first only_first only_second" ;;
         --padding) options="longest max_length" ;;
@@ -21,7 +22,8 @@ _ocelli()
                 read | caption) options+=" --model --with-filename --batch" ;;
                 parse) options+=" --model --task --question --with-filename --batch" ;;
                 ask) options+=" --task --regions --image-id --top emoji-vqa" ;;
-                help) options="limits read caption parse ask inspect preprocess tokenize
+                search) options+=" index --out --dtype --batch --top --image --model --html --montage" ;;
+                help) options="limits read caption parse ask search inspect preprocess tokenize
                     detokenize forward generate bench" ;;
                 inspect) options+=" --tensors --class printed-line-ocr emoji-caption" ;;
                 preprocess) options+=" --out" ;;

@@ -3,6 +3,7 @@ complete -c ocelli -n __fish_use_subcommand -f -a read -d 'Text of pictures of p
 complete -c ocelli -n __fish_use_subcommand -f -a caption -d 'A sentence about each picture'
 complete -c ocelli -n __fish_use_subcommand -f -a parse -d 'Documents to data'
 complete -c ocelli -n __fish_use_subcommand -f -a ask -d 'A question about a picture'
+complete -c ocelli -n __fish_use_subcommand -f -a search -d 'Pictures by a text or a picture'
 complete -c ocelli -n __fish_use_subcommand -f -a inspect -d 'What is in a model folder'
 complete -c ocelli -n __fish_use_subcommand -f -a preprocess -d 'Pictures to pixel values'
 complete -c ocelli -n __fish_use_subcommand -f -a tokenize -d 'Texts to ids'
@@ -26,6 +27,14 @@ complete -c ocelli -n '__fish_seen_subcommand_from ask' -l regions -r -d 'Featur
 complete -c ocelli -n '__fish_seen_subcommand_from ask' -l image-id -x -d 'Which picture'
 complete -c ocelli -n '__fish_seen_subcommand_from ask' -l top -x -d 'Answers to print'
 complete -c ocelli -n '__fish_seen_subcommand_from parse' -l question -x -d 'What to ask'
+complete -c ocelli -n '__fish_seen_subcommand_from search' -l out -r -d 'The index to make'
+complete -c ocelli -n '__fish_seen_subcommand_from search' -l dtype -x -a 'f32 int8'
+complete -c ocelli -n '__fish_seen_subcommand_from search' -l batch -x
+complete -c ocelli -n '__fish_seen_subcommand_from search' -l top -x -d 'Pictures to find'
+complete -c ocelli -n '__fish_seen_subcommand_from search' -l image -r -d 'What to look for'
+complete -c ocelli -n '__fish_seen_subcommand_from search' -l model -r -d 'Where the model is'
+complete -c ocelli -n '__fish_seen_subcommand_from search' -l html -r -d 'A page of results'
+complete -c ocelli -n '__fish_seen_subcommand_from search' -l montage -r -d 'A PNG of results'
 complete -c ocelli -n '__fish_seen_subcommand_from inspect' -l tensors -d 'Tensor table'
 complete -c ocelli -n '__fish_seen_subcommand_from preprocess forward generate' -l out -r
 complete -c ocelli -n '__fish_seen_subcommand_from forward generate' -l in -r
