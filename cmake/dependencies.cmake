@@ -3,7 +3,7 @@ find_package(PkgConfig REQUIRED)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
-set(OCELLI_REQUIRES jansson libpng libjpeg libutf8proc libwebp libwebpdemux libzip)
+set(OCELLI_REQUIRES jansson libpng libjpeg libutf8proc libwebp libwebpdemux libzip hdf5)
 foreach(module IN LISTS OCELLI_REQUIRES)
     string(TOUPPER ${module} prefix)
     pkg_check_modules(${prefix} IMPORTED_TARGET GLOBAL ${module})

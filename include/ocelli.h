@@ -291,6 +291,9 @@ typedef struct oc_model_options {
                                model type's; NULL: architectures[0] of config.json */
     bool allow_missing;     /* draw what that class has and no file does, as Transformers does,
                                and name it by oc_model_fresh; without, it is OC_E_MALFORMED */
+    const char *weights;    /* the file of the folder, or the index, to take the weights from;
+                               NULL: the first that is there of model.safetensors,
+                               pytorch_model.bin, tf_model.h5, flax_model.msgpack */
 } oc_model_options;
 
 /* `name` is a folder in Hugging Face format, or a bundled model ("printed-line-ocr"). Errors

@@ -38,6 +38,7 @@ for_build() {
     library libutf8proc libutf8proc-dev
     library libwebpdemux libwebp-dev
     library libzip libzip-dev
+    library hdf5 libhdf5-dev
 }
 for_test() {
     for_build

@@ -12,6 +12,7 @@
     X(json_bytes,         UINT64_C(1) << 28, "a JSON text")                                    \
     X(json_depth,         64,                "nesting in a JSON text")                         \
     X(header_bytes,       100000000,         "a safetensors header")                           \
+    X(pickle_bytes,       UINT64_C(1) << 24, "a pickle of torch.save, its tensors apart")       \
     X(tensors,            1000000,           "tensors in a file")                              \
     X(config_bytes,       UINT64_C(1) << 24, "a config.json")                                  \
     X(image_bytes,        UINT64_C(1) << 28, "an encoded image")                               \

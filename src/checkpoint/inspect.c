@@ -62,7 +62,7 @@ static void put_weights(const inspection *i, json_t *out)
     for (int t = 0; t < OC_DTYPE_COUNT; t++)
         if (of[t]) json_object_set_new(dtypes, oci_dtype_name((oc_dtype)t), json_integer(of[t]));
     for (size_t k = 0; k < i->weights.file_count; k++) {
-        const oci_safetensors *f = &i->weights.files[k];
+        const oci_weight_file *f = &i->weights.files[k];
         const char *slash = strrchr(f->path, '/');
         json_int_t size = 0;
         for (size_t n = 0; n < f->count; n++) size += (json_int_t)f->entries[n].bytes;
@@ -158,7 +158,7 @@ char *oc_inspect(oc_context *cx, const char *name, const oc_inspect_options *opt
     inspection i = { .cx = cx };
     char *text = NULL, *folder = oci_model_locate(cx, name);
     if (folder && oci_model_load_config(cx, &i.model, folder, o.class_name)) {
-        if (oci_weights_open(cx, &i.weights, folder, false)) {
+        if (oci_weights_open(cx, &i.weights, folder, NULL, false)) {
             json_t *out = describe(&i, folder, o.tensors);
             text = oci_json_text_of(cx, out);
             json_decref(out);

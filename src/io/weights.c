@@ -12,7 +12,6 @@
 
 #include "base/alloc.h"
 #include "base/context.h"
-#include "base/size.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/quote.h"
@@ -70,44 +69,51 @@ static bool check_unique(oc_context *cx, const oci_weights *w)
     for (size_t i = 1; i < w->count; i++) {
         const oci_weight_ref *a = &w->refs[i - 1], *b = &w->refs[i];
         if (strcmp(a->name, b->name)) continue;
-        if (!strcmp(a->entry->name, b->entry->name))
+        if (!strcmp(a->stored->name, b->stored->name))
             oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected it in one file, found it in %s too",
                      a->file->path, oci_quote(&name, a->name), b->file->path);
         else
             oci_fail(cx, OC_E_MALFORMED, "%s: %s and %s: two tensors that mean the same "
-                     "parameter", a->file->path, oci_quote(&name, a->entry->name),
-                     oci_quote(&other, b->entry->name));
+                     "parameter", a->file->path, oci_quote(&name, a->stored->name),
+                     oci_quote(&other, b->stored->name));
         return false;
     }
     return true;
 }
 
-/* References to all tensors of all files and, behind them in the same block, the names that
- * normalisation changed. */
+/* The reference to one tensor under PyTorch's name. */
+static bool make_ref(oc_context *cx, oci_weights *w, oci_weight_file *file, const oci_entry *e)
+{
+    oci_weight_ref *ref = &w->refs[w->count];
+    *ref = (oci_weight_ref){ e->name, e, file, e, NULL };
+    if (file->layout == OCI_LAYOUT_TORCH) {
+        size_t size = normal_size(e->name);
+        char *name = size ? oci_arena_alloc(cx, &w->arena, size) : NULL;
+        if (name) normalise(e->name, name);
+        if (name) ref->name = name;
+    } else {
+        struct { oci_entry entry; int order[OCI_MAX_RANK]; char name[OCI_MAX_NAME]; } *own =
+            oci_arena_alloc(cx, &w->arena, sizeof *own);
+        if (!own) return false;
+        if (!oci_layout_entry(file->layout, e, &own->entry, own->name, own->order)) return true;
+        ref->name = own->name;
+        ref->entry = &own->entry;
+        ref->order = oci_layout_moves(&own->entry, own->order) ? own->order : NULL;
+    }
+    w->count++;
+    return !oci_failed(cx);
+}
+
+/* References to all tensors of all files. */
 static bool make_refs(oc_context *cx, oci_weights *w)
 {
-    size_t count = 0, names = 0, whole;
-    for (size_t f = 0; f < w->file_count; f++) {
-        count += w->files[f].count;
-        for (size_t i = 0; i < w->files[f].count; i++)
-            names += normal_size(w->files[f].entries[i].name);
-    }
-    if (!oci_mul(count, sizeof *w->refs, &whole) || !oci_add(whole, names, &whole)) {
-        oci_fail(cx, OC_E_MEMORY, "%s: %zu tensors", w->folder, count);
-        return false;
-    }
-    w->refs = oci_alloc(cx, whole);
+    size_t count = 0;
+    for (size_t f = 0; f < w->file_count; f++) count += w->files[f].count;
+    w->refs = oci_calloc(cx, count, sizeof *w->refs);
     if (!w->refs) return false;
-    char *to = (char *)(w->refs + count);
-    for (size_t f = 0; f < w->file_count; f++) {
-        const oci_safetensors *file = &w->files[f];
-        for (size_t i = 0; i < file->count; i++) {
-            const oci_entry *e = &file->entries[i];
-            bool changed = normal_size(e->name) > 0;
-            w->refs[w->count++] = (oci_weight_ref){ changed ? to : e->name, e, file };
-            if (changed) to = normalise(e->name, to);
-        }
-    }
+    for (size_t f = 0; f < w->file_count; f++)
+        for (size_t i = 0; i < w->files[f].count; i++)
+            if (!make_ref(cx, w, &w->files[f], &w->files[f].entries[i])) return false;
     qsort(w->refs, w->count, sizeof *w->refs, by_name);
     return check_unique(cx, w);
 }
@@ -119,59 +125,59 @@ const oci_weight_ref *oci_weights_find(const oci_weights *weights, const char *n
     return bsearch(&key, weights->refs, weights->count, sizeof key, by_name);
 }
 
+static void *room_for(oc_context *cx, struct oci_weight_block *block, size_t size)
+{
+    if (block->bytes && block->size >= size) return block->bytes;
+    oci_free(block->bytes);     /* first: two tensors at a time are what this avoids */
+    block->bytes = oci_alloc(cx, size);
+    block->size = block->bytes ? size : 0;
+    return block->bytes;
+}
+
+void oci_weight_room_free(oci_weight_room *room)
+{
+    for (int i = 0; i < 2; i++) oci_free(room->blocks[i].bytes);
+    *room = (oci_weight_room){ 0 };
+}
+
 const void *oci_weight_bytes(oc_context *cx, const oci_weight_ref *ref, oci_weight_room *room)
 {
-    const oci_entry *e = ref->entry;
+    const oci_entry *e = ref->stored;
+    const oci_weight_format *format = ref->file->format;
     if (oci_failed(cx)) return NULL;
-    if (ref->file->bytes) return ref->file->bytes->data + e->offset;
-    if (!room->block || room->size < e->bytes) {
-        oci_free(room->block);      /* first: two tensors at a time are what this avoids */
-        room->block = oci_alloc(cx, e->bytes);
-        room->size = room->block ? e->bytes : 0;
+    const void *data = format->peek(ref->file, e);
+    if (!data) {
+        void *to = room_for(cx, &room->blocks[0], e->bytes);
+        if (!to || !format->read(cx, ref->file, e, to)) return NULL;
+        data = to;
     }
-    if (!room->block || !oci_safetensors_read(cx, ref->file, e, room->block)) return NULL;
-    return room->block;
+    if (!ref->order) return data;
+    void *to = room_for(cx, &room->blocks[1], e->bytes);
+    if (to) oci_layout_permute(e, ref->order, data, to);
+    return to;
 }
 
 /* ---- files ----------------------------------------------------------------------------- */
 
-/* `format` says whose names and layouts the tensors have. Transformers fails on a file
- * without it; many such files are PyTorch's, so we take them as that. */
-static bool check_format(oc_context *cx, const oci_safetensors *file)
-{
-    oci_quoted quoted;
-    const char *format = oci_safetensors_metadata(file, "format");
-    if (!format || !strcmp(format, "pt")) return true;
-    bool known = !strcmp(format, "tf") || !strcmp(format, "flax");
-    oci_fail(cx, known ? OC_E_UNSUPPORTED : OC_E_MALFORMED,
-             "%s: __metadata__.format: expected \"pt\", found \"%s\"%s", file->path,
-             oci_quote(&quoted, format), known ? ", which is not supported" : "");
-    return false;
-}
-
 /* Opens folder/name as the next file; w->files has room for it. */
-static bool open_file(oc_context *cx, oci_weights *w, const char *name, bool map)
+static bool open_file(oc_context *cx, oci_weights *w, const oci_weight_format *format,
+                      const char *name, bool shard, bool map)
 {
-    oci_safetensors *file = &w->files[w->file_count];
     char *path = oci_path_join(cx, w->folder, name);
-    if (!path) return false;
-    bool ok = map ? oci_safetensors_open(cx, file, path, true)
-                  : oci_safetensors_open_header(cx, file, path);
+    bool ok = path && oci_weight_file_open(cx, &w->files[w->file_count], format, path, shard,
+                                           map);
     oci_free(path);
-    if (!ok) return false;
-    w->file_count++;
-    return check_format(cx, file);
+    w->file_count += ok;
+    return ok;
 }
 
-/* A file beside the index, of the kind that we read, and nothing else: an index must not
- * reach out of its folder. */
-static bool is_shard_name(const json_t *value)
+/* A file beside the index, of the index' own kind, and nothing else: an index must not reach
+ * out of its folder. */
+static bool is_shard_name(const oci_weight_format *format, const json_t *value)
 {
     const char *name = json_string_value(value);
-    if (!name || strlen(name) != json_string_length(value)) return false;
-    size_t n = strlen(name), end = strlen(".safetensors");
-    return n > end && n < OCI_MAX_NAME && !strchr(name, '/') && !strchr(name, '\\') &&
-           !strcmp(name + n - end, ".safetensors");
+    return name && strlen(name) == json_string_length(value) && strlen(name) < OCI_MAX_NAME &&
+           !strchr(name, '/') && !strchr(name, '\\') && oci_weight_format_of(name) == format;
 }
 
 static int by_text(const void *a, const void *b)
@@ -181,19 +187,21 @@ static int by_text(const void *a, const void *b)
 
 /* The distinct file names of a weight map, sorted, in a new array (oci_free); the texts
  * belong to the document. */
-static const char **list_shards(oc_context *cx, const oci_json *doc, json_t *map, size_t *count)
+static const char **list_shards(oc_context *cx, const oci_weight_format *format,
+                                const oci_json *doc, json_t *map, size_t *count)
 {
     const char *key, **names = oci_calloc(cx, json_object_size(map), sizeof *names);
     json_t *value;
     size_t n = 0;
     if (!names) return NULL;
     json_object_foreach(map, key, value) {
-        if (!is_shard_name(value)) {
-            char field[sizeof(oci_quoted) + 16];
+        if (!is_shard_name(format, value)) {
+            char field[sizeof(oci_quoted) + 16], what[64];
             oci_quoted quoted;
             snprintf(field, sizeof field, "weight_map.%s", oci_quote(&quoted, key));
-            oci_json_expected(cx, doc, field, "the name of a .safetensors file in the same "
-                              "folder", value);
+            snprintf(what, sizeof what, "the name of a %s file in the same folder",
+                     format->suffix);
+            oci_json_expected(cx, doc, field, what, value);
             oci_free(names);
             return NULL;
         }
@@ -206,8 +214,14 @@ static const char **list_shards(oc_context *cx, const oci_json *doc, json_t *map
     return names;
 }
 
+static int by_entry(const void *a, const void *b)
+{
+    const oci_entry *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
 /* Every key of the map must be in the file that the map says. Files are in the order of the
- * sorted names. */
+ * sorted names. (Keras' and Flax' indexes write names in other ways than their files.) */
 static bool check_map(oc_context *cx, const oci_weights *w, const oci_json *doc, json_t *map,
                       const char **names)
 {
@@ -217,8 +231,10 @@ static bool check_map(oc_context *cx, const oci_weights *w, const oci_json *doc,
     json_object_foreach(map, key, value) {
         const char *shard = json_string_value(value);
         const char **hit = bsearch(&shard, names, w->file_count, sizeof *names, by_text);
-        const oci_safetensors *file = &w->files[hit - names];
-        if (oci_safetensors_find(file, key)) continue;
+        const oci_weight_file *file = &w->files[hit - names];
+        const oci_entry want = { .name = key };
+        if (file->layout != OCI_LAYOUT_TORCH || (file->count &&
+            bsearch(&want, file->entries, file->count, sizeof want, by_entry))) continue;
         oci_fail(cx, OC_E_MALFORMED, "%s: weight_map.%s: expected it in %s, which lacks it",
                  doc->name, oci_quote(&quoted, key), file->path);
         return false;
@@ -228,7 +244,8 @@ static bool check_map(oc_context *cx, const oci_weights *w, const oci_json *doc,
 
 /* Shards are opened in the order of their names, each once, and stay open together: entries
  * point into them. */
-static bool open_shards(oc_context *cx, oci_weights *w, const oci_json *doc, bool map)
+static bool open_shards(oc_context *cx, oci_weights *w, const oci_weight_format *format,
+                        const oci_json *doc, bool map)
 {
     size_t count = 0;
     json_t *weight_map = oci_json_object(cx, doc, doc->root, "weight_map");
@@ -243,10 +260,11 @@ static bool open_shards(oc_context *cx, oci_weights *w, const oci_json *doc, boo
                  json_object_size(weight_map));
         return false;
     }
-    const char **names = list_shards(cx, doc, weight_map, &count);
+    const char **names = list_shards(cx, format, doc, weight_map, &count);
     if (names) w->files = oci_calloc(cx, count, sizeof *w->files);
     bool ok = w->files != NULL;
-    for (size_t i = 0; ok && i < count; i++) ok = open_file(cx, w, names[i], map);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = open_file(cx, w, format, names[i], true, map);
     ok = ok && check_map(cx, w, doc, weight_map, names);
     oci_free(names);
     return ok;
@@ -263,47 +281,58 @@ static bool has_file(oc_context *cx, const char *folder, const char *name)
     return found;
 }
 
-/* No safetensors: say which other weights are there, in from_pretrained's order. */
-static void fail_without(oc_context *cx, const char *folder)
+static bool open_single(oc_context *cx, oci_weights *w, const oci_weight_format *format,
+                        const char *name, bool map)
 {
-    static const char *const others[] = {
-        "pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5",
-        "tf_model.h5.index.json", "flax_model.msgpack", "flax_model.msgpack.index.json"
-    };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (has_file(cx, folder, others[i])) {
-            oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected model.safetensors, found only %s, "
-                     "which is not supported", folder, others[i]);
-            return;
-        }
-    oci_fail(cx, OC_E_FILE, "%s: expected a readable model.safetensors or "
-             "model.safetensors.index.json, found neither", folder);
+    w->files = oci_calloc(cx, 1, sizeof *w->files);
+    return w->files && open_file(cx, w, format, name, false, map);
 }
 
-/* model.safetensors wins over an index beside it. */
-static bool open_folder(oc_context *cx, oci_weights *w, bool map)
+static bool open_index(oc_context *cx, oci_weights *w, const oci_weight_format *format,
+                       const char *name, bool map)
 {
-    static const char single[] = "model.safetensors";
-    static const char index[] = "model.safetensors.index.json";
-    if (has_file(cx, w->folder, single)) {
-        w->files = oci_calloc(cx, 1, sizeof *w->files);
-        return w->files && open_file(cx, w, single, map);
-    }
-    if (!has_file(cx, w->folder, index)) {
-        fail_without(cx, w->folder);
-        return false;
-    }
     oci_json doc;
-    char *path = oci_path_join(cx, w->folder, index);
+    char *path = oci_path_join(cx, w->folder, name);
     bool ok = path && oci_json_open(cx, &doc, path);
     oci_free(path);
     if (!ok) return false;
-    ok = open_shards(cx, w, &doc, map);
+    ok = open_shards(cx, w, format, &doc, map);
     oci_json_close(&doc);
     return ok;
 }
 
-bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder, bool map)
+/* A file alone wins over an index beside it, and a format over those after it. */
+static bool open_folder(oc_context *cx, oci_weights *w, bool map)
+{
+    for (const oci_weight_format *f = oci_weight_formats; f->suffix; f++) {
+        if (has_file(cx, w->folder, f->single)) return open_single(cx, w, f, f->single, map);
+        if (has_file(cx, w->folder, f->index)) return open_index(cx, w, f, f->index, map);
+    }
+    oci_fail(cx, OC_E_FILE, "%s: expected readable weights (model.safetensors, "
+             "pytorch_model.bin, tf_model.h5, flax_model.msgpack, or an index of their shards), "
+             "found none", w->folder);
+    return false;
+}
+
+/* A file or index of the user's choice. */
+static bool open_chosen(oc_context *cx, oci_weights *w, const char *name, bool map)
+{
+    static const char index_end[] = ".index.json";
+    size_t n = strlen(name), end = sizeof index_end - 1;
+    bool is_index = n > end && n < OCI_MAX_NAME && !strcmp(name + n - end, index_end);
+    char file[OCI_MAX_NAME] = "";
+    if (is_index) memcpy(file, name, n - end);
+    const oci_weight_format *format = oci_weight_format_of(is_index ? file : name);
+    if (!format)
+        oci_fail(cx, OC_E_ARGUMENT, "%s: expected the name of a .safetensors, .bin, .h5 or "
+                 ".msgpack file, or of the index of such", name);
+    if (!format) return false;
+    return is_index ? open_index(cx, w, format, name, map)
+                    : open_single(cx, w, format, name, map);
+}
+
+bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder,
+                      const char *file, bool map)
 {
     *weights = (oci_weights){ 0 };
     if (oci_failed(cx)) return false;
@@ -313,7 +342,8 @@ bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder, 
         return false;
     }
     weights->folder = oci_strdup(cx, folder);
-    bool ok = weights->folder && open_folder(cx, weights, map) &&
+    bool ok = weights->folder &&
+              (file ? open_chosen(cx, weights, file, map) : open_folder(cx, weights, map)) &&
               make_refs(cx, weights);
     if (!ok) oci_weights_close(weights);
     return ok;
@@ -321,9 +351,10 @@ bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder, 
 
 void oci_weights_close(oci_weights *weights)
 {
-    for (size_t i = 0; i < weights->file_count; i++) oci_safetensors_close(&weights->files[i]);
+    for (size_t i = 0; i < weights->file_count; i++) oci_weight_file_close(&weights->files[i]);
     oci_free(weights->files);
     oci_free(weights->refs);
+    oci_arena_deinit(&weights->arena);
     oci_free(weights->folder);
     *weights = (oci_weights){ 0 };
 }

@@ -1,37 +1,42 @@
-/* The weights of a checkpoint folder behind one table, whatever files hold them: today
- * model.safetensors, alone or in shards (model.safetensors.index.json). Lookup is by
- * Transformers' parameter name. */
+/* The weights of a checkpoint folder behind one table, whatever files hold them: safetensors,
+ * PyTorch's, Keras' or Flax', alone or in shards with an index. Lookup is by Transformers'
+ * parameter name as PyTorch has it. */
 #ifndef OCI_IO_WEIGHTS_H
 #define OCI_IO_WEIGHTS_H
 
-#include "io/safetensors.h"
+#include "base/arena.h"
+#include "io/weight_file.h"
 
 typedef struct oci_weights {
     char *folder;
-    oci_safetensors *files;
+    oci_weight_file *files;
     size_t file_count;
     struct oci_weight_ref *refs;    /* sorted by name */
     size_t count;
+    oci_arena arena;                /* names and shapes that are not the file's own */
 } oci_weights;
 
 typedef struct oci_weight_ref {
-    const char *name;               /* after key normalisation (gamma/beta) */
-    const oci_entry *entry;
-    const oci_safetensors *file;
+    const char *name;               /* PyTorch's, after key normalisation (gamma/beta) */
+    const oci_entry *entry;         /* shape and bytes as PyTorch has them */
+    oci_weight_file *file;
+    const oci_entry *stored;        /* as the file has them; else the same as `entry` */
+    const int *order;               /* of its dimensions (io/layout.h); NULL: as they are */
 } oci_weight_ref;
 
-/* Opens what the folder has in from_pretrained's order; a folder with only formats that are
- * not read yet is OC_E_UNSUPPORTED naming them. The files' headers are read and checked, and
- * tensors when they are asked for; or the files are mapped. */
-bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder, bool map);
+/* Opens what the folder has, in from_pretrained's order, or, if `file` is not NULL, that file or
+ * index in it. Headers are read and checked, and tensors when they are asked for; or the files
+ * are mapped. */
+bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder,
+                      const char *file, bool map);
 void oci_weights_close(oci_weights *weights);
 const oci_weight_ref *oci_weights_find(const oci_weights *weights, const char *name);
 
-/* Room for one tensor's bytes; starts as { 0 }, and its owner frees `block` (oci_free). */
+/* Room for one tensor's bytes, and for another form of them; starts as { 0 }. */
 typedef struct oci_weight_room {
-    unsigned char *block;
-    size_t size;
+    struct oci_weight_block { unsigned char *bytes; size_t size; } blocks[2];
 } oci_weight_room;
+void oci_weight_room_free(oci_weight_room *room);
 
 /* A tensor's bytes [ref->entry->bytes], aligned to its element: where they lie, or read into the
  * room, which grows to the largest tensor that it was used for. Valid until the room's next use

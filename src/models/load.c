@@ -104,7 +104,12 @@ bool oci_weight_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *r
     char a[128], b[128];
     bool is_float = e->dtype == OC_F32 || e->dtype == OC_BF16 || e->dtype == OC_F16 ||
                     e->dtype == OC_F64;
-    if (!oci_same_shape(&expected, &found))
+    /* Keras has dimensions of 1 where PyTorch has none, and the other way round. */
+    bool same = ref->file->layout == OCI_LAYOUT_KERAS ||
+                ref->file->layout == OCI_LAYOUT_KERAS_FLAT
+                ? oci_tensor_count(&expected) == oci_tensor_count(&found)
+                : oci_same_shape(&expected, &found);
+    if (!same)
         oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected shape %s, found %s",
                  ref->file->path, ref->name, oci_shape_text(&expected, a),
                  oci_shape_text(&found, b));
@@ -229,7 +234,7 @@ bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
     oci_weights weights = { 0 };
     if (!oci_model_load_config(cx, model, folder, options->class_name)) return false;
     model->trainable = options->trainable;
-    if (oci_weights_open(cx, &weights, folder, options->map)) {
+    if (oci_weights_open(cx, &weights, folder, options->weights, options->map)) {
         loader from = { .weights = &weights, .arch = model->arch,
                         .trainable = options->trainable };
         from.used = oci_calloc(cx, weights.count, sizeof *from.used);
@@ -240,7 +245,7 @@ bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
             if (!oci_failed(cx)) warn_unused(cx, &from);
         }
         oci_free(from.used);
-        oci_free(from.room.block);
+        oci_weight_room_free(&from.room);
         oci_weights_close(&weights);
     }
     if (oci_failed(cx)) oci_model_unload(model);

@@ -135,15 +135,15 @@ bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[
     m.joint = oci_joint_find(model->arch->model_type);
     for (int i = 0; i < 2 && m.joint; i++) m.arch[i] = arch_of(model, m.joint->configs[i]);
     if (m.arch[0] && m.arch[1] &&
-        oci_weights_open(cx, &m.weights[0], folders[0], false)) {
-        if (oci_weights_open(cx, &m.weights[1], folders[1], false)) {
+        oci_weights_open(cx, &m.weights[0], folders[0], NULL, false)) {
+        if (oci_weights_open(cx, &m.weights[1], folders[1], NULL, false)) {
             oci_model_walk(cx, model, visit_join, &m);
             oci_model_walk(cx, model, visit_complete, &m);
             oci_weights_close(&m.weights[1]);
         }
         oci_weights_close(&m.weights[0]);
     }
-    oci_free(m.weight_room.block);
+    oci_weight_room_free(&m.weight_room);
     if (model->fresh_count && !oci_failed(cx))
         oci_log(cx, OC_LOG_WARNING,
                 "%zu parameters are in neither folder and were made afresh, "

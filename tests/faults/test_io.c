@@ -75,9 +75,9 @@ static void weights_job(oc_context *cx, void *user)
     for (int map = 0; map < 2; map++) {
         oci_weights w;
         oci_weight_room room = { 0 };
-        (void)oci_weights_open(cx, &w, user, map != 0);
+        (void)oci_weights_open(cx, &w, user, NULL, map != 0);
         for (size_t i = 0; i < w.count; i++) (void)!oci_weight_bytes(cx, &w.refs[i], &room);
-        oci_free(room.block);
+        oci_weight_room_free(&room);
         oci_weights_close(&w);
     }
 }

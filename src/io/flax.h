@@ -1,0 +1,31 @@
+/* flax_model.msgpack: a tree of maps with arrays as its leaves (flax 0.7.5, serialization.py),
+ * or, in a shard, one flat map. Names come out with dots between their parts; nothing is
+ * renamed or transposed here (io/layout.h does that).
+ *
+ * msgpack is read in place by a scanner of our own: it allocates nothing by the counts that a
+ * file claims, and leaves arrays where they lie; msgpack-c does neither. */
+#ifndef OCI_IO_FLAX_H
+#define OCI_IO_FLAX_H
+
+#include "base/arena.h"
+#include "io/safetensors.h"
+
+typedef struct oci_flax {
+    char *path;
+    oci_buffer *bytes;
+    oci_arena arena;                /* names */
+    oci_entry *entries;             /* sorted by name; offset: index of the first piece */
+    size_t count, room;
+    struct oci_flax_piece { size_t offset, bytes; } *pieces;
+    size_t piece_count, piece_room;
+} oci_flax;
+
+/* Reads (map false) or maps the file. False: error set, *file empty. */
+bool oci_flax_open(oc_context *cx, oci_flax *file, const char *path, bool map);
+void oci_flax_close(oci_flax *file);
+/* Copies a tensor's bytes, C order, to `to` [entry->bytes]. */
+void oci_flax_read(const oci_flax *file, const oci_entry *entry, void *to);
+/* Where they lie, if in one piece at a multiple of the element's size; else NULL. */
+const void *oci_flax_peek(const oci_flax *file, const oci_entry *entry);
+
+#endif

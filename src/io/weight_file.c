@@ -1,0 +1,160 @@
+#include "io/weight_file.h"
+
+#include <string.h>
+
+#include "base/context.h"
+#include "io/quote.h"
+
+/* ---- safetensors ----------------------------------------------------------------------- */
+
+/* `format` says whose names and layouts the tensors have. Transformers fails on a file
+ * without it; many such files are PyTorch's, so we take them as that. */
+static bool safetensors_layout(oc_context *cx, oci_weight_file *f)
+{
+    oci_quoted quoted;
+    const char *format = oci_safetensors_metadata(&f->as.safetensors, "format");
+    if (!format || !strcmp(format, "pt")) f->layout = OCI_LAYOUT_TORCH;
+    else if (!strcmp(format, "tf")) f->layout = OCI_LAYOUT_KERAS_FLAT;
+    else if (!strcmp(format, "flax")) f->layout = OCI_LAYOUT_FLAX;
+    else
+        oci_fail(cx, OC_E_MALFORMED, "%s: __metadata__.format: expected \"pt\", \"tf\" or "
+                 "\"flax\", found \"%s\"", f->as.safetensors.path, oci_quote(&quoted, format));
+    return !oci_failed(cx);
+}
+
+static bool safetensors_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
+{
+    oci_safetensors *s = &f->as.safetensors;
+    if (!(map ? oci_safetensors_open(cx, s, path, true)
+              : oci_safetensors_open_header(cx, s, path))) return false;
+    f->path = s->path;
+    f->entries = s->entries;
+    f->count = s->count;
+    return safetensors_layout(cx, f);
+}
+
+static void safetensors_close(oci_weight_file *f) { oci_safetensors_close(&f->as.safetensors); }
+
+static bool safetensors_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, void *to)
+{
+    return oci_safetensors_read(cx, &f->as.safetensors, e, to);
+}
+
+static const void *safetensors_peek(const oci_weight_file *f, const oci_entry *e)
+{
+    return f->as.safetensors.bytes ? f->as.safetensors.bytes->data + e->offset : NULL;
+}
+
+/* ---- PyTorch --------------------------------------------------------------------------- */
+
+static bool torch_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
+{
+    if (!oci_torch_open(cx, &f->as.torch, path, map)) return false;
+    f->path = f->as.torch.path;
+    f->entries = f->as.torch.entries;
+    f->count = f->as.torch.count;
+    return true;
+}
+
+static void torch_close(oci_weight_file *f) { oci_torch_close(&f->as.torch); }
+
+static bool torch_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, void *to)
+{
+    return oci_torch_read(cx, &f->as.torch, e, to);
+}
+
+static const void *nowhere(const oci_weight_file *f, const oci_entry *e)
+{
+    (void)f;
+    (void)e;
+    return NULL;
+}
+
+/* ---- Keras ----------------------------------------------------------------------------- */
+
+static bool keras_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
+{
+    (void)map;
+    if (!oci_keras_open(cx, &f->as.keras, path)) return false;
+    f->path = f->as.keras.path;
+    f->entries = f->as.keras.entries;
+    f->count = f->as.keras.count;
+    f->layout = OCI_LAYOUT_KERAS;
+    return true;
+}
+
+static void keras_close(oci_weight_file *f) { oci_keras_close(&f->as.keras); }
+
+static bool keras_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, void *to)
+{
+    return oci_keras_read(cx, &f->as.keras, e, to);
+}
+
+/* ---- Flax ------------------------------------------------------------------------------ */
+
+static bool flax_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
+{
+    if (!oci_flax_open(cx, &f->as.flax, path, map)) return false;
+    f->path = f->as.flax.path;
+    f->entries = f->as.flax.entries;
+    f->count = f->as.flax.count;
+    f->layout = OCI_LAYOUT_FLAX;
+    return true;
+}
+
+static void flax_close(oci_weight_file *f) { oci_flax_close(&f->as.flax); }
+
+static bool flax_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, void *to)
+{
+    (void)cx;
+    oci_flax_read(&f->as.flax, e, to);
+    return true;
+}
+
+static const void *flax_peek(const oci_weight_file *f, const oci_entry *e)
+{
+    return oci_flax_peek(&f->as.flax, e);
+}
+
+/* ---- all ------------------------------------------------------------------------------- */
+
+const oci_weight_format oci_weight_formats[] = {
+    { ".safetensors", "model.safetensors", "model.safetensors.index.json", safetensors_open,
+      safetensors_close, safetensors_read, safetensors_peek },
+    { ".bin", "pytorch_model.bin", "pytorch_model.bin.index.json", torch_open, torch_close,
+      torch_read, nowhere },
+    { ".h5", "tf_model.h5", "tf_model.h5.index.json", keras_open, keras_close, keras_read,
+      nowhere },
+    { ".msgpack", "flax_model.msgpack", "flax_model.msgpack.index.json", flax_open, flax_close,
+      flax_read, flax_peek },
+    { 0 }
+};
+
+const oci_weight_format *oci_weight_format_of(const char *name)
+{
+    size_t n = strlen(name);
+    for (const oci_weight_format *f = oci_weight_formats; f->suffix; f++) {
+        size_t end = strlen(f->suffix);
+        if (n > end && !strcmp(name + n - end, f->suffix)) return f;
+    }
+    return NULL;
+}
+
+bool oci_weight_file_open(oc_context *cx, oci_weight_file *file,
+                          const oci_weight_format *format, const char *path, bool shard,
+                          bool map)
+{
+    *file = (oci_weight_file){ .format = format };
+    if (!format->open(cx, file, path, map)) {
+        oci_weight_file_close(file);
+        return false;
+    }
+    if (shard && file->layout == OCI_LAYOUT_KERAS) file->layout = OCI_LAYOUT_KERAS_FLAT;
+    return true;
+}
+
+void oci_weight_file_close(oci_weight_file *file)
+{
+    if (file->format) file->format->close(file);
+    *file = (oci_weight_file){ 0 };
+}
