@@ -50,12 +50,18 @@ static void keep(oc_context *cx, oci_tsv_search *s, const char *data, size_t siz
 static void end_line(oc_context *cx, oci_tsv_search *s)
 {
     if (oci_failed(cx)) return;
-    if (s->line.size > 0 && s->line.data[s->line.size - 1] == '\r') s->line.size--;
+    while (s->line.size > 0 && s->line.data[s->line.size - 1] == '\r') s->line.size--;
     s->found = !s->skipping && s->line.size > 0 && goes_with_id(s, true);
     if (s->found) return;
     s->line.size = 0;
     s->skipping = false;
     s->number++;
+}
+
+static bool is_empty(const char *text, size_t size)
+{
+    while (size > 0 && text[size - 1] == '\r') size--;
+    return size == 0;
 }
 
 bool oci_tsv_feed(oc_context *cx, oci_tsv_search *s, const char *data, size_t size)
@@ -65,7 +71,7 @@ bool oci_tsv_feed(oc_context *cx, oci_tsv_search *s, const char *data, size_t si
         const char *line_end = memchr(data, '\n', (size_t)(end - data));
         const size_t n = (size_t)((line_end ? line_end : end) - data);
         /* The one line of a file is found: what follows may be empty lines alone. */
-        if (s->found && n > (size_t)(n > 0 && data[0] == '\r'))
+        if (s->found && !is_empty(data, n))
             oci_fail(cx, OC_E_ARGUMENT, "%s: expected the image_id of one of its lines, since "
                      "there are several, found none", s->path);
         else if (!s->found && !s->skipping && n > 0)
