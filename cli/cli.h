@@ -127,14 +127,35 @@ json_t *cli_json_text(const char *text, size_t size);
 /* With --json, what is now in `path`: {"file", "tensors": [{name, dtype, shape}]}. */
 void cli_print_tensors(cli *c, const char *path, const oc_tensors *set);
 
-typedef struct cli_line {       /* of stdin, without its break; may hold U+0000 */
+typedef struct cli_line {       /* of a file, without its break; may hold U+0000 */
     char *text;                 /* owned; NUL-terminated */
     size_t size, room;
     int64_t number;             /* from 1 */
     bool too_long;              /* longer than a text may be: cut */
+    FILE *file;                 /* NULL: stdin; borrowed */
 } cli_line;
-/* The next line of stdin; false at the end, or when reading failed (reported). */
+/* The next line; false at the end, or when reading failed (reported). */
 bool cli_read_line(cli *c, cli_line *line);
+
+/* ---- pictures.c ---- */
+
+enum { CLI_BATCH_MOST = 256 };
+
+typedef struct cli_pictures {
+    int first;                  /* operand: it and all behind it are pictures */
+    int64_t batch;              /* most at a time, up to CLI_BATCH_MOST */
+    /* Does `count` pictures; false if the context then has an error. */
+    bool (*run)(void *user, oc_image *const *images, const char *const *files, size_t count);
+    void *user;
+} cli_pictures;
+/* Whether the context's error is about an input, and not about the call. */
+bool cli_about_input(const cli *c);
+/* Opens the pictures, turned as EXIF says, and runs batches of them. Bad ones are reported and
+ * counted, the others done. False: the command should end. */
+bool cli_each_picture(cli *c, const cli_pictures *pictures);
+/* Every line of a file ("-": stdin), until `take` returns false. The same. */
+bool cli_each_line(cli *c, const char *path, bool (*take)(void *user, const cli_line *line),
+                   void *user);
 
 /* ---- progress.c ---- */
 
@@ -149,6 +170,8 @@ int command_read(cli *c);
 int command_caption(cli *c);
 int command_parse(cli *c);
 int command_ask(cli *c);
+int command_classify(cli *c);
+int command_embed(cli *c);
 int command_inspect(cli *c);
 int command_forward(cli *c);
 int command_generate(cli *c);

@@ -138,12 +138,15 @@ bool cli_read_line(cli *c, cli_line *line)
     line->too_long = false;
     line->number++;
     errno = 0;
-    while ((byte = getc_unlocked(stdin)) != EOF && byte != '\n') {
+    FILE *file = line->file ? line->file : stdin;
+    while ((byte = getc_unlocked(file)) != EOF && byte != '\n') {
         if (line->size >= longest_line) line->too_long = true;
         else if (!append(c, line, (char)byte)) return false;
     }
-    if (byte == EOF && ferror(stdin)) {
-        if (!cli_interrupted()) cli_error(c, "standard input: %s", strerror(errno));
+    if (byte == EOF && ferror(file)) {
+        if (!cli_interrupted())
+            cli_error(c, "%s: %s", file == stdin ? "standard input" : "a file of lines",
+                      strerror(errno));
         if (!c->status) c->status = oc_status_exit_code(OC_E_FILE);
         return false;
     }

@@ -5,7 +5,7 @@ _ocelli()
     local command=${COMP_WORDS[1]} options
     options="--threads --isa --device --limit --json --quiet --help"
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "read caption parse ask search inspect preprocess tokenize
+        mapfile -t COMPREPLY < <(compgen -W "read caption parse ask classify embed search inspect preprocess tokenize
             detokenize forward generate bench help --help --version" -- "$current")
         return
     fi
@@ -22,8 +22,11 @@ _ocelli()
                 read | caption) options+=" --model --with-filename --batch" ;;
                 parse) options+=" --model --task --question --with-filename --batch" ;;
                 ask) options+=" --task --regions --image-id --top emoji-vqa" ;;
+                classify) options+=" --labels --template --top --batch emoji-match" ;;
+                embed) options+=" --out --text --texts --normalize --truncate --regions --batch
+                    emoji-match" ;;
                 search) options+=" index --out --dtype --batch --top --image --model --html --montage" ;;
-                help) options="limits read caption parse ask search inspect preprocess tokenize
+                help) options="limits read caption parse ask classify embed search inspect preprocess tokenize
                     detokenize forward generate bench" ;;
                 inspect) options+=" --tensors --class printed-line-ocr emoji-caption" ;;
                 preprocess) options+=" --out" ;;

@@ -3,6 +3,8 @@ complete -c ocelli -n __fish_use_subcommand -f -a read -d 'Text of pictures of p
 complete -c ocelli -n __fish_use_subcommand -f -a caption -d 'A sentence about each picture'
 complete -c ocelli -n __fish_use_subcommand -f -a parse -d 'Documents to data'
 complete -c ocelli -n __fish_use_subcommand -f -a ask -d 'A question about a picture'
+complete -c ocelli -n __fish_use_subcommand -f -a classify -d 'Which labels fit a picture'
+complete -c ocelli -n __fish_use_subcommand -f -a embed -d 'Pictures and texts to vectors'
 complete -c ocelli -n __fish_use_subcommand -f -a search -d 'Pictures by a text or a picture'
 complete -c ocelli -n __fish_use_subcommand -f -a inspect -d 'What is in a model folder'
 complete -c ocelli -n __fish_use_subcommand -f -a preprocess -d 'Pictures to pixel values'
@@ -27,6 +29,16 @@ complete -c ocelli -n '__fish_seen_subcommand_from ask' -l regions -r -d 'Featur
 complete -c ocelli -n '__fish_seen_subcommand_from ask' -l image-id -x -d 'Which picture'
 complete -c ocelli -n '__fish_seen_subcommand_from ask' -l top -x -d 'Answers to print'
 complete -c ocelli -n '__fish_seen_subcommand_from parse' -l question -x -d 'What to ask'
+complete -c ocelli -n '__fish_seen_subcommand_from classify' -l labels -x -d 'A,B,... or @FILE'
+complete -c ocelli -n '__fish_seen_subcommand_from classify' -l template -x -d 'Text with {}'
+complete -c ocelli -n '__fish_seen_subcommand_from classify' -l top -x -d 'Labels to print'
+complete -c ocelli -n '__fish_seen_subcommand_from classify embed' -l batch -x
+complete -c ocelli -n '__fish_seen_subcommand_from embed' -l text -x -d 'A text'
+complete -c ocelli -n '__fish_seen_subcommand_from embed' -l texts -r -d 'Texts, one a line'
+complete -c ocelli -n '__fish_seen_subcommand_from embed' -l normalize -d 'Length 1'
+complete -c ocelli -n '__fish_seen_subcommand_from embed' -l truncate -d 'Cut long texts'
+complete -c ocelli -n '__fish_seen_subcommand_from embed' -l regions -r -d 'A regions.json'
+complete -c ocelli -n '__fish_seen_subcommand_from embed' -l out -r
 complete -c ocelli -n '__fish_seen_subcommand_from search' -l out -r -d 'The index to make'
 complete -c ocelli -n '__fish_seen_subcommand_from search' -l dtype -x -a 'f32 int8'
 complete -c ocelli -n '__fish_seen_subcommand_from search' -l batch -x

@@ -44,9 +44,7 @@ says 'did you mean inspect\?'
 expect 2 qqqqqqqqqq
 expect 2 --threads 1 read "$line"
 expect 2 ''
-for command in chat classify embed search train serve convert pull doctor \
-        feature-extraction \
-        zero-shot-image-classification image-text-to-text; do
+for command in chat train serve convert pull doctor image-text-to-text; do
     expect 5 "$command" "$model"
     says "$command is not in this version"
     expect 0 --help
