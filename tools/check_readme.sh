@@ -2,7 +2,8 @@
 # Runs what the README tells people to type: in its ```sh blocks, every line that begins
 # with build/ocelli (after "$ ", if that is there) must end with status 0. A trailing
 # backslash joins lines. Commands with a word in capitals (YOUR-PICTURE.png) are examples of
-# form and are left out, as are those that need a network or do not end by themselves.
+# form and are left out, as are those that need a network or do not end by themselves. In order:
+# one may use what an earlier one made.
 set -euo pipefail
 readme=${1:-README.md}
 [ -f "$readme" ] || { echo "check_readme: no $readme yet"; exit 0; }
@@ -13,7 +14,7 @@ awk '/^```(sh|bash|console)$/ { inside = 1; next }  /^```/ { inside = 0 }
      inside { sub(/^\$ /, ""); if (/\\$/) { sub(/\\$/, ""); held = held $0; next }
               $0 = held $0; held = ""
               if (/^(OCELLI_[A-Z]+=[^ ]+ )?build\/ocelli /) print }' "$readme" |
-    sort -u | { grep -vE ' [A-Z][A-Z_-]{3,}|ocelli (serve|pull|chat) ' || true
+    awk '!seen[$0]++' | { grep -vE ' [A-Z][A-Z_-]{3,}|ocelli (serve|pull|chat) ' || true
     } >"$work/commands"
 
 failed=0 count=0
