@@ -1,5 +1,6 @@
 /* Zip archives in memory, as numpy (.npz) and PyTorch (.bin) write them: entries stored or
- * deflated. libzip reads; what it may be asked to do is decided here. */
+ * deflated. libzip reads; what it may be asked to do is decided here. It takes its memory by
+ * itself, outside of the heap's budget: some hundred bytes an entry, and a window to inflate. */
 #ifndef OCI_IO_ZIP_H
 #define OCI_IO_ZIP_H
 
