@@ -143,6 +143,7 @@ static const char limits_help[] =
     "  json_bytes         a JSON text\n"
     "  json_depth         nesting in a JSON text\n"
     "  header_bytes       a safetensors header\n"
+    "  pickle_bytes       a pickle of torch.save, its tensors apart\n"
     "  tensors            tensors in a file\n"
     "  config_bytes       a config.json\n"
     "  image_bytes        an encoded image\n"
