@@ -1,4 +1,4 @@
-/* A whole CLIP's folder opened as one of its parts, and configs that are wrong. */
+/* A whole CLIP's folder opened as one of its parts, configs that are wrong, and faults. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "faults/faults.h"
 #include "ocelli.h"
 #include "support/seeded.h"
 
@@ -77,7 +78,7 @@ static void a_part_answers_as_the_whole(void **state)
     same(want, got, "pooler_output");
     oc_tensors_free(got);
     snprintf(copy, sizeof copy, "%s/part", folder);
-    oc_model_save(cx, part, copy);
+    oc_model_save(cx, part, copy, NULL);
     oc_model_close(part);
     part = open_as(cx, copy, NULL);
     got = oc_forward(cx, part, in, NULL);
@@ -134,6 +135,27 @@ static void wrong_configs(void **state)
     }
 }
 
+/* Opening, the loss and its gradients. */
+static void job(oc_context *cx, void *user)
+{
+    oc_model_options open = OC_OPTIONS(oc_model_options, .trainable = true,
+                                       .weights_only = true);
+    oc_forward_options o = OC_OPTIONS(oc_forward_options, .gradients = true);
+    oc_tensors *in = oc_tensors_open(cx, CASE "/loss_grad.in.safetensors");
+    oc_model *model = oc_model_open(cx, user, &open);
+    oc_tensors_free(oc_forward(cx, model, in, &o));
+    oc_model_close(model);
+    oc_tensors_free(in);
+}
+
+static void faults_leave_nothing(void **state)
+{
+    (void)state;
+    long asked = fault_loop(&(fault_plan){ .job = job, .user = folder, .step = 11,
+                                           .dense = 60 });
+    assert_true(asked > 200);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -156,7 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_load_alone), cmocka_unit_test(a_part_answers_as_the_whole),
-        cmocka_unit_test(wrong_configs),
+        cmocka_unit_test(wrong_configs), cmocka_unit_test(faults_leave_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -432,7 +432,7 @@ def parameters(out):
 
 DRAWN = ("ved_bert", "ved_roberta", "ved_gpt2", "ved_bart", "ved_mbart_untied", "ved_deit",
          "ved_beit_positions", "beit_everything", "ved_swin", "ved_donut", "distilbert_base",
-         "ved_base")
+         "ved_base", "clip_model", "clip_vision_projection")
 
 
 def initialisers(out):
