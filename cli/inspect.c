@@ -160,6 +160,8 @@ static void print_table(cli *c, const json_t *o)
     print_field(c, "image size", json_object_get(o, "image_size"), " x ");
     print_part(c, "encoder", json_object_get(o, "encoder"));
     print_part(c, "decoder", json_object_get(o, "decoder"));
+    print_part(c, "vision", json_object_get(o, "vision_config"));
+    print_part(c, "text", json_object_get(o, "text_config"));
     print_files(c, json_object_get(o, "files"));
     print_names(c, "missing tensors", json_object_get(o, "missing"));
     print_names(c, "unused tensors", json_object_get(o, "unused"));

@@ -82,7 +82,8 @@ static json_t *summary(const json_t *config)
         "num_hidden_layers", "decoder_layers", "num_attention_heads",
         "decoder_attention_heads", "intermediate_size", "decoder_ffn_dim", "image_size",
         "patch_size", "num_channels", "vocab_size", "max_position_embeddings", "hidden_act",
-        "activation_function", "cross_attention_hidden_size" };
+        "activation_function", "cross_attention_hidden_size", "dim", "n_layers", "n_heads",
+        "projection_dim" };
     json_t *out = json_object();
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         json_t *value = json_object_get(config, keys[k]);
@@ -91,10 +92,20 @@ static json_t *summary(const json_t *config)
     return out;
 }
 
+/* The part of a composite's config under one of two keys; NULL: it has none. */
+static const json_t *part_of(const json_t *config, const char *a, const char *b)
+{
+    const json_t *part = json_object_get(config, a);
+    if (!part) part = json_object_get(config, b);
+    return json_is_object(part) ? part : NULL;
+}
+
 static void put_config(const inspection *i, json_t *out)
 {
-    const json_t *config = i->model.config.root, *encoder = json_object_get(config, "encoder");
-    const json_t *decoder = json_object_get(config, "decoder");
+    const json_t *config = i->model.config.root;
+    const json_t *encoder = part_of(config, "encoder", "vision_config");
+    const json_t *decoder = part_of(config, "decoder", "text_config");
+    bool dual = encoder && !json_object_get(config, "encoder");
     json_t *names = json_object_get(config, "architectures");
     json_t *vocab = json_object_get(decoder ? decoder : config, "vocab_size");
     json_t *size = json_object_get(encoder ? encoder : config, "image_size");
@@ -106,19 +117,24 @@ static void put_config(const inspection *i, json_t *out)
     if (json_is_integer(size))
         json_object_set_new(out, "image_size", json_pack("[O, O]", size, size));
     else if (size) json_object_set(out, "image_size", size);
-    if (encoder) json_object_set_new(out, "encoder", summary(encoder));
-    if (decoder) json_object_set_new(out, "decoder", summary(decoder));
+    if (encoder)
+        json_object_set_new(out, dual ? "vision_config" : "encoder", summary(encoder));
+    if (decoder)
+        json_object_set_new(out, dual ? "text_config" : "decoder", summary(decoder));
     if (!encoder && !decoder) json_object_set_new(out, "config", summary(config));
 }
 
 /* What a user of this kind of model will miss. */
-static json_t *lacking(oc_context *cx, const char *folder)
+static json_t *lacking(oc_context *cx, const oci_model *model, const char *folder)
 {
-    static const char *const wanted[] = { "preprocessor_config.json", "generation_config.json",
-                                          "tokenizer_config.json" };
+    static const char *const wanted[] = { "preprocessor_config.json", "tokenizer_config.json",
+                                          "generation_config.json" };
+    /* The last is for what generates: a decoder, or a composite with one. */
+    bool generates = model->arch->decode || json_object_get(model->config.root, "decoder");
+    size_t count = sizeof wanted / sizeof *wanted - !generates;
     char path[OCI_MAX_PATH];
     json_t *list = json_array();
-    for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++) {
+    for (size_t k = 0; k < count; k++) {
         snprintf(path, sizeof path, "%s/%s", folder, wanted[k]);
         if (!oci_file_exists(cx, path)) json_array_append_new(list, json_string(wanted[k]));
     }
@@ -145,7 +161,7 @@ static json_t *describe(inspection *i, const char *folder, bool tensors)
     json_object_set_new(out, "parameters", json_integer(i->parameters));
     put_weights(i, out);
     json_object_set_new(out, "missing", i->missing);
-    json_object_set_new(out, "lacks", lacking(i->cx, folder));
+    json_object_set_new(out, "lacks", lacking(i->cx, &i->model, folder));
     if (tensors) json_object_set_new(out, "tensors", tensor_list(i));
     return out;
 }

@@ -41,7 +41,7 @@ int64_t oci_embed_width(oc_context *cx, const oc_model *model, bool pictures)
     const oci_dual *dual = dual_of(core);
     if (dual) return dual->cfg.projection_dim;
     if (pictures && core->arch->encode) return core->arch->encoder_width(core->root);
-    if (!pictures && core->arch->encode_text)
+    if (!pictures && core->arch->pools_text)
         return core->arch->decoder_shape(core->root).width;
     refuse(cx, model, pictures);
     return 0;

@@ -80,6 +80,8 @@ typedef struct oci_arch {
      * NULL where the model has no pooler. */
     oci_tensor *(*encode_text)(oc_context *cx, const void *model, oci_decode_call call,
                                oci_tensor **pooled);
+    bool pools_text;            /* it can be the text tower of a composite: it has a pooler, or
+                                   (DistilBERT) its first token is read in its place */
     /* Self-attention of layer number `layer`, of which heads can be pruned; NULL beyond the
      * last. */
     const oci_attention_layer *(*attention)(const void *model, int64_t layer);
@@ -102,7 +104,7 @@ extern const oci_arch oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_rober
 
 /* NULL when there is no such model_type. */
 const oci_arch *oci_arch_find(const char *model_type);
-/* "vit, deit, …" of all that have the part in question: 'e' vision encoders, 't' text encoders,
+/* "vit, deit, …" of all that have the part in question: 'e' vision encoders, 't' text towers,
  * 'd' decoders. */
 const char *oci_arch_list(char part, char *text, size_t size);
 

@@ -304,4 +304,5 @@ const oci_arch oci_bert = {
     .classes = classes, .open = bert_open, .close = oci_bert_close,
     .walk = oci_bert_walk, .attention = oci_bert_attention,
     .decode = oci_bert_decode, .decoder_shape = oci_bert_shape,
-    .decoder_inputs = oci_bert_inputs, .encode_text = oci_bert_encode_text };
+    .decoder_inputs = oci_bert_inputs, .encode_text = oci_bert_encode_text,
+    .pools_text = true };

@@ -416,4 +416,4 @@ const oci_arch oci_clip_vision = {
 const oci_arch oci_clip_text = {
     .model_type = "clip_text_model", .base_prefix = "clip.", .size = sizeof(oci_clip_tower),
     .classes = text_classes, .open = text_open, .close = tower_close, .walk = text_walk,
-    .decoder_shape = text_shape, .encode_text = text_encode };
+    .decoder_shape = text_shape, .encode_text = text_encode, .pools_text = true };

@@ -163,4 +163,4 @@ const oci_arch oci_distilbert = {
     .model_type = "distilbert", .base_prefix = "distilbert.", .size = sizeof(distilbert),
     .classes = classes, .open = distilbert_open, .close = distilbert_close,
     .walk = distilbert_walk, .attention = distilbert_attention, .decoder_shape = distilbert_shape,
-    .encode_text = distilbert_encode };
+    .encode_text = distilbert_encode, .pools_text = true };

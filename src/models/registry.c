@@ -31,7 +31,7 @@ const char *oci_arch_list(char part, char *text, size_t size)
     text[0] = '\0';
     for (size_t i = 0; i < sizeof archs / sizeof *archs && n < size; i++)
         if (part == 'e'   ? archs[i]->encode != NULL
-            : part == 't' ? archs[i]->encode_text != NULL
+            : part == 't' ? archs[i]->pools_text
                           : archs[i]->decode != NULL)
             n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "",
                                   archs[i]->model_type);

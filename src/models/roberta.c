@@ -24,7 +24,7 @@
         .classes = name##_classes, .open = name##_open, .close = oci_bert_close,              \
         .walk = oci_bert_walk, .decode = oci_bert_decode, .decoder_shape = oci_bert_shape,    \
         .decoder_inputs = oci_bert_inputs, .encode_text = oci_bert_encode_text,               \
-        .attention = oci_bert_attention }
+        .attention = oci_bert_attention, .pools_text = true }
 
 ROBERTA(roberta, "roberta", "Roberta", 50265);
 ROBERTA(xlm_roberta, "xlm-roberta", "XLMRoberta", 30522);

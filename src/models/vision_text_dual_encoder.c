@@ -31,7 +31,7 @@ static const oci_arch *tower_arch(oc_context *cx, bool vision, oci_sub_config *s
         return &oci_clip_vision;
     }
     const oci_arch *arch = oci_arch_find(sub->model_type);
-    if (arch && (vision ? arch->encode != NULL : arch->encode_text != NULL)) return arch;
+    if (arch && (vision ? arch->encode != NULL : arch->pools_text)) return arch;
     oci_fail(cx, OC_E_UNSUPPORTED, "%s: %smodel_type: as the %s tower expected one of %s, found "
              "\"%.40s\"", sub->source.doc->name, sub->path, vision ? "vision" : "text",
              oci_arch_list(vision ? 'e' : 't', list, sizeof list), sub->model_type);

@@ -89,6 +89,9 @@ static void configs_are_checked(void **state)
           OC_E_UNSUPPORTED },
         { "{" KIND ",\"vision_config\":{\"model_type\":\"vit\"},"
           "\"text_config\":{\"model_type\":\"clip\"}}", "as the text tower", OC_E_UNSUPPORTED },
+        { "{" KIND ",\"vision_config\":{\"model_type\":\"vit\"},"
+          "\"text_config\":{\"model_type\":\"gpt2\"}}", "camembert, distilbert, found \"gpt2\"",
+          OC_E_UNSUPPORTED },
         { "{" KIND ",\"vision_config\":{\"model_type\":\"vit\",\"hidden_size\":-1}}",
           "vision_config.hidden_size", OC_E_MALFORMED },
         { "{" KIND ",\"vision_config\":{\"model_type\":\"clip\",\"vision_config\":"
@@ -113,7 +116,7 @@ static void make_clip(oc_context *cx, char path[128])
     char file[160];
     snprintf(path, 128, "%s/clip", folder);
     oc_model *model = oc_model_create(cx, tower, NULL);
-    oc_model_save(cx, model, path);
+    oc_model_save(cx, model, path, NULL);
     oc_model_close(model);
     must(cx, "a CLIP");
     snprintf(file, sizeof file, "%s/config.json", path);
@@ -184,7 +187,7 @@ static void join_towers(oc_context *cx, const char *vision, const char *text)
     expect_drawn(cx, model, "visual_projection.weight");
     expect_drawn(cx, model, "text_projection.weight");
     snprintf(path, sizeof path, "%s/joined", folder);
-    oc_model_save(cx, model, path);
+    oc_model_save(cx, model, path, NULL);
     oc_model *again = oc_model_open(cx, path, NULL);
     oc_tensors *a = oc_model_get(cx, model, ""), *b = oc_model_get(cx, again, "");
     must(cx, path);
