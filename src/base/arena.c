@@ -3,7 +3,7 @@
 #include "base/context.h"
 #include "base/size.h"
 
-enum { ALIGN = 64, FIRST_BLOCK = 1 << 20 };
+enum { ALIGN = 64, FIRST_BLOCK = 1 << 20, LARGE_BLOCK = 1 << 24 };
 
 struct oci_arena_block {
     oci_arena_block *next;
@@ -11,12 +11,14 @@ struct oci_arena_block {
     unsigned char *data;        /* `room` bytes, after this head in the same allocation */
 };
 
-/* A block after `last` with at least `size` bytes, twice as large as the one before. */
+/* A block after `last` with at least `size` bytes, twice as large as the one before. Beyond
+ * LARGE_BLOCK a block is as large as what it is made for: twice that is memory for nothing. */
 static oci_arena_block *add_block(oc_context *cx, oci_arena *arena, oci_arena_block *last,
                                   size_t size)
 {
     size_t room = FIRST_BLOCK, whole;
     if (last && !oci_mul(last->room, 2, &room)) room = last->room;
+    if (room > LARGE_BLOCK) room = LARGE_BLOCK;
     if (room < size) room = size;
     if (!oci_add(room, ALIGN, &whole)) {
         oci_fail(cx, OC_E_MEMORY, "an arena block of %zu bytes", room);

@@ -6,37 +6,43 @@
 #include "generate/decoding.h"
 
 /* Pictures that go through the encoder together: enough rows for the products, few enough
- * that a layer's values stay in the cache. Each picture's result is the same in any company. */
-enum { PICTURES_AT_ONCE = 4 };
+ * that a layer's values stay in the cache, and of large ones (a page for a Donut is 59 MB, and
+ * a layer's values are ten times that) as few as fit. Each picture's result is the same in any
+ * company. */
+enum { PICTURES_AT_ONCE = 4, BYTES_AT_ONCE = 1 << 23 };
 
-static oci_tensor *encode_some(oc_context *cx, const oci_decoding *d, const oci_tensor *pixels,
-                               int64_t first, int64_t count, bool interpolate)
+static int64_t group_size(oc_tensor_view pixels)
 {
-    int64_t shape[OCI_MAX_RANK], each = oci_tensor_count(pixels) / pixels->shape[0];
-    memcpy(shape, pixels->shape, sizeof shape);
-    shape[0] = count;
-    return oci_ved_encode(cx, d->ved, (oci_encode_call){
-        .pixel_values = oci_tensor_view(cx, pixels, pixels->rank, shape, first * each),
-        .interpolate_pos_encoding = interpolate });
+    int64_t each = (int64_t)pixels.bytes / pixels.shape[0];
+    return oci_max(1, oci_min(PICTURES_AT_ONCE, BYTES_AT_ONCE / oci_max(1, each)));
 }
 
-/* [B, N, Dc], in slices of PICTURES_AT_ONCE. */
-static oci_tensor *encode_all(oc_context *cx, const oci_decoding *d, oci_tensor *pixels,
+static oci_tensor *encode_some(oc_context *cx, const oci_decoding *d, oc_tensor_view pixels,
+                               int64_t first, int64_t count, bool interpolate)
+{
+    oci_arena_mark mark = oci_mark(cx);
+    return oci_settle(cx, mark, oci_ved_encode(cx, d->ved, (oci_encode_call){
+        .pixel_values = oci_input_rows(cx, pixels, first, count),
+        .interpolate_pos_encoding = interpolate }));
+}
+
+/* [B, N, Dc], group by group. */
+static oci_tensor *encode_all(oc_context *cx, const oci_decoding *d, oc_tensor_view pixels,
                               bool interpolate)
 {
-    int64_t B = pixels->shape[0];
-    if (B <= PICTURES_AT_ONCE) return encode_some(cx, d, pixels, 0, B, interpolate);
+    const int64_t B = pixels.shape[0], most = group_size(pixels);
+    if (B <= most) return encode_some(cx, d, pixels, 0, B, interpolate);
     oci_tensor *all = NULL;
-    for (int64_t b = 0; b < B && !oci_failed(cx); b += PICTURES_AT_ONCE) {
+    for (int64_t b = 0; b < B && !oci_failed(cx); b += most) {
         oci_arena_mark mark = oci_mark(cx);
-        int64_t count = oci_min(PICTURES_AT_ONCE, B - b);
+        int64_t count = oci_min(most, B - b);
         const oci_tensor *x = encode_some(cx, d, pixels, b, count, interpolate);
         if (!x) return NULL;
         int64_t each = oci_tensor_count(x) / count;
         if (all) {
             memcpy(oci_f32(all) + b * each, x->data, (size_t)(count * each) * sizeof(float));
             oci_arena_reset(&cx->arena, mark);
-        } else {        /* the first slice says how large the result is, and stays below it */
+        } else {        /* the first group says how large the result is, and stays below it */
             all = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, x->shape[1], x->shape[2]));
             if (all) memcpy(all->data, x->data, (size_t)(count * each) * sizeof(float));
         }
@@ -57,7 +63,7 @@ static void hand_out(oc_context *cx, oci_decoding *d, const oc_tensors *held)
 }
 
 /* The encoder over all pictures in one go, with its outputs. */
-static oci_tensor *encode_and_tell(oc_context *cx, oci_decoding *d, const oci_tensor *pixels,
+static oci_tensor *encode_and_tell(oc_context *cx, oci_decoding *d, oc_tensor_view pixels,
                                    bool interpolate)
 {
     oci_taps taps = { .set = oc_tensors_create(cx), .attentions = d->g.output_attentions,
@@ -65,7 +71,7 @@ static oci_tensor *encode_and_tell(oc_context *cx, oci_decoding *d, const oci_te
                       .cross_prefix = "encoder_" };
     if (!taps.set) return NULL;
     cx->taps = &taps;
-    oci_tensor *x = encode_some(cx, d, pixels, 0, pixels->shape[0], interpolate);
+    oci_tensor *x = encode_some(cx, d, pixels, 0, pixels.shape[0], interpolate);
     cx->taps = NULL;
     hand_out(cx, d, taps.set);
     oc_tensors_free(taps.set);
@@ -76,12 +82,14 @@ void oci_decoding_encode(oc_context *cx, oci_decoding *d, const oc_tensors *in,
                          const oci_input_spec *inputs)
 {
     double start = oci_now();
-    oci_tensor *given = oci_input(cx, in, inputs, "encoder_outputs.0"), *pixels = NULL;
+    oci_tensor *given = oci_input(cx, in, inputs, "encoder_outputs.0");
+    oc_tensor_view pixels = { 0 };
     bool interpolate = oci_input_flag(in, "interpolate_pos_encoding");
     if (given && given->shape[2] != d->ved->encoder_width)
         oci_fail(cx, OC_E_MALFORMED, "encoder_outputs.0: expected width %lld, found %lld",
                  (long long)d->ved->encoder_width, (long long)given->shape[2]);
-    if (!given) pixels = oci_input_required(cx, in, inputs, "pixel_values");
+    if (!given && !oc_tensors_find(in, "pixel_values", &pixels))
+        (void)oci_input_required(cx, in, inputs, "pixel_values");       /* says what lacks */
     if (oci_failed(cx)) return;
     bool tell = d->g.output_attentions || d->g.output_hidden_states;
     if (given) d->states = oci_ved_project(cx, d->ved, given);

@@ -82,13 +82,8 @@ static int64_t integer_at(oc_dtype t, const void *data, int64_t i)
 }
 
 /* A copy in the arena, in the one type that models compute with. */
-oci_tensor *oci_input(oc_context *cx, const oc_tensors *in, const oci_input_spec *specs,
-                      const char *name)
+static oci_tensor *copy_of(oc_context *cx, oc_tensor_view v, bool ids)
 {
-    oc_tensor_view v;
-    if (oci_failed(cx) || !oc_tensors_find(in, name, &v)) return NULL;
-    const oci_input_spec *spec = spec_of(specs, name);
-    bool ids = spec && spec->kind == OCI_INPUT_IDS;
     oci_tensor *x = oci_tensor_create(cx, ids ? OC_I64 : OC_F32, v.rank, v.shape);
     if (!x) return NULL;
     int64_t n = oci_tensor_count(x);
@@ -102,6 +97,26 @@ oci_tensor *oci_input(oc_context *cx, const oc_tensors *in, const oci_input_spec
         else oci_f32(x)[i] = (float)value;
     }
     return x;
+}
+
+oci_tensor *oci_input(oc_context *cx, const oc_tensors *in, const oci_input_spec *specs,
+                      const char *name)
+{
+    oc_tensor_view v;
+    if (oci_failed(cx) || !oc_tensors_find(in, name, &v)) return NULL;
+    const oci_input_spec *spec = spec_of(specs, name);
+    return copy_of(cx, v, spec && spec->kind == OCI_INPUT_IDS);
+}
+
+oci_tensor *oci_input_rows(oc_context *cx, oc_tensor_view rows, int64_t first, int64_t count)
+{
+    int64_t shape[OCI_MAX_RANK];
+    size_t each = rows.bytes / (size_t)rows.shape[0];
+    memcpy(shape, rows.shape, (size_t)rows.rank * sizeof *shape);
+    shape[0] = count;
+    rows.shape = shape;
+    rows.data = (const char *)rows.data + (size_t)first * each;
+    return copy_of(cx, rows, false);
 }
 
 oci_tensor *oci_input_required(oc_context *cx, const oc_tensors *in,

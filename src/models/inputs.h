@@ -24,6 +24,8 @@ bool oci_inputs_check(oc_context *cx, const oc_tensors *in, const oci_input_spec
 /* A tensor in the arena, or NULL if the set has none of that name. */
 oci_tensor *oci_input(oc_context *cx, const oc_tensors *in, const oci_input_spec *specs,
                       const char *name);
+/* The same of `count` rows of a tensor of floats; they are in range, and its rank is not 0. */
+oci_tensor *oci_input_rows(oc_context *cx, oc_tensor_view rows, int64_t first, int64_t count);
 /* NULL is an error that lists what is accepted. */
 oci_tensor *oci_input_required(oc_context *cx, const oc_tensors *in,
                                const oci_input_spec *specs, const char *name);
