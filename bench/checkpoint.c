@@ -231,7 +231,7 @@ static char *visual_bert_text(void)
 static bool make_drawn(oc_context *cx, const char *config, const char *folder)
 {
     oc_model *model = oc_model_create(cx, config, NULL);
-    oc_model_save(cx, model, folder);
+    oc_model_save(cx, model, folder, NULL);
     oc_model_close(model);
     return oc_context_status(cx) == OC_OK;
 }

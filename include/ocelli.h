@@ -306,9 +306,22 @@ OC_API void oc_model_close(oc_model *model);
 OC_API const char *oc_model_type(const oc_model *model);
 /* The folder that `name` stands for in a new string (oc_string_free). */
 OC_API OC_NODISCARD char *oc_model_folder(oc_context *cx, const char *name);
+typedef struct oc_save_options {
+    size_t size;
+    const char *format;         /* "safetensors", "bin" (torch.save), "h5" (Keras) or "msgpack"
+                                   (Flax); NULL: safetensors */
+    oc_dtype dtype;             /* of all weights: OC_F32, OC_BF16 or OC_F16; 0: each keeps its
+                                   own. "h5" has no BF16: 0 makes F32 of it there */
+    uint64_t max_shard_size;    /* bytes of tensors in one file; 0: as Transformers, 5e9, and 1e10
+                                   for "h5" and "msgpack" */
+} oc_save_options;
+
 /* Writes config.json, generation_config.json, tokenizer and processor files as they are, and
- * model.safetensors, into a folder that is made if missing; each file whole or not at all. */
-OC_API oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder);
+ * the weights (model.safetensors, or shards with their index), into a folder that is made if
+ * missing. Each file is whole or not at all; shards of an earlier save that are no longer part
+ * of it are removed. Weights go out one tensor at a time. */
+OC_API oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder,
+                               const oc_save_options *options);
 
 typedef struct oc_inspect_options {
     size_t size;

@@ -198,7 +198,8 @@ static void copy_file(oc_context *cx, const char *from, const char *to)
     oci_buffer_unref(&bytes);
 }
 
-oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder)
+oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder,
+                        const oc_save_options *options)
 {
     char from[OCI_MAX_PATH], to[OCI_MAX_PATH];
     if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
@@ -212,5 +213,6 @@ oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folde
         if (!oci_failed(cx) && oci_file_exists(cx, from)) copy_file(cx, from, to);
     }
     /* The weights come last but for the config: a folder with a config is whole. */
-    return oci_failed(cx) ? cx->status : oci_model_write(cx, &model->core, folder);
+    return oci_failed(cx) ? cx->status
+                         : oci_model_write(cx, &model->core, NULL, folder, options);
 }

@@ -452,20 +452,25 @@ oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_
     return cx->status;
 }
 
+oc_status oci_save_flush(oc_context *cx, oci_save *save)
+{
+    if (oci_failed(cx) || save->fd < 0) return cx->status;
+    if (oci_file_fault(cx, OCI_FAULT_FSYNC) || fsync(save->fd) != 0)
+        return oci_file_error(cx, OC_E_WRITE, save->path, "fsync", errno);
+    int fd = save->fd;
+    save->fd = -1;
+    if (close(fd) != 0)                         /* where NFS reports a full disk */
+        oci_file_error(cx, OC_E_WRITE, save->path, "close", errno);
+    return cx->status;
+}
+
+const char *oci_save_temporary(const oci_save *save) { return save->temp; }
+
 /* The steps of a commit, in the order that makes a crash harmless at any point: the bytes are
  * on the disk before the name shows them. */
 static void commit_file(oc_context *cx, oci_save *save)
 {
-    if (oci_file_fault(cx, OCI_FAULT_FSYNC) || fsync(save->fd) != 0) {
-        oci_file_error(cx, OC_E_WRITE, save->path, "fsync", errno);
-        return;
-    }
-    int fd = save->fd;
-    save->fd = -1;
-    if (close(fd) != 0) {                       /* where NFS reports a full disk */
-        oci_file_error(cx, OC_E_WRITE, save->path, "close", errno);
-        return;
-    }
+    if (oci_save_flush(cx, save)) return;
     if (oci_file_fault(cx, OCI_FAULT_RENAME) || rename(save->temp, save->path) != 0) {
         oci_file_error(cx, OC_E_WRITE, save->path, "rename into place", errno);
         return;
@@ -490,6 +495,14 @@ oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit)
     oci_free(save->temp);
     oci_free(save->path);
     oci_free(save);
+    return cx->status;
+}
+
+oc_status oci_file_remove(oc_context *cx, const char *path)
+{
+    if (oci_failed(cx)) return cx->status;
+    int error = oci_file_fault(cx, OCI_FAULT_RENAME) ? EIO : unlink(path) == 0 ? 0 : errno;
+    if (error && error != ENOENT) oci_file_error(cx, OC_E_WRITE, path, "remove", error);
     return cx->status;
 }
 

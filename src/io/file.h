@@ -62,6 +62,13 @@ typedef struct oci_save oci_save;
 OC_NODISCARD oci_save *oci_save_begin(oc_context *cx, const char *path);
 oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_t size);
 oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit);
+/* All is written: flushes and closes, so that only the rename is left to oci_save_end. For
+ * saves of several files, which appear one right after the other. */
+oc_status oci_save_flush(oc_context *cx, oci_save *save);
+/* The temporary file, for a library that writes by itself. */
+const char *oci_save_temporary(const oci_save *save);
+/* Removes a file that may be there, or sets OC_E_WRITE. */
+oc_status oci_file_remove(oc_context *cx, const char *path);
 
 /* For the other halves of the gateway (journal.c, listing.c). The first is true when a test
  * wants this operation to fail; errno then says what it "was". The second fails with

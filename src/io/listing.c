@@ -12,7 +12,10 @@
 #include "base/size.h"
 #include "io/file.h"
 
-enum { DEEPEST = 64 };          /* folders within each other, and so open descriptors */
+enum {
+    DEEPEST = 64,               /* folders within each other, and so open descriptors */
+    FLAT = 0                    /* depth of a list without the folders in it */
+};
 
 /* Takes `path`. */
 static bool add(oc_context *cx, oci_listing *l, char *path, const struct stat *st)
@@ -53,7 +56,7 @@ static void visit(oc_context *cx, oci_listing *l, const char *folder, DIR *dir,
     struct stat st;
     if (name[0] == '.' || fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
     bool is_folder = S_ISDIR(st.st_mode);
-    if (!is_folder && !wanted(name)) return;
+    if (is_folder ? depth == FLAT : !wanted(name)) return;
     if (S_ISLNK(st.st_mode) && fstatat(dirfd(dir), name, &st, 0) != 0) return;
     if (!is_folder && !S_ISREG(st.st_mode)) return;     /* or a link to such */
     char *path = oci_path_join(cx, folder, name);
@@ -91,6 +94,13 @@ bool oci_listing_folder(oc_context *cx, oci_listing *l, const char *folder,
                         bool (*wanted)(const char *name))
 {
     if (!oci_failed(cx)) list(cx, l, folder, wanted, 1);
+    return !oci_failed(cx);
+}
+
+bool oci_listing_flat(oc_context *cx, oci_listing *l, const char *folder,
+                      bool (*wanted)(const char *name))
+{
+    if (!oci_failed(cx)) list(cx, l, folder, wanted, FLAT);
     return !oci_failed(cx);
 }
 

@@ -20,6 +20,9 @@ typedef struct oci_listing {
  * in circles. False: error set; the listing is to be freed all the same. */
 bool oci_listing_folder(oc_context *cx, oci_listing *listing, const char *folder,
                         bool (*wanted)(const char *name));
+/* The same of the folder itself, without those in it. */
+bool oci_listing_flat(oc_context *cx, oci_listing *listing, const char *folder,
+                      bool (*wanted)(const char *name));
 /* Adds one file; OC_E_FILE if it is not there or is none. */
 bool oci_listing_file(oc_context *cx, oci_listing *listing, const char *path);
 /* To be called once, after the last was added. */

@@ -49,14 +49,30 @@ const char *oci_safetensors_metadata(const oci_safetensors *file, const char *ke
  * the product does not fit. */
 bool oci_shape_bytes(oc_dtype dtype, int rank, const int64_t *shape, size_t *bytes);
 
-typedef struct oci_save_tensor {    /* what the writer needs of one tensor */
+typedef struct oci_save_tensor {    /* what a writer needs of one tensor */
     const char *name;
     oc_dtype dtype;
     int rank;
     const int64_t *shape;
-    const void *data;
+    const void *data;               /* NULL: the source has it */
     size_t bytes;
+    const struct oci_save_tensor *same_as;  /* a second name of that one; NULL: its own (only
+                                               pickles know two names of one tensor) */
 } oci_save_tensor;
+
+/* Where elements come from that are not in memory all at once. */
+typedef struct oci_save_source {
+    /* All elements of a tensor, in C order, of its dtype or another float type (*dtype); valid
+     * until the next call. NULL: error set. */
+    const void *(*fetch)(oc_context *cx, void *user, const oci_save_tensor *tensor,
+                         oc_dtype *dtype);
+    void *user;
+} oci_save_source;
+
+/* A tensor's elements in its dtype, cast a piece at a time, to `put`. */
+typedef void oci_save_sink(oc_context *cx, void *user, const void *data, size_t size);
+void oci_save_elements(oc_context *cx, const oci_save_tensor *tensor,
+                       const oci_save_source *source, oci_save_sink *put, void *user);
 
 /* Writes in the order of the reference writer (dtype descending, then name) with the header
  * padded to 8 bytes, through io/file.h's save: complete or absent. `metadata` is pairs of
@@ -64,5 +80,10 @@ typedef struct oci_save_tensor {    /* what the writer needs of one tensor */
  * are not shape times dtype, text that is not UTF-8) is OC_E_ARGUMENT. */
 oc_status oci_safetensors_save(oc_context *cx, const char *path, const oci_save_tensor *tensors,
                                size_t count, const char *const *metadata, size_t pairs);
+/* The same into a save that the caller began for `path`, of tensors anywhere. */
+oc_status oci_safetensors_write(oc_context *cx, oci_save *save, const char *path,
+                                const oci_save_tensor *const *tensors, size_t count,
+                                const char *const *metadata, size_t pairs,
+                                const oci_save_source *source);
 
 #endif

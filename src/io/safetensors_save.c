@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/context.h"
 #include "base/dtype.h"
+#include "base/size.h"
 #include "base/utf8.h"
 #include "io/file.h"
 #include "io/quote.h"
@@ -31,7 +32,8 @@ static int by_dtype(const void *a, const void *b)
 
 /* The reader's rules, asked before the first byte is written: a save that succeeds can be
  * opened again. */
-static bool check_tensor(oc_context *cx, const char *path, const oci_save_tensor *t)
+static bool check_tensor(oc_context *cx, const char *path, const oci_save_tensor *t,
+                         const oci_save_source *source)
 {
     oci_quoted quoted;
     size_t bytes = 0;
@@ -42,21 +44,21 @@ static bool check_tensor(oc_context *cx, const char *path, const oci_save_tensor
     else if ((unsigned)t->dtype >= OC_DTYPE_COUNT || t->rank < 0 || t->rank > OCI_MAX_RANK ||
              !oci_shape_bytes(t->dtype, t->rank, t->shape, &bytes))
         oci_fail(cx, OC_E_ARGUMENT, "%s: %s: not a dtype and shape of a tensor", path, name);
-    else if (bytes != t->bytes || (bytes > 0 && !t->data))
+    else if (bytes != t->bytes || (bytes > 0 && !t->data && !source))
         oci_fail(cx, OC_E_ARGUMENT, "%s: %s: expected %zu bytes, found %zu", path, name, bytes,
                  t->data ? t->bytes : 0);
     return !oci_failed(cx);
 }
 
 /* Pointers to the tensors in the order of the file (oci_free). */
-static tensor_ref *sort_tensors(oc_context *cx, const char *path,
-                                const oci_save_tensor *tensors, size_t count)
+static tensor_ref *sort_tensors(oc_context *cx, const char *path, const tensor_ref *tensors,
+                                size_t count, const oci_save_source *source)
 {
     oci_quoted quoted;
     tensor_ref *refs = oci_calloc(cx, count, sizeof *refs);
     for (size_t i = 0; refs && i < count; i++) {
-        refs[i] = &tensors[i];
-        if (!check_tensor(cx, path, refs[i])) break;
+        refs[i] = tensors[i];
+        if (!check_tensor(cx, path, refs[i], source)) break;
     }
     if (oci_failed(cx)) {
         oci_free(refs);
@@ -123,42 +125,86 @@ static void build_header(oc_context *cx, oci_bytes *out, const char *path,
                          const tensor_ref *refs, size_t count, const char *const *metadata,
                          size_t pairs)
 {
-    size_t at = 0;      /* cannot overflow: all these bytes are in memory at once */
+    size_t at = 0;
     oci_bytes_append(cx, out, "{", 1);
     append_metadata(cx, out, path, metadata, pairs);
     for (size_t i = 0; i < count && !oci_failed(cx); i++) {
         if (i > 0 || metadata) oci_bytes_append(cx, out, ",", 1);
         append_tensor(cx, out, refs[i], at);
-        at += refs[i]->bytes;
+        if (!oci_add(at, refs[i]->bytes, &at))
+            oci_fail(cx, OC_E_ARGUMENT, "%s: the number of bytes overflows", path);
     }
     oci_bytes_append(cx, out, "}", 1);
     while (out->size % ALIGN && !oci_failed(cx)) oci_bytes_append(cx, out, " ", 1);
 }
 
-/* Header and tensors go out as they lie in memory; nothing is gathered into one block, which
- * would double the memory of a save. */
-static oc_status write_file(oc_context *cx, const char *path, const oci_bytes *json,
-                            const tensor_ref *refs, size_t count)
+/* ---- elements -------------------------------------------------------------------------- */
+
+enum { PIECE = 1 << 14 };       /* elements that are cast at a time: both sides fit the cache */
+
+static void put_cast(oc_context *cx, const unsigned char *data, oc_dtype from, oc_dtype to,
+                     size_t count, oci_save_sink *put, void *user)
 {
-    const uint64_t length = json->size;
-    oci_save *save = oci_save_begin(cx, path);
+    size_t size = oci_dtype_size(from);
+    float *wide = oci_alloc(cx, PIECE * sizeof *wide);
+    void *cast = oci_alloc(cx, PIECE * oci_dtype_size(to));
+    for (size_t i = 0; i < count && !oci_failed(cx); i += PIECE) {
+        size_t n = count - i < PIECE ? count - i : PIECE;
+        oci_dtype_to_f32(from, data + i * size, wide, n);
+        oci_dtype_from_f32(to, wide, cast, n);
+        put(cx, user, cast, n * oci_dtype_size(to));
+    }
+    oci_free(wide);
+    oci_free(cast);
+}
+
+void oci_save_elements(oc_context *cx, const oci_save_tensor *t, const oci_save_source *source,
+                       oci_save_sink *put, void *user)
+{
+    oc_dtype from = t->dtype;
+    if (oci_failed(cx) || t->bytes == 0) return;
+    const void *data = t->data ? t->data : source->fetch(cx, source->user, t, &from);
+    if (!data) return;
+    if (from == t->dtype) put(cx, user, data, t->bytes);
+    else put_cast(cx, data, from, t->dtype, t->bytes / oci_dtype_size(t->dtype), put, user);
+}
+
+static void put_save(oc_context *cx, void *user, const void *data, size_t size)
+{
+    oci_save_write(cx, user, data, size);
+}
+
+/* ---- the file -------------------------------------------------------------------------- */
+
+/* Nothing is gathered into one block, which would double the memory of a save. */
+oc_status oci_safetensors_write(oc_context *cx, oci_save *save, const char *path,
+                                const tensor_ref *tensors, size_t count,
+                                const char *const *metadata, size_t pairs,
+                                const oci_save_source *source)
+{
+    if (oci_failed(cx)) return cx->status;
+    tensor_ref *refs = sort_tensors(cx, path, tensors, count, source);
+    oci_bytes json;
+    oci_bytes_init(&json, (size_t)cx->limits.header_bytes);
+    if (refs) build_header(cx, &json, path, refs, count, metadata, pairs);
+    const uint64_t length = json.size;
     oci_save_write(cx, save, &length, sizeof length);       /* little-endian, as we are */
-    oci_save_write(cx, save, json->data, json->size);
+    oci_save_write(cx, save, json.data, json.size);
     for (size_t i = 0; i < count && !oci_failed(cx); i++)
-        oci_save_write(cx, save, refs[i]->data, refs[i]->bytes);
-    return oci_save_end(cx, save, true);
+        oci_save_elements(cx, refs[i], source, put_save, save);
+    oci_bytes_deinit(&json);
+    oci_free(refs);
+    return cx->status;
 }
 
 oc_status oci_safetensors_save(oc_context *cx, const char *path, const oci_save_tensor *tensors,
                                size_t count, const char *const *metadata, size_t pairs)
 {
     if (oci_failed(cx)) return cx->status;
-    tensor_ref *refs = sort_tensors(cx, path, tensors, count);
-    oci_bytes json;
-    oci_bytes_init(&json, (size_t)cx->limits.header_bytes);
-    if (refs) build_header(cx, &json, path, refs, count, metadata, pairs);
-    if (!oci_failed(cx)) write_file(cx, path, &json, refs, count);
-    oci_bytes_deinit(&json);
+    tensor_ref *refs = oci_calloc(cx, count, sizeof *refs);
+    for (size_t i = 0; refs && i < count; i++) refs[i] = &tensors[i];
+    oci_save *save = refs ? oci_save_begin(cx, path) : NULL;
+    if (save) oci_safetensors_write(cx, save, path, refs, count, metadata, pairs, NULL);
     oci_free(refs);
-    return cx->status;
+    return oci_save_end(cx, save, true);
 }

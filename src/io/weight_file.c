@@ -45,6 +45,15 @@ static const void *safetensors_peek(const oci_weight_file *f, const oci_entry *e
     return f->as.safetensors.bytes ? f->as.safetensors.bytes->data + e->offset : NULL;
 }
 
+static oc_status safetensors_save(oc_context *cx, oci_save *save, const char *path,
+                                  const oci_save_tensor *const *tensors, size_t count,
+                                  bool shard, const oci_save_source *source)
+{
+    static const char *const metadata[] = { "format", "pt" };
+    (void)shard;
+    return oci_safetensors_write(cx, save, path, tensors, count, metadata, 1, source);
+}
+
 /* ---- PyTorch --------------------------------------------------------------------------- */
 
 static bool torch_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
@@ -119,16 +128,27 @@ static const void *flax_peek(const oci_weight_file *f, const oci_entry *e)
 /* ---- all ------------------------------------------------------------------------------- */
 
 const oci_weight_format oci_weight_formats[] = {
-    { ".safetensors", "model.safetensors", "model.safetensors.index.json", safetensors_open,
-      safetensors_close, safetensors_read, safetensors_peek },
-    { ".bin", "pytorch_model.bin", "pytorch_model.bin.index.json", torch_open, torch_close,
-      torch_read, nowhere },
-    { ".h5", "tf_model.h5", "tf_model.h5.index.json", keras_open, keras_close, keras_read,
-      nowhere },
-    { ".msgpack", "flax_model.msgpack", "flax_model.msgpack.index.json", flax_open, flax_close,
-      flax_read, flax_peek },
+    { .suffix = ".safetensors", .single = "model.safetensors",
+      .index = "model.safetensors.index.json", .open = safetensors_open,
+      .close = safetensors_close, .read = safetensors_read, .peek = safetensors_peek,
+      .save = safetensors_save },
+    { .suffix = ".bin", .single = "pytorch_model.bin", .index = "pytorch_model.bin.index.json",
+      .keeps_ties = true, .open = torch_open, .close = torch_close, .read = torch_read,
+      .peek = nowhere },
+    { .suffix = ".h5", .single = "tf_model.h5", .index = "tf_model.h5.index.json",
+      .open = keras_open, .close = keras_close, .read = keras_read, .peek = nowhere },
+    { .suffix = ".msgpack", .single = "flax_model.msgpack",
+      .index = "flax_model.msgpack.index.json", .open = flax_open, .close = flax_close,
+      .read = flax_read, .peek = flax_peek },
     { 0 }
 };
+
+const oci_weight_format *oci_weight_format_by(const char *suffix)
+{
+    for (const oci_weight_format *f = oci_weight_formats; f->suffix; f++)
+        if (!strcmp(f->suffix, suffix)) return f;
+    return NULL;
+}
 
 const oci_weight_format *oci_weight_format_of(const char *name)
 {

@@ -25,16 +25,23 @@ typedef struct oci_weight_file {
 typedef struct oci_weight_format {
     const char *suffix;
     const char *single, *index;     /* what from_pretrained looks for in a folder */
+    bool keeps_ties;                /* has second names of tensors too */
     bool (*open)(oc_context *cx, oci_weight_file *file, const char *path, bool map);
     void (*close)(oci_weight_file *file);
     bool (*read)(oc_context *cx, oci_weight_file *file, const oci_entry *entry, void *to);
     /* Where the bytes lie, aligned to their element; NULL: they must be read. */
     const void *(*peek)(const oci_weight_file *file, const oci_entry *entry);
+    /* Writes a file of these tensors, in the format's names and shapes, into a save begun for
+     * `path`; `shard`: one of several. */
+    oc_status (*save)(oc_context *cx, oci_save *save, const char *path,
+                      const oci_save_tensor *const *tensors, size_t count, bool shard,
+                      const oci_save_source *source);
 } oci_weight_format;
 
 /* In the order in which a folder is searched; the last has no suffix. */
 extern const oci_weight_format oci_weight_formats[];
-/* By the end of a file's name; NULL: none. */
+/* By its suffix, or by the end of a file's name; NULL: none. */
+const oci_weight_format *oci_weight_format_by(const char *suffix);
 const oci_weight_format *oci_weight_format_of(const char *name);
 
 /* `shard`: one of several, which some formats name differently. False: error set. */

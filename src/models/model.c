@@ -1,10 +1,9 @@
-/* Running and writing a loaded model. */
+/* Running a loaded model. */
 #include "models/model.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "io/safetensors.h"
 #include "nn/param.h"
 
 /* ---- forward ---- */
@@ -86,99 +85,4 @@ oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model, const oc_t
     if (!oci_failed(cx)) return out;
     oc_tensors_free(out);
     return NULL;
-}
-
-/* ---- writing ---- */
-
-/* What the file writer wants: names, shapes and data that stay put until it is done. */
-typedef struct writer {
-    oci_save_tensor *tensors;
-    char (*names)[OCI_MAX_NAME];
-    int64_t (*shapes)[OCI_MAX_RANK];
-    void **owned;               /* data that was made for the file */
-    size_t count, room;
-    bool trainable;
-} writer;
-
-static void visit_count(oci_walker *walker, const oci_param *p)
-{
-    size_t *count = walker->user;
-    *count += !p->tied && *p->slot;
-}
-
-/* Elements in the type `stored` and the file's order, from wherever the model keeps them. NULL
- * on error. */
-static void *stored_data(oc_context *cx, const oci_param *p, oc_dtype stored)
-{
-    size_t n = (size_t)oci_param_count(p);
-    float *values = oci_param_values(cx, p);
-    if (!values || stored == OC_F32) return values;
-    void *data = oci_alloc(cx, n * oci_dtype_size(stored));
-    if (data) oci_dtype_from_f32(stored, values, data, n);
-    oci_free(values);
-    return data;
-}
-
-static void visit_write(oci_walker *walker, const oci_param *p)
-{
-    writer *w = walker->user;
-    oci_tensor *t = *p->slot;
-    if (p->tied || !t || oci_failed(walker->cx) || w->count == w->room) return;
-    size_t i = w->count++;
-    /* A trained model is written in the type it was trained in. */
-    oc_dtype stored = w->trainable || t->stored == OC_F64 ? OC_F32 : t->stored;
-    w->owned[i] = stored_data(walker->cx, p, stored);
-    snprintf(w->names[i], sizeof w->names[i], "%s", p->name);
-    memcpy(w->shapes[i], p->shape, sizeof p->shape);
-    w->tensors[i] = (oci_save_tensor){
-        .name = w->names[i], .dtype = stored, .rank = p->rank, .shape = w->shapes[i],
-        .data = w->owned[i],
-        .bytes = (size_t)oci_tensor_count(t) * oci_dtype_size(stored) };
-}
-
-/* All tensors are made before the first byte is written: the format's header has every offset
- * in it. Costs one more copy of the weights for as long as the save takes. */
-static void write_weights(oc_context *cx, const oci_model *model, const char *folder)
-{
-    char path[OCI_MAX_PATH];
-    writer w = { .trainable = model->trainable };
-    static const char *const metadata[] = { "format", "pt" };
-    oci_model_walk(cx, model, visit_count, &w.room);
-    w.tensors = oci_calloc(cx, w.room, sizeof *w.tensors);
-    w.names = oci_calloc(cx, w.room, sizeof *w.names);
-    w.shapes = oci_calloc(cx, w.room, sizeof *w.shapes);
-    w.owned = oci_calloc(cx, w.room, sizeof *w.owned);
-    if (w.owned) oci_model_walk(cx, model, visit_write, &w);
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    if (!oci_failed(cx)) oci_safetensors_save(cx, path, w.tensors, w.count, metadata, 1);
-    for (size_t i = 0; w.owned && i < w.count; i++) oci_free(w.owned[i]);
-    oci_free(w.tensors);
-    oci_free(w.names);
-    oci_free(w.shapes);
-    oci_free(w.owned);
-}
-
-/* The config as it was read; only the type of the weights follows what is written. */
-static void write_config(oc_context *cx, const oci_model *model, const char *folder)
-{
-    char path[OCI_MAX_PATH];
-    json_t *copy = json_copy(model->config.root);
-    if (!copy) {
-        oci_fail(cx, OC_E_MEMORY, "%s: no memory for a copy", model->config.name);
-        return;
-    }
-    if (model->trainable) {
-        json_object_del(copy, "dtype");
-        json_object_set_new(copy, "torch_dtype", json_string("float32"));
-    }
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    oci_json_save(cx, copy, path);
-    json_decref(copy);
-}
-
-oc_status oci_model_write(oc_context *cx, const oci_model *model, const char *folder)
-{
-    write_weights(cx, model, folder);
-    if (!oci_failed(cx)) write_config(cx, model, folder);
-    return cx->status;
 }

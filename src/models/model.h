@@ -39,8 +39,11 @@ const oci_class *oci_model_class(oc_context *cx, const oci_model *model, const c
 oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model, const oc_tensors *in,
                               const oc_forward_options *options);
 
-/* Writes config.json and model.safetensors into an existing folder. */
-oc_status oci_model_write(oc_context *cx, const oci_model *model, const char *folder);
+/* Writes the weights as the options ask (NULL: as they are by default), and then config.json,
+ * into an existing folder. The values are the model's own; or, of a model whose config alone
+ * was loaded, those of `weights`, read one tensor at a time (NULL: the model's own). */
+oc_status oci_model_write(oc_context *cx, const oci_model *model, const oci_weights *weights,
+                          const char *folder, const oc_save_options *options);
 
 /* The tensor of that name, also with the base model's prefix before it or taken off. */
 const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *weights,

@@ -437,7 +437,7 @@ static void saved_models_answer(void **state)
         "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt" };
     char saved[512], path[600];
     snprintf(saved, sizeof saved, "%s", in_folder("saved"));
-    assert_int_equal(oc_model_save(cx, vqa, saved), OC_OK);
+    assert_int_equal(oc_model_save(cx, vqa, saved, NULL), OC_OK);
     oc_model *again = oc_model_open(cx, saved, NULL);
     oc_image *image = open_picture("scene-01.png");
     oc_answers *a = oc_answer_image(cx, vqa, "Where is the pig?", image, NULL);

@@ -60,7 +60,7 @@ static void job_train_and_save(oc_context *cx, void *user)
     oc_forward_options fo = OC_OPTIONS(oc_forward_options, .gradients = true,
                                        .output_hidden_states = true, .use_cache = true);
     oc_tensors_free(oc_forward(cx, model, in, &fo));
-    oc_model_save(cx, model, user);
+    oc_model_save(cx, model, user, NULL);
     oc_trainer_free(trainer);
     oc_tensors_free(in);
     oc_model_close(model);

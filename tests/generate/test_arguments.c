@@ -31,7 +31,7 @@ static void nothing_given(void **state)
     refused(cx, "image 0: expected one, found NULL");
     assert_null(oc_read(cx, model, none, 1, NULL));
     refused(cx, "image 0: expected one, found NULL");
-    oc_model_save(cx, model, NULL);
+    oc_model_save(cx, model, NULL, NULL);
     refused(cx, "save: expected a folder, found NULL");
     assert_null(oc_generate(cx, model, NULL, NULL));
     refused(cx, "oc_generate: expected named tensors, found NULL");
@@ -68,7 +68,7 @@ static void call_on_nothing(oc_context *cx, int which)
     case 8: assert_int_not_equal(oc_trainer_step(cx, NULL, set, NULL), OC_OK); break;
     case 9: assert_null(oc_preprocess(cx, NULL, none, 1)); break;
     case 10: assert_null(oc_model_tokenizer(cx, NULL)); break;
-    case 11: assert_int_not_equal(oc_model_save(cx, NULL, "/"), OC_OK); break;
+    case 11: assert_int_not_equal(oc_model_save(cx, NULL, "/", NULL), OC_OK); break;
     case 12: assert_null(oc_image_open(cx, NULL, NULL)); break;
     case 13: assert_null(oc_document_json(cx, NULL, 0, NULL)); break;
     case 14: assert_null(oc_document_markup(cx, NULL, 0, true, NULL)); break;

@@ -209,7 +209,7 @@ static void same_bytes_as_reference(void **state)
         for (size_t i = 0; i < file.count; i++) {
             const oci_entry *e = &file.entries[file.count - 1 - i];
             tensors[i] = (oci_save_tensor){ e->name, e->dtype, e->rank, e->shape,
-                                            file.bytes->data + e->offset, e->bytes };
+                                            file.bytes->data + e->offset, e->bytes, NULL };
         }
         oc_status status = oci_safetensors_save(cx, path, tensors, file.count,
                                                 file.metadata, file.metadata_count);
@@ -293,22 +293,22 @@ static void writer_refuses_nonsense(void **state)
     (void)state;
     const int64_t two[] = { 2 }, negative[] = { -2 };
     const float data[2] = { 1, 2 };
-    const oci_save_tensor good = { "a", OC_F32, 1, two, data, 8 };
+    const oci_save_tensor good = { "a", OC_F32, 1, two, data, 8, NULL };
     oci_save_tensor bad[2] = { good, good };
     write_bytes(path, "old", 3);
     struct { oci_save_tensor tensor; const char *message; } cases[] = {
         { good, "a: two tensors of this name" },
-        { { "a", OC_F64, 1, two, data, 16 }, "a: two tensors of this name" },
-        { { NULL, OC_F32, 1, two, data, 8 }, "not a name" },
-        { { "\xff", OC_F32, 1, two, data, 8 }, "not a name" },
-        { { "__metadata__", OC_F32, 1, two, data, 8 }, "not a name" },
-        { { LONG_512, OC_F32, 1, two, data, 8 }, "not a name" },
-        { { "b", OC_DTYPE_COUNT, 1, two, data, 8 }, "not a dtype and shape" },
-        { { "b", OC_F32, 9, two, data, 8 }, "not a dtype and shape" },
-        { { "b", OC_F32, -1, two, data, 8 }, "not a dtype and shape" },
-        { { "b", OC_F32, 1, negative, data, 8 }, "not a dtype and shape" },
-        { { "b", OC_F32, 1, two, data, 4 }, "b: expected 8 bytes, found 4" },
-        { { "b", OC_F32, 1, two, NULL, 8 }, "b: expected 8 bytes, found 0" },
+        { { "a", OC_F64, 1, two, data, 16, NULL }, "a: two tensors of this name" },
+        { { NULL, OC_F32, 1, two, data, 8, NULL }, "not a name" },
+        { { "\xff", OC_F32, 1, two, data, 8, NULL }, "not a name" },
+        { { "__metadata__", OC_F32, 1, two, data, 8, NULL }, "not a name" },
+        { { LONG_512, OC_F32, 1, two, data, 8, NULL }, "not a name" },
+        { { "b", OC_DTYPE_COUNT, 1, two, data, 8, NULL }, "not a dtype and shape" },
+        { { "b", OC_F32, 9, two, data, 8, NULL }, "not a dtype and shape" },
+        { { "b", OC_F32, -1, two, data, 8, NULL }, "not a dtype and shape" },
+        { { "b", OC_F32, 1, negative, data, 8, NULL }, "not a dtype and shape" },
+        { { "b", OC_F32, 1, two, data, 4, NULL }, "b: expected 8 bytes, found 4" },
+        { { "b", OC_F32, 1, two, NULL, 8, NULL }, "b: expected 8 bytes, found 0" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bad[1] = cases[i].tensor;

@@ -45,7 +45,8 @@ static void put_tensors(const char *name, const char *names, float value, const 
     oci_save_tensor tensors[16];
     size_t count = 0;
     while ((word = strtok_r(rest, " ", &rest)) != NULL)
-        tensors[count++] = (oci_save_tensor){ word, OC_F32, 0, NULL, &value, sizeof value };
+        tensors[count++] = (oci_save_tensor){ word, OC_F32, 0, NULL, &value, sizeof value,
+                                              NULL };
     const char *const metadata[] = { "format", format };
     oci_safetensors_save(cx, in_folder(name), tensors, count, format ? metadata : NULL, 1);
     if (oc_context_status(cx)) fail_msg("%s", oc_context_message(cx));

@@ -191,7 +191,7 @@ static oc_model *pruned(oc_context *cx, const call *c, oc_model *model,
     char folder[64], *heads = json_dumps(json_object_get(c->json, "prune"), 0);
     snprintf(folder, sizeof folder, "%s/pruned", made);
     oc_model_prune_heads(cx, model, heads);
-    oc_model_save(cx, model, folder);
+    oc_model_save(cx, model, folder, NULL);
     oc_model_close(model);
     free(heads);
     return oc_model_open(cx, folder, options);

@@ -240,7 +240,7 @@ static void joined_as_from_encoder_decoder_pretrained(void **state)
         assert_int_equal(oc_model_parameters(cx, model),
                          json_integer_value(json_object_get(of, "parameters")));
         check_fresh(model, of);
-        oc_model_save(cx, model, folder);
+        oc_model_save(cx, model, folder, NULL);
         oc_model *again = oc_model_open(cx, folder, NULL);
         must(cx, "save and open");
         if (strcmp(json_string_value(json_object_get(of, "encoder")), "vit_plain") == 0)
@@ -326,7 +326,7 @@ static void check_resized(const char *name, bool trainable, int64_t tokens,
             assert_memory_equal(a.data, b.data, a.bytes);
         }
     }
-    oc_model_save(cx, model, folder);
+    oc_model_save(cx, model, folder, NULL);
     oc_model *again = oc_model_open(cx, folder, NULL);
     must(cx, "saved");
     assert_int_equal(oc_model_parameters(cx, again), oc_model_parameters(cx, model));

@@ -140,7 +140,7 @@ static void what_is_saved_was_loaded(void **state)
             if (bf16 && trainable) o.trainable = false;     /* would be written as f32 */
             snprintf(from, sizeof from, DATA "%s", cases[i]);
             oc_model *model = oc_model_open(cx, from, &o);
-            oc_model_save(cx, model, folder);
+            oc_model_save(cx, model, folder, NULL);
             oc_model_close(model);
             snprintf(from, sizeof from, DATA "%s/model.safetensors", cases[i]);
             in_folder(to, "model.safetensors");
@@ -170,7 +170,7 @@ static void prefixes_are_no_matter(void **state)
     oc_context *cx = oc_context_create(NULL);
     oc_tensors *in = oc_tensors_open(cx, DATA "gpt2_hub/plain.in.safetensors");
     oc_model *model = oc_model_open(cx, DATA "gpt2_hub", NULL);
-    oc_model_save(cx, model, folder);
+    oc_model_save(cx, model, folder, NULL);
     oc_model_close(model);
     oc_tensors *a = forward(cx, DATA "gpt2_hub", NULL, in),
                *b = forward(cx, folder, NULL, in);
@@ -207,7 +207,7 @@ static void job(oc_context *cx, void *user)
     oc_forward_options f = OC_OPTIONS(oc_forward_options, .gradients = true,
                                       .output_attentions = true, .use_cache = true);
     oc_tensors_free(oc_forward(cx, model, in, &f));
-    oc_model_save(cx, model, folder);
+    oc_model_save(cx, model, folder, NULL);
     oc_model_close(model);
     oc_tensors_free(in);
     oc_tensors_free(pixels);

@@ -121,7 +121,7 @@ static void a_missing_head_is_drawn_if_allowed(void **state)
         else assert_null(oc_model_fresh(model, 0));
         oc_tensors *in = inputs(classes[i].call), *before = forward(model, in, NULL);
         snprintf(to, sizeof to, "%s/saved-%d", work, i);
-        assert_int_equal(oc_model_save(cx, model, to), OC_OK);
+        assert_int_equal(oc_model_save(cx, model, to, NULL), OC_OK);
         oc_model_close(model);
         model = open_as(to, NULL, false);
         expect_same(before, forward(model, in, classes[i].name));
@@ -274,7 +274,7 @@ static void tokens_are_resized(void **state)
         for (int64_t k = old.shape[0]; k < sizes[i]; k++)
             assert_true(((const float *)new.data)[k] == 0);
         snprintf(to, sizeof to, "%s/resized-%d", work, i);
-        assert_int_equal(oc_model_save(cx, model, to), OC_OK);
+        assert_int_equal(oc_model_save(cx, model, to, NULL), OC_OK);
         oc_model *again = open_as(to, NULL, false);
         oc_tensors *in = oc_tensors_create(cx);
         put(in, "input_ids", OC_I64, 2, (const int64_t[]){ 1, 3 }, (const int64_t[]){ 2, 7, 1 });

@@ -130,7 +130,7 @@ bool seeded_save(oc_context *cx, const char *folder, const char *to)
     oc_model *model = oc_model_create(cx, text, NULL);
     oc_tensors *values = filled(cx, model, seed, gain);
     oc_model_set(cx, model, values);
-    oc_model_save(cx, model, to);
+    oc_model_save(cx, model, to, NULL);
     copy_companions(folder, to);
     oc_tensors_free(values);
     oc_model_close(model);

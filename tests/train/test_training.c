@@ -46,7 +46,7 @@ static void check_final(oc_context *cx, const oc_model *model, const char *path)
 {
     char folder[] = "/tmp/ocelli-train-XXXXXX", file[128];
     assert_non_null(mkdtemp(folder));
-    oc_model_save(cx, model, folder);
+    oc_model_save(cx, model, folder, NULL);
     snprintf(file, sizeof file, "%s/model.safetensors", folder);
     oc_tensors *want = oc_tensors_open(cx, path), *got = oc_tensors_open(cx, file);
     assert_int_equal(oc_context_status(cx), OC_OK);

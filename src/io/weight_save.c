@@ -1,0 +1,189 @@
+/* Sharding, names and index are those of Transformers 4.37.2, modeling_utils.py,
+ * shard_checkpoint and save_pretrained. */
+#include "io/weight_save.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/context.h"
+#include "base/size.h"
+#include "io/json.h"
+#include "io/listing.h"
+
+typedef struct saver {
+    const char *folder;
+    const oci_weight_format *format;
+    const oci_save_tensor *tensors;
+    size_t count;
+    const oci_save_source *source;
+    size_t *shard_of;           /* [count] */
+    size_t shards;
+    uint64_t total;             /* bytes of all tensors */
+    oci_save **saves;           /* [shards] */
+} saver;
+
+/* ---- which tensor goes where ----------------------------------------------------------- */
+
+/* Greedy, in order. A second name goes where the first one went, and costs nothing. */
+static bool fill_shards(oc_context *cx, saver *s, uint64_t most)
+{
+    uint64_t size = 0;
+    s->shard_of = oci_calloc(cx, s->count, sizeof *s->shard_of);
+    if (!s->shard_of) return false;
+    s->shards = 1;
+    for (size_t i = 0; i < s->count; i++) {
+        const oci_save_tensor *t = &s->tensors[i];
+        if (t->same_as) {
+            s->shard_of[i] = s->shard_of[t->same_as - s->tensors];
+            continue;
+        }
+        if (size > 0 && t->bytes > most - (size < most ? size : most)) {
+            s->shards++;
+            size = 0;
+        }
+        s->shard_of[i] = s->shards - 1;
+        size += t->bytes;
+        s->total += t->bytes;       /* cannot overflow: each is counted in a size_t, and a
+                                       model's parameters fit an address space */
+    }
+    if (s->shards > 99999) oci_fail(cx, OC_E_ARGUMENT, "%s: more than 99999 shards", s->folder);
+    return !oci_failed(cx);
+}
+
+static void shard_name(const saver *s, size_t shard, char name[OCI_MAX_NAME])
+{
+    const int base = (int)(strlen(s->format->single) - strlen(s->format->suffix));
+    if (s->shards == 1)
+        snprintf(name, OCI_MAX_NAME, "%s", s->format->single);
+    else
+        snprintf(name, OCI_MAX_NAME, "%.*s-%05zu-of-%05zu%s", base, s->format->single, shard + 1,
+                 s->shards, s->format->suffix);
+}
+
+/* ---- writing --------------------------------------------------------------------------- */
+
+static bool write_shard(oc_context *cx, saver *s, size_t shard, const oci_save_tensor **refs)
+{
+    char name[OCI_MAX_NAME];
+    size_t count = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->shard_of[i] == shard) refs[count++] = &s->tensors[i];
+    shard_name(s, shard, name);
+    char *path = oci_path_join(cx, s->folder, name);
+    oci_save *save = path ? oci_save_begin(cx, path) : NULL;
+    s->saves[shard] = save;
+    if (save) s->format->save(cx, save, path, refs, count, s->shards > 1, s->source);
+    if (save) oci_save_flush(cx, save);
+    oci_free(path);
+    return !oci_failed(cx);
+}
+
+static bool write_shards(oc_context *cx, saver *s)
+{
+    const oci_save_tensor **refs = oci_calloc(cx, s->count, sizeof *refs);
+    s->saves = refs ? oci_calloc(cx, s->shards, sizeof *s->saves) : NULL;
+    for (size_t i = 0; s->saves && i < s->shards && !oci_failed(cx); i++)
+        write_shard(cx, s, i, refs);
+    oci_free(refs);
+    return !oci_failed(cx);
+}
+
+static bool write_index(oc_context *cx, const saver *s, const char *path)
+{
+    char name[OCI_MAX_NAME];
+    json_t *map = json_object(), *index = NULL;
+    bool ok = map != NULL;
+    for (size_t i = 0; i < s->count && ok; i++) {
+        shard_name(s, s->shard_of[i], name);
+        ok = !json_object_set_new(map, s->tensors[i].name, json_string(name));
+    }
+    if (ok) index = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)s->total,
+                              "weight_map", map);
+    if (index) oci_json_save(cx, index, path);
+    else oci_fail(cx, OC_E_MEMORY, "%s: no memory for an index", path);
+    json_decref(map);
+    json_decref(index);
+    return !oci_failed(cx);
+}
+
+/* ---- showing what is new, removing what is old ----------------------------------------- */
+
+static bool is_digits(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (text[i] < '0' || text[i] > '9') return false;
+    return true;
+}
+
+/* How many shards its name speaks of: "model-00001-of-00003.safetensors"; 0: it is none. */
+static size_t shards_of_name(const oci_weight_format *format, const char *name)
+{
+    static const char of[] = "-of-";
+    const size_t end = strlen(format->suffix), base = strlen(format->single) - end;
+    const char *at = name + base;
+    size_t count = 0;
+    if (strlen(name) != base + 1 + 5 + 4 + 5 + end || strncmp(name, format->single, base) ||
+        *at != '-' || !is_digits(at + 1, 5) || strncmp(at + 6, of, 4) || !is_digits(at + 10, 5) ||
+        strcmp(at + 15, format->suffix)) return 0;
+    for (int i = 10; i < 15; i++) count = 10 * count + (size_t)(at[i] - '0');
+    return count;
+}
+
+static void remove_in_folder(oc_context *cx, const saver *s, const char *name)
+{
+    char *path = oci_path_join(cx, s->folder, name);
+    if (path) oci_file_remove(cx, path);
+    oci_free(path);
+}
+
+static bool is_shard(const char *name)
+{
+    for (const oci_weight_format *f = oci_weight_formats; f->suffix; f++)
+        if (shards_of_name(f, name)) return true;
+    return false;
+}
+
+/* Shards of another number. Transformers removes these alone; the file without an index would
+ * be opened in place of ours, and an index without its shards in place of nothing. */
+static void remove_stale(oc_context *cx, const saver *s)
+{
+    oci_listing listing = { 0 };
+    oci_listing_flat(cx, &listing, s->folder, is_shard);
+    for (size_t i = 0; i < listing.count && !oci_failed(cx); i++) {
+        const char *path = listing.files[i].path, *slash = strrchr(path, '/');
+        size_t count = shards_of_name(s->format, slash ? slash + 1 : path);
+        if (count && (count != s->shards || s->shards == 1)) oci_file_remove(cx, path);
+    }
+    oci_listing_free(&listing);
+    remove_in_folder(cx, s, s->shards == 1 ? s->format->index : s->format->single);
+}
+
+/* One file shows itself at once. Shards take names that an old index may know: it goes first,
+ * so that a kill between two of them leaves a folder that says what it lacks instead of one
+ * that opens as half old and half new. */
+static void show(oc_context *cx, saver *s)
+{
+    char *index = oci_path_join(cx, s->folder, s->format->index);
+    if (index && s->shards > 1) oci_file_remove(cx, index);
+    for (size_t i = 0; i < s->shards; i++) {
+        oci_save_end(cx, s->saves[i], index != NULL);
+        s->saves[i] = NULL;
+    }
+    if (index && s->shards > 1 && !oci_failed(cx)) write_index(cx, s, index);
+    oci_free(index);
+    if (!oci_failed(cx)) remove_stale(cx, s);
+}
+
+oc_status oci_weights_save(oc_context *cx, const char *folder, const oci_weight_format *format,
+                           const oci_save_tensor *tensors, size_t count, uint64_t shard_bytes,
+                           const oci_save_source *source)
+{
+    saver s = { .folder = folder, .format = format, .tensors = tensors, .count = count,
+                .source = source };
+    if (oci_failed(cx)) return cx->status;
+    if (fill_shards(cx, &s, shard_bytes) && write_shards(cx, &s)) show(cx, &s);
+    for (size_t i = 0; s.saves && i < s.shards; i++) oci_save_end(cx, s.saves[i], false);
+    oci_free(s.saves);
+    oci_free(s.shard_of);
+    return cx->status;
+}
