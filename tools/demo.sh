@@ -31,6 +31,15 @@ for picture in examples/scenes/*.png; do
     "$ocelli" caption --quiet "$picture"
 done
 echo
+labels=pig,dragon,rabbit,key,cat
+echo "Which of $labels, by the bundled model emoji-match:"
+echo
+for picture in examples/scenes/*.png; do
+    printf '  %-28s ' "$picture"
+    "$ocelli" classify --quiet --top 1 emoji-match "$picture" --labels $labels \
+        --template "a picture of a {}"
+done
+echo
 echo "Questions to the bundled model emoji-vqa:"
 echo
 for question in "How many objects are there?" "Where is the pig?" "What color is the background?"; do
@@ -44,6 +53,7 @@ Try next:
   $ocelli read --json examples/lines/*.png   one JSON object a line
   $ocelli caption --num-beams 4 examples/scenes/*.png
   $ocelli ask emoji-vqa examples/scenes/scene-06.png "Where is the rabbit?" --top 3
+  $ocelli classify emoji-match examples/scenes/*.png --labels dragon,peacock
   $ocelli inspect printed-line-ocr           what is in the model
   $ocelli --help
 EOT
