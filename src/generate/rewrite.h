@@ -26,7 +26,7 @@ typedef struct oci_points {
     size_t count, room;
 } oci_points;
 
-enum { OCI_MOST_POINTS = 1 << 23 };     /* 32 MB; 8 times what a text may have at first */
+enum { OCI_MOST_POINTS = 1 << 21 };     /* 8 MB; twice what a text may have at first */
 
 void oci_points_add(oc_context *cx, oci_points *points, oci_span span);
 void oci_points_add_text(oc_context *cx, oci_points *points, const char *ascii);
