@@ -128,7 +128,7 @@ static inline uint32_t zip_crc(const unsigned char *data, size_t size)
 
 static inline unsigned char *put(unsigned char *to, uint64_t value, int bytes)
 {
-    for (int k = 0; k < bytes; k++) *to++ = (unsigned char)(value >> 8 * k);
+    for (int k = 0; k < bytes; k++, value >>= 8) *to++ = (unsigned char)value;
     return to;
 }
 
