@@ -59,8 +59,9 @@ void oci_bert_open(oc_context *cx, const oci_config_source *from, void *model,
     m->head_optional = from->role == OCI_ROLE_ALONE &&
                        !(class_name && !strcmp(class_name, kind->arch->classes[1].name));
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
-    oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers, &m->layers->self,
-                   sizeof *m->layers);
+    if (m->layers)
+        oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers,
+                       &m->layers->self, sizeof *m->layers);
 }
 
 void oci_bert_close(void *model)

@@ -48,7 +48,9 @@ static void distilbert_open(oc_context *cx, const oci_config_source *from, void 
     oci_config_divides(cx, from, "n_heads", c->n_heads, "dim", c->dim);
     m->has_head = oci_config_has_head(from, "DistilBertModel");
     m->layers = oci_calloc(cx, (size_t)c->n_layers, sizeof *m->layers);
-    oci_heads_read(cx, from, c->n_heads, c->n_layers, &m->layers->self, sizeof *m->layers);
+    if (m->layers)
+        oci_heads_read(cx, from, c->n_heads, c->n_layers,
+                       &m->layers->self, sizeof *m->layers);
 }
 
 static void distilbert_close(void *model)

@@ -58,7 +58,9 @@ static void gpt2_open(oc_context *cx, const oci_config_source *from, void *model
     if (!c->n_inner) c->n_inner = 4 * c->n_embd;
     m->has_head = oci_config_has_head(from, "GPT2Model");
     m->layers = oci_calloc(cx, (size_t)c->n_layer, sizeof *m->layers);
-    oci_heads_read(cx, from, c->n_head, c->n_layer, &m->layers->self, sizeof *m->layers);
+    if (m->layers)
+        oci_heads_read(cx, from, c->n_head, c->n_layer,
+                       &m->layers->self, sizeof *m->layers);
 }
 
 static void gpt2_close(void *model)

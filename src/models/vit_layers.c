@@ -32,8 +32,9 @@ bool oci_vit_layers_open(oc_context *cx, const oci_config_source *from, oci_vit_
                             (long long)c->patch_size[i]);
     m->key_bias = c->qkv_bias;
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
-    oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers,
-                   &m->layers->attention, sizeof *m->layers);
+    if (m->layers)
+        oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers,
+                       &m->layers->attention, sizeof *m->layers);
     return !oci_failed(cx);
 }
 
