@@ -311,7 +311,8 @@ static void bad_features_are_refused(void **state)
     for (int i = 0; i < 2; i++) {
         oc_tensors *set = features(OC_F32, 3, D, 0);
         oc_tensors_add(cx, set, names[i], OC_I64, 2, (const int64_t[]){ 1, 4 }, NULL);
-        expect_refused(set, OC_E_MALFORMED, "expected [1, 3], one for each region of visual_embeds");
+        expect_refused(set, OC_E_MALFORMED,
+                       "expected [1, 3], one for each region of visual_embeds");
     }
     oc_tensors *set = features(OC_F32, 3, D, 0);
     oc_tensors_add(cx, set, names[1], OC_I64, 1, (const int64_t[]){ 3 },
@@ -379,7 +380,8 @@ static void lying_files_are_refused(void **state)
           "expected a model that embeds pictures" },
         { "{" BOXES ", \"feature_model\": \"emoji-vqa\"}", OC_E_UNSUPPORTED,
           "expected a model that embeds pictures" },
-        { "{" BOXES ", " MODEL ", \"version\": 2}", OC_E_UNSUPPORTED, "version: expected 1, found 2" },
+        { "{" BOXES ", " MODEL ", \"version\": 2}", OC_E_UNSUPPORTED,
+          "version: expected 1, found 2" },
         { "{" BOXES ", " MODEL ", \"feature\": \"pooler_output\"}", OC_E_UNSUPPORTED,
           "feature: expected image_embeds, found pooler_output" },
         { "{" BOXES ", " MODEL ", \"padding\": 0.1}", OC_E_MALFORMED,
