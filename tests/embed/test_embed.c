@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "base/cpu.h"
+#include "faults/faults.h"
 #include "ocelli.h"
 
 #define GOLDENS "tests/data/embed/classify.json"
@@ -306,12 +307,37 @@ static void test_truncate(void **state)
     free_context(cx);
 }
 
+/* ---- faults ---- */
+
+static void job(oc_context *cx, void *user)
+{
+    (void)user;
+    const char *labels[] = { "cat", "a key on a blue background" };
+    oc_classify_options o = OC_OPTIONS(oc_classify_options, .pattern = "a picture of a {}");
+    oc_model *model = oc_model_open(cx, "models/emoji-match", NULL);
+    oc_image *image = oc_image_open(cx, "examples/scenes/scene-01.png", NULL);
+    oc_tensors *first = oc_classify(cx, model, &image, 1, labels, 2, &o);
+    o.earlier = first;
+    oc_tensors_free(oc_classify(cx, model, &image, 1, labels, 2, &o));
+    oc_tensors_free(oc_embed_texts(cx, model, labels, 2, NULL));
+    oc_tensors_free(first);
+    oc_image_free(image);
+    oc_model_close(model);
+}
+
+static void faults_leave_nothing(void **state)
+{
+    (void)state;
+    fault_loop(&(fault_plan){ .job = job, .step = 151, .dense = 3 });
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classes),  cmocka_unit_test(test_texts),
         cmocka_unit_test(test_company),  cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_truncate),
+        cmocka_unit_test(faults_leave_nothing),
     };
     return cmocka_run_group_tests_name("embed", tests, NULL, NULL);
 }
