@@ -60,7 +60,8 @@ typedef struct oci_product_args {
 /* Keys and values of attention, kept in the panels that the product kernels read: `room`
  * positions per row and head, rounded up to a multiple of the backend's panel. */
 typedef struct oci_kv {
-    int64_t rows, heads, head_dim, room;
+    int64_t rows, heads, head_dim, room;        /* heads: of keys, fewer than of queries where
+                                                   several queries share one */
     float *keys;                /* [rows, heads, room/P panels, head_dim, P] */
     float *values;              /* [rows, heads, ceil(head_dim/P) panels, room, P] */
 } oci_kv;
@@ -68,9 +69,11 @@ typedef struct oci_kv {
 /* softmax(scale Q Kᵀ + mask) V for every batch row and head (Vaswani et al. 2017, eq. 1). */
 typedef struct oci_attention_args {
     int64_t B, Tq, Tk, heads, head_dim;
+    int64_t kv_heads;           /* head h reads keys and values of h / (heads / kv_heads):
+                                   grouped queries, Ainslie et al. 2023; divides heads */
     const float *q;             /* [B, Tq, heads, head_dim], rows q_row apart */
     int64_t q_row;
-    const float *k, *v;         /* [B, Tk, heads, head_dim], rows kv_row apart; or NULL: */
+    const float *k, *v;         /* [B, Tk, kv_heads, head_dim], rows kv_row apart; or NULL: */
     int64_t kv_row;
     const oci_kv *kv;           /* keys and values from a cache, */
     const int64_t *kv_rows;     /* batch row b in its row kv_rows[b] (NULL: row b), or, */
@@ -123,6 +126,13 @@ typedef struct oci_backend {
     void (*kv_append)(oc_context *cx, const oci_kv *kv, const int64_t *kv_rows, int64_t B,
                       int64_t T, int64_t at, const float *k, const float *v, int64_t kv_row);
 
+    /* y = gamma x / sqrt(mean(x²) + eps) over `width`; Zhang & Sennrich 2019. rrms [rows] is
+     * saved for the gradient when not NULL. */
+    void (*rms_norm)(oc_context *cx, int64_t rows, int64_t width, const float *x,
+                     const float *gamma, float eps, float *y, float *rrms);
+    void (*rms_norm_grad)(oc_context *cx, int64_t rows, int64_t width, const float *dy,
+                          const float *x, const float *gamma, const float *rrms, float *dx,
+                          float *dgamma);
     /* y = (x - mean) / sqrt(var + eps) * gamma + beta over `width`; Ba et al. 2016.
      * mean, rstd [rows] are saved for the gradient when not NULL. y may be x. */
     void (*layer_norm)(oc_context *cx, int64_t rows, int64_t width, const float *x,
@@ -146,6 +156,8 @@ typedef struct oci_backend {
     void (*add)(oc_context *cx, int64_t n, int64_t period, const float *a, const float *b,
                 float *y);
     void (*scale)(oc_context *cx, int64_t n, float factor, const float *x, float *y);
+    /* y[i] = a[i] * b[i]; y may be a or b. */
+    void (*multiply)(oc_context *cx, int64_t n, const float *a, const float *b, float *y);
     /* y[i] += factor * x[i] */
     void (*axpy)(oc_context *cx, int64_t n, float factor, const float *x, float *y);
     /* out[c] += sum over r of x[r * width + c], r in order. Bias gradients. */

@@ -62,6 +62,18 @@ oci_tensor *oci_layer_norm(oc_context *cx, const oci_norm_layer *layer, oci_tens
     return oci_op_layer_norm(cx, x, layer->weight, layer->bias, layer->eps);
 }
 
+void oci_walk_rms_norm(oci_walk w, oci_norm_layer *layer, int64_t width, double eps)
+{
+    oci_walk_param(oci_walk_init(w, OCI_INIT_FILL, 1), "weight", &layer->weight,
+                   OCI_PARAM_VALUE, OCI_SHAPE(width));
+    layer->eps = (float)eps;
+}
+
+oci_tensor *oci_rms_norm(oc_context *cx, const oci_norm_layer *layer, oci_tensor *x)
+{
+    return oci_op_rms_norm(cx, x, layer->weight, layer->eps);
+}
+
 /* Columns `part` of `parts` of a fused product. */
 static oci_tensor *part_of(oc_context *cx, oci_tensor *y, int64_t part, int64_t parts)
 {
@@ -125,8 +137,9 @@ oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
     oci_tensor *qkv[3] = { NULL }, *y;                      /* each [B, T or N, D] */
     bool cached = call.cache && call.source && call.cache->cross_length > 0;
     project(cx, layer, &call, !cached, qkv);
+    for (int i = 0; call.rope && i < 2; i++) qkv[i] = oci_op_rope(cx, qkv[i], call.rope);
     if (call.cache) {
-        int64_t keys = oci_failed(cx) ? 0 : remember(cx, &call, layer->heads,
+        int64_t keys = oci_failed(cx) ? 0 : remember(cx, &call, oci_kv_heads(layer),
                                                         qkv[1], qkv[2]);
         y = oci_op_attention_cached(cx, qkv[0], cached_part(&call, keys), call.mask,
                                     call.head_mask, layer->scale, call.causal, call.weights);
@@ -178,6 +191,26 @@ oci_tensor *oci_causal_mask(oc_context *cx, const oci_tensor *attention_mask, in
         int64_t b = i / (T * keys), t = i / keys % T, key = i % keys;
         bool seen = key <= t + keys - T && oci_f32(attention_mask)[b * keys + key] == 1.0f;
         oci_f32(y)[i] = seen ? 0.0f : -FLT_MAX;
+    }
+    return y;
+}
+
+oci_tensor *oci_causal_mask_fused(oc_context *cx, const oci_tensor *attention_mask, int64_t T,
+                                  int64_t keys)
+{
+    oci_tensor *y = oci_causal_mask(cx, attention_mask, T, keys);
+    for (int64_t b = 0; y && T > 1 && b < attention_mask->shape[0]; b++) {
+        const float *m = oci_f32(attention_mask) + b * keys;
+        int64_t first = 0;          /* argmax of mask (keys - j): odd masks count by size */
+        for (int64_t j = 1; j < keys; j++)
+            if (m[j] * (float)(keys - j) > m[first] * (float)(keys - first)) first = j;
+        if (first > T) {
+            oci_fail(cx, OC_E_ARGUMENT, "attention_mask: row %lld: expected a 1 among the first "
+                     "%lld, as many as there are queries, found it at %lld", (long long)b,
+                     (long long)T + 1, (long long)first);
+            return NULL;
+        }
+        memset(oci_f32(y) + b * T * keys, 0, (size_t)(first * keys) * sizeof(float));
     }
     return y;
 }

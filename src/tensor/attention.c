@@ -24,7 +24,17 @@ static bool segments_fit(const oci_segments *s, const oci_tensor *q, const oci_t
         if (s->lengths[i] < 1 || s->lengths[i] > left) return false;
         left -= s->lengths[i];
     }
-    return left == 0 && q->shape[0] == 1 && oci_same_shape(q, k);
+    return left == 0 && q->shape[0] == 1 && q->shape[1] == k->shape[1];
+}
+
+/* Heads of keys and values, which may be fewer than those of queries; 0: they do not fit. */
+static int64_t kv_heads_of(const oci_call *call)
+{
+    int64_t heads = call->args.heads, d = call->in[0]->shape[2] / heads;
+    const oci_kv *kv = call->args.kv;
+    if (d < 1 || (kv ? kv->head_dim != d : call->in[1]->shape[2] % d != 0)) return 0;
+    int64_t n = kv ? kv->heads : call->in[1]->shape[2] / d;
+    return n > 0 && heads % n == 0 ? n : 0;
 }
 
 /* in: q, k, v, mask, head_mask, mask_rows; with a cache k and v are NULL. */
@@ -35,12 +45,14 @@ static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
     if (q->rank != 3 || heads < 1 || q->shape[2] % heads)
         return oci_op_fail(cx, call, "q [B, Tq, D] of %lld heads", (long long)heads);
     if (!call->args.kv && (!k || !v || k->rank != 3 || k->shape[0] != q->shape[0] ||
-                           k->shape[2] != q->shape[2] || !oci_same_shape(k, v)))
-        return oci_op_fail(cx, call, "k and v [B, Tk, D]");
+                           !oci_same_shape(k, v) || !kv_heads_of(call)))
+        return oci_op_fail(cx, call, "k and v [B, Tk, D], or of fewer heads that divide %lld",
+                           (long long)heads);
     const oci_kv *kv = call->args.kv;
-    if (kv && (kv->heads * kv->head_dim != q->shape[2] || call->args.kv_length > kv->room))
-        return oci_op_fail(cx, call, "q [B, Tq, %lld] and at most %lld cached positions",
-                           (long long)(kv->heads * kv->head_dim), (long long)kv->room);
+    if (kv && (!kv_heads_of(call) || call->args.kv_length > kv->room))
+        return oci_op_fail(cx, call, "q [B, Tq, D] of heads of %lld, of which %lld heads of keys "
+                           "are a divisor, and at most %lld cached positions",
+                           (long long)kv->head_dim, (long long)kv->heads, (long long)kv->room);
     const oci_segments *segments = call->args.segments;
     if (segments && (kv || call->in[3] || call->in[4] || !segments_fit(segments, q, k)))
         return oci_op_fail(cx, call, "q, k and v [1, T, D] of %lld sequences, and no mask",
@@ -63,8 +75,9 @@ static oci_attention_args kernel_args(const oci_call *call)
     int64_t B = q->shape[0], Tq = q->shape[1], D = q->shape[2];
     oci_attention_args a = {
         .B = B, .Tq = Tq, .Tk = call->args.kv ? call->args.kv_length : k->shape[1],
-        .heads = call->args.heads, .head_dim = D / call->args.heads, .q = oci_f32(q),
-        .q_row = D, .kv = call->args.kv, .kv_rows = call->args.kv_rows, .kv_row = D,
+        .heads = call->args.heads, .kv_heads = kv_heads_of(call),
+        .head_dim = D / call->args.heads, .q = oci_f32(q), .q_row = D, .kv = call->args.kv,
+        .kv_rows = call->args.kv_rows, .kv_row = k ? k->shape[2] : D,
         .kv_origin = call->args.kv_origin, .origin_row = call->args.origin_row,
         .scale = call->args.scale, .causal = call->args.causal, .out = oci_f32(call->out),
         .out_row = D, .head_mask = head_mask ? oci_f32(head_mask) : NULL };
@@ -93,10 +106,10 @@ static void attend_segments(oc_context *cx, const oci_call *call)
         a.Tq = a.Tk = s->lengths[i];
         for (a.B = 1; i + a.B < s->count && s->lengths[i + a.B] == a.Tq;) a.B++;
         oci_backend_get(cx)->attention(cx, &a);
-        int64_t size = a.B * a.Tq * a.q_row;
+        int64_t size = a.B * a.Tq * a.q_row, kv_size = a.B * a.Tq * a.kv_row;
         a.q += size;
-        a.k += size;
-        a.v += size;
+        a.k += kv_size;
+        a.v += kv_size;
         a.out += size;
     }
 }
@@ -149,6 +162,12 @@ static oci_tensor *masked_weights(oc_context *cx, oci_tensor *w, const oci_tenso
     return y;
 }
 
+/* As many heads of queries as of keys, or more: only the size of all is theirs. */
+static int64_t heads_of(const oci_tensor *q, const oci_kv *kv)
+{
+    return q && q->rank == 3 && kv->head_dim > 0 ? q->shape[2] / kv->head_dim : kv->heads;
+}
+
 static oci_tensor *run(oc_context *cx, oci_tensor *const *in, oci_args args, int64_t Tk,
                        oci_tensor **weights)
 {
@@ -184,7 +203,7 @@ oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached ca
                                     bool causal, oci_tensor **weights)
 {
     return run(cx, OCI_IN(q, NULL, NULL, mask, head_mask),
-               (oci_args){ .heads = cached.kv->heads, .scale = scale, .causal = causal,
+               (oci_args){ .heads = heads_of(q, cached.kv), .scale = scale, .causal = causal,
                            .kv = cached.kv, .kv_rows = cached.rows,
                            .kv_origin = cached.origin, .origin_row = cached.origin_row,
                            .kv_length = cached.length }, cached.length, weights);

@@ -173,6 +173,60 @@ oci_tensor *oci_op_multiply(oc_context *cx, oci_tensor *x, oci_tensor *factors)
     return oci_apply(cx, &oci_op_row_multiply, OCI_IN(x, factors), (oci_args){ 0 });
 }
 
+/* ---- gated ---- */
+
+static bool gated_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *gate = call->in[0];
+    if (!oci_same_shape(gate, call->in[1])) return oci_op_fail(cx, call, "two of one shape");
+    out->rank = gate->rank;
+    for (int i = 0; i < gate->rank; i++) out->shape[i] = gate->shape[i];
+    return true;
+}
+
+static void gated_forward(oc_context *cx, oci_call *call)
+{
+    const oci_backend *be = oci_backend_get(cx);
+    int64_t n = oci_tensor_count(call->out);
+    float *y = oci_f32(call->out);
+    be->activate(cx, call->args.act, n, oci_f32(call->in[0]), y);
+    be->multiply(cx, n, y, oci_f32(call->in[1]), y);
+}
+
+/* dgate += act'(gate) up dy,  dup += act(gate) dy. */
+static void gated_gradient(oc_context *cx, const oci_call *call)
+{
+    const oci_backend *be = oci_backend_get(cx);
+    int64_t n = oci_tensor_count(call->out);
+    const float *gate = oci_f32(call->in[0]), *dy = call->out->grad;
+    float *grad;
+    oci_arena_mark mark;
+    if (oci_wants_grad(cx, call, 0, &grad)) {
+        mark = oci_mark(cx);
+        oci_tensor *t = oci_tensor_create(cx, OC_F32, OCI_SHAPE(n));
+        if (!t) return;
+        be->multiply(cx, n, oci_f32(call->in[1]), dy, oci_f32(t));
+        be->activate_grad(cx, call->args.act, n, gate, oci_f32(t), grad);
+        oci_arena_reset(&cx->arena, mark);
+    }
+    if (oci_wants_grad(cx, call, 1, &grad)) {
+        mark = oci_mark(cx);
+        oci_tensor *t = oci_tensor_create(cx, OC_F32, OCI_SHAPE(n));
+        if (!t) return;
+        be->activate(cx, call->args.act, n, gate, oci_f32(t));
+        be->multiply(cx, n, oci_f32(t), dy, oci_f32(t));
+        be->axpy(cx, n, 1.0f, oci_f32(t), grad);
+        oci_arena_reset(&cx->arena, mark);
+    }
+}
+
+const oci_op oci_op_row_gated = { "gated", 2, 2, gated_shape, gated_forward, gated_gradient };
+
+oci_tensor *oci_op_gated(oc_context *cx, oci_act act, oci_tensor *gate, oci_tensor *up)
+{
+    return oci_apply(cx, &oci_op_row_gated, OCI_IN(gate, up), (oci_args){ .act = act });
+}
+
 /* ---- replace ---- */
 
 static bool replace_shape(oc_context *cx, const oci_call *call, oci_tensor *out)

@@ -1,6 +1,7 @@
 /* embedding: rows of a table by id; torch.nn.Embedding. The table may be raw in any float
  * type, or packed: the LM head that it is tied to then has the only copy. embedding_mean: the
- * means of some rows each, as torch.nn.EmbeddingBag's mode "mean" with -1 for no row. */
+ * means of some rows each, as torch.nn.EmbeddingBag's mode "mean" with -1 for no row. gather:
+ * rows of two tensors of values, in any order. */
 #include "tensor/ops.h"
 
 #include <string.h>
@@ -135,4 +136,59 @@ const oci_op oci_op_row_embedding_mean = { "embedding_mean", 2, 2, embedding_mea
 oci_tensor *oci_op_embedding_mean(oc_context *cx, oci_tensor *table, oci_tensor *ids)
 {
     return oci_apply(cx, &oci_op_row_embedding_mean, OCI_IN(table, ids), (oci_args){ 0 });
+}
+
+/* ---- gather ---- */
+
+static bool gather_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *a = call->in[0], *b = call->in[2], *rows = call->in[1];
+    if (a->rank < 2 || rows->rank != 2 || rows->dtype != OC_I64 ||
+        (b && (b->rank < 2 || oci_tensor_width(b) != oci_tensor_width(a))))
+        return oci_op_fail(cx, call, "a [.., D], rows [B, M] and b [.., D]");
+    int64_t count = oci_tensor_rows(a) + (b ? oci_tensor_rows(b) : 0);
+    if (!ids_within(cx, rows, -1, count)) return false;
+    out->rank = 3;
+    out->shape[0] = rows->shape[0];
+    out->shape[1] = rows->shape[1];
+    out->shape[2] = oci_tensor_width(a);
+    return true;
+}
+
+static void gather_forward(oc_context *cx, oci_call *call)
+{
+    (void)cx;
+    const oci_tensor *a = call->in[0], *b = call->in[2], *rows = call->in[1];
+    int64_t D = oci_tensor_width(a), split = oci_tensor_rows(a);
+    for (int64_t i = 0; i < oci_tensor_count(rows); i++) {
+        int64_t r = oci_i64(rows)[i];
+        float *y = oci_f32(call->out) + i * D;
+        if (r < 0) memset(y, 0, (size_t)D * sizeof *y);
+        else memcpy(y, r < split ? oci_f32(a) + r * D : oci_f32(b) + (r - split) * D,
+                    (size_t)D * sizeof *y);
+    }
+}
+
+static void gather_gradient(oc_context *cx, const oci_call *call)
+{
+    const oci_tensor *rows = call->in[1];
+    int64_t D = oci_tensor_width(call->in[0]), split = oci_tensor_rows(call->in[0]);
+    float *da, *db;
+    oci_wants_grad(cx, call, 0, &da);
+    oci_wants_grad(cx, call, 2, &db);
+    for (int64_t i = 0; i < oci_tensor_count(rows) && !oci_failed(cx); i++) {
+        int64_t r = oci_i64(rows)[i];
+        float *to = r < split ? da : db;
+        if (r >= 0 && to)
+            oci_backend_get(cx)->axpy(cx, D, 1.0f, call->out->grad + i * D,
+                                      to + (r < split ? r : r - split) * D);
+    }
+}
+
+const oci_op oci_op_row_gather = { "gather", 2, 3, gather_shape, gather_forward,
+                                   gather_gradient };
+
+oci_tensor *oci_op_gather(oc_context *cx, oci_tensor *a, oci_tensor *b, oci_tensor *rows)
+{
+    return oci_apply(cx, &oci_op_row_gather, OCI_IN(a, rows, b), (oci_args){ 0 });
 }

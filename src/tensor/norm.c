@@ -1,5 +1,5 @@
-/* layer_norm: Ba, Kiros, Hinton 2016, "Layer normalization"; torch.nn.LayerNorm. And normalize:
- * rows of length 1. */
+/* layer_norm: Ba, Kiros, Hinton 2016, "Layer normalization"; torch.nn.LayerNorm. rms_norm: Zhang
+ * & Sennrich 2019, "Root mean square layer normalization". And normalize: rows of length 1. */
 #include <math.h>
 
 #include "tensor/ops.h"
@@ -56,6 +56,50 @@ oci_tensor *oci_op_layer_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma,
 {
     return oci_apply(cx, &oci_op_row_layer_norm, OCI_IN(x, gamma, beta),
                      (oci_args){ .eps = eps });
+}
+
+/* ---- rms_norm ---- */
+
+static bool rms_norm_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
+{
+    const oci_tensor *x = call->in[0], *gamma = call->in[1];
+    if (x->rank < 1 || gamma->rank != 1 || gamma->shape[0] != oci_tensor_width(x))
+        return oci_op_fail(cx, call, "x [.., D] and gamma [D]");
+    out->rank = x->rank;
+    for (int i = 0; i < x->rank; i++) out->shape[i] = x->shape[i];
+    return true;
+}
+
+static void rms_norm_forward(oc_context *cx, oci_call *call)
+{
+    const oci_tensor *x = call->in[0];
+    int64_t rows = oci_tensor_rows(x);
+    if (cx->tape) call->args.saved[0] = oci_tensor_create(cx, OC_F32, OCI_SHAPE(rows));
+    if (oci_failed(cx)) return;
+    const oci_tensor *saved = call->args.saved[0];
+    oci_backend_get(cx)->rms_norm(cx, rows, oci_tensor_width(x), oci_f32(x),
+                                  oci_f32(call->in[1]), call->args.eps, oci_f32(call->out),
+                                  saved ? oci_f32(saved) : NULL);
+}
+
+static void rms_norm_gradient(oc_context *cx, const oci_call *call)
+{
+    const oci_tensor *x = call->in[0];
+    float *dx = NULL, *dgamma = NULL;
+    oci_wants_grad(cx, call, 0, &dx);
+    oci_wants_grad(cx, call, 1, &dgamma);
+    if (oci_failed(cx)) return;
+    oci_backend_get(cx)->rms_norm_grad(cx, oci_tensor_rows(x), oci_tensor_width(x),
+                                       call->out->grad, oci_f32(x), oci_f32(call->in[1]),
+                                       oci_f32(call->args.saved[0]), dx, dgamma);
+}
+
+const oci_op oci_op_row_rms_norm = { "rms_norm", 2, 2, rms_norm_shape, rms_norm_forward,
+                                     rms_norm_gradient };
+
+oci_tensor *oci_op_rms_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma, float eps)
+{
+    return oci_apply(cx, &oci_op_row_rms_norm, OCI_IN(x, gamma), (oci_args){ .eps = eps });
 }
 
 /* ---- normalize: x / |x|, and no epsilon: a row of zeros is NaN, as in the reference ---- */

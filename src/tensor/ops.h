@@ -11,7 +11,8 @@
 oci_tensor *oci_op_linear(oc_context *cx, oci_tensor *x, oci_tensor *weight, oci_tensor *bias,
                           oci_act act, oci_tensor *residual);
 
-/* attention.c: heads of softmax(scale q kᵀ + mask) v. q [B, Tq, D], k, v [B, Tk, D];
+/* attention.c: heads of softmax(scale q kᵀ + mask) v. q [B, Tq, D], k, v [B, Tk, D], or of fewer
+ * heads of the same size (grouped queries: several read one head of keys);
  * mask [1|B, 1|heads, 1|Tq, Tk] is added to the scores, or mask [M, ..] with mask_rows [B]
  * (I64), which says the row of the mask for each row of the batch; head_mask [heads]
  * multiplies the weights. *weights, if not NULL, receives [B, heads, Tq, Tk] after it. */
@@ -42,6 +43,8 @@ oci_tensor *oci_op_scores(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tens
 /* norm.c: over the last dimension; gamma, beta [D]. */
 oci_tensor *oci_op_layer_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma,
                               oci_tensor *beta, float eps);
+/* norm.c: x / sqrt(mean(x²) + eps) times gamma [D]. */
+oci_tensor *oci_op_rms_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma, float eps);
 /* norm.c: rows of x [.., D] divided by their lengths; zeros give NaN. */
 oci_tensor *oci_op_normalize(oc_context *cx, oci_tensor *x);
 
@@ -50,6 +53,8 @@ oci_tensor *oci_op_act(oc_context *cx, oci_act act, oci_tensor *x);
 /* a + b, b's shape being the last dimensions of a's: positions onto every row of a batch. */
 oci_tensor *oci_op_add(oc_context *cx, oci_tensor *a, oci_tensor *b);
 oci_tensor *oci_op_scale(oc_context *cx, oci_tensor *x, float factor);
+/* act(gate) up, element by element: the inner part of a gated MLP. */
+oci_tensor *oci_op_gated(oc_context *cx, oci_act act, oci_tensor *gate, oci_tensor *up);
 /* x exp(log_factor), log_factor a scalar. */
 oci_tensor *oci_op_scale_exp(oc_context *cx, oci_tensor *x, oci_tensor *log_factor);
 /* x [.., D] times a factor for each channel, factors [D] (layer scale). */
@@ -107,6 +112,13 @@ oci_tensor *oci_op_embedding(oc_context *cx, oci_tensor *table, oci_tensor *ids,
 /* For each of ids [B, N, A] → [B, N, D] the mean of those rows whose ids are not -1; zeros where
  * all are. */
 oci_tensor *oci_op_embedding_mean(oc_context *cx, oci_tensor *table, oci_tensor *ids);
+
+/* Rows of a and then of b, both [.., D], by number: rows [B, M] → [B, M, D]; -1 is zeros. */
+oci_tensor *oci_op_gather(oc_context *cx, oci_tensor *a, oci_tensor *b, oci_tensor *rows);
+
+/* rope.c: rotary positions in x [B, T, heads * d] by table [1|B, T, d], d even: its first d/2
+ * columns are cosines, the others sines, of the angles by which pairs (i, i + d/2) turn. */
+oci_tensor *oci_op_rope(oc_context *cx, oci_tensor *x, oci_tensor *table);
 
 /* loss.c: mean over the rows whose label is not -100 of -log softmax(logits [.., V])[label];
  * labels I64 [..]. NaN when every label is -100, as in torch. Scalar. */

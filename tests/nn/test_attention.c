@@ -1,6 +1,7 @@
 /* Attention layers: decoding with a cache, a position or several at a time, gives the bits of
  * the forward pass over everything; the masks that are added to scores; caches out and in. */
 #include <float.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -103,6 +104,47 @@ static void cache_equals_full_forward(void **state)
     decode(ones, &self, &cross, x, source, whole_self, whole_cross);
     decode(prefill, &self, &cross, x, source, whole_self, whole_cross);
     decode(at_once, &self, &cross, x, source, whole_self, whole_cross);
+}
+
+/* [B, T, d], once for each head: [B, T, HEADS * d]. */
+static oci_tensor *for_each_head(oci_tensor *x)
+{
+    int64_t B = x->shape[0], T = x->shape[1], d = x->shape[2];
+    oci_tensor *one = oci_op_reshape(cx, x, OCI_SHAPE(B * T, 1, d)), *all = one;
+    for (int h = 1; h < HEADS; h++) all = oci_op_concat(cx, all, one);
+    return oci_op_reshape(cx, all, OCI_SHAPE(B, T, HEADS * d));
+}
+
+/* Three heads of queries on one of keys, turned by rotary positions: by steps through a cache
+ * that has the one head alone, and the numbers of keys that are repeated for each head. */
+static void grouped_queries(void **state)
+{
+    (void)state;
+    enum { SIZE = 6, WIDTH = HEADS * SIZE };
+    oci_attention_layer self = { .q = random_linear(WIDTH, WIDTH),
+        .k = random_linear(SIZE, WIDTH), .v = random_linear(SIZE, WIDTH),
+        .out = random_linear(WIDTH, WIDTH), .heads = HEADS, .kv_heads = 1, .scale = 0.4f };
+    oci_rope rope = { .theta = 100, .head_dim = SIZE };
+    oci_tensor *x = random_tensor(OCI_SHAPE(ROWS, LENGTH, WIDTH)), *at, *k, *v;
+    at = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, LENGTH));
+    for (int64_t t = 0; t < LENGTH; t++) oci_i64(at)[t] = t;
+    oci_tensor *table = oci_rope_table(cx, &rope, at, LENGTH);
+    oci_tensor *whole = oci_attention(cx, &self, x, .causal = true, .rope = table, .keys = &k,
+                                      .values = &v);
+    oci_tensor *q = oci_op_rope(cx, oci_linear(cx, &self.q, x), table);
+    const oci_tensor *repeated = oci_linear(cx, &self.out, oci_op_attention(
+        cx, q, for_each_head(k), for_each_head(v), NULL, NULL, NULL, HEADS, self.scale, true,
+        NULL));
+    expect_part(whole, repeated, all_rows, 0);
+    oci_cache *cache = oci_cache_create(cx, 1, ROWS, 1, SIZE, LENGTH, 0);
+    for (int64_t t = 0, n = 20; t < LENGTH; t += n, n = 1 + t % 3) {
+        if (t + n > LENGTH) n = LENGTH - t;
+        expect_part(oci_attention(cx, &self, part(x, all_rows, ROWS, t, n), .causal = true,
+                                  .rope = oci_op_slice(cx, table, t, n), .cache = cache),
+                    whole, all_rows, t);
+        oci_cache_advance(cache, n, 0);
+    }
+    oci_cache_free(cache);
 }
 
 /* Rows that finish leave the batch: the others keep their cache rows, and their bits. */
@@ -210,6 +252,54 @@ static void masks_as_transformers_makes_them(void **state)
     assert_null(oci_padding_mask(cx, NULL));
 }
 
+/* Left padding: the fused attention lets queries before the first key see everything; counted
+ * from the first query of the call, past or not, as 4.37.2 does. */
+static void fused_masks(void **state)
+{
+    (void)state;
+    const float some[] = { 0, 0, 1, 1, 1, 0, 1, 1 }, none[] = { 0, 0, 0, 0 }, L = -FLT_MAX;
+    const oci_tensor *m = oci_causal_mask_fused(cx, mask_of(2, 4, some), 4, 4);
+    const float want[] = { 0, 0, 0, 0,  0, 0, 0, 0,  L, L, 0, L,  L, L, 0, 0,
+                           0, L, L, L,  0, L, L, L,  0, L, 0, L,  0, L, 0, 0 };
+    assert_memory_equal(m->data, want, sizeof want);
+    m = oci_causal_mask_fused(cx, mask_of(1, 4, some), 1, 4);         /* one query: as it is */
+    assert_memory_equal(m->data, ((const float[]){ L, L, 0, 0 }), 4 * sizeof(float));
+    m = oci_causal_mask_fused(cx, mask_of(1, 4, none), 2, 4);
+    for (int i = 0; i < 8; i++) assert_true(oci_f32(m)[i] == L);
+    m = oci_causal_mask_fused(cx, mask_of(1, 4, some), 2, 4);
+    for (int i = 0; i < 8; i++) assert_true(oci_f32(m)[i] == 0);
+    const float late[] = { 0, 0, 0, 1 };
+    assert_null(oci_causal_mask_fused(cx, mask_of(1, 4, late), 2, 4));
+    assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
+    oc_context_clear(cx);
+}
+
+/* Positions outside the table are refused; negative ones count from its end. */
+static void rope_tables(void **state)
+{
+    (void)state;
+    oci_rope rope = { .theta = 10000, .head_dim = 4 };
+    oci_tensor *at = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, 2));
+    oci_i64(at)[0] = 3;
+    oci_i64(at)[1] = -2;
+    const float *t = oci_f32(oci_rope_table(cx, &rope, at, 5));
+    const double want[] = { cos(3), cos(0.03), sin(3), sin(0.03) };
+    for (int i = 0; i < 8; i++) assert_true(fabs((double)t[i] - want[i % 4]) < 1e-6);
+    rope.kind = OCI_ROPE_LINEAR;
+    rope.factor = 2.5;
+    t = oci_f32(oci_rope_table(cx, &rope, at, 5));
+    assert_true(fabs((double)t[3] - sin(0.012)) < 1e-6);
+    rope.kind = OCI_ROPE_DYNAMIC;           /* base (2.5 * 5 / 4 - 1.5)^(4/2) at 5 of 4 */
+    rope.max_positions = 4;
+    t = oci_f32(oci_rope_table(cx, &rope, at, 5));
+    assert_true(fabs((double)t[3] - sin(3 / sqrt(10000 * 1.625 * 1.625))) < 1e-6);
+    t = oci_f32(oci_rope_table(cx, &rope, at, 4));
+    assert_true(fabs((double)t[3] - sin(0.03)) < 1e-6);
+    assert_null(oci_rope_table(cx, &rope, at, 3));
+    assert_int_equal(oc_context_status(cx), OC_E_MALFORMED);
+    oc_context_clear(cx);
+}
+
 /* The explicit mask and the flag agree in what they give, bit for bit. */
 static void causal_flag_equals_causal_mask(void **state)
 {
@@ -314,11 +404,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(cache_equals_full_forward, begin),
+        cmocka_unit_test_setup(grouped_queries, begin),
         cmocka_unit_test_setup(rows_leave_without_a_trace, begin),
         cmocka_unit_test_setup(batches_do_not_show, begin),
         cmocka_unit_test_setup(weights_and_head_mask, begin),
         cmocka_unit_test_setup(a_full_cache_is_an_error, begin),
         cmocka_unit_test_setup(masks_as_transformers_makes_them, begin),
+        cmocka_unit_test_setup(fused_masks, begin),
+        cmocka_unit_test_setup(rope_tables, begin),
         cmocka_unit_test_setup(causal_flag_equals_causal_mask, begin),
         cmocka_unit_test_setup(head_masks_are_checked, begin),
         cmocka_unit_test_setup(export_and_import, begin),

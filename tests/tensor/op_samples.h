@@ -119,6 +119,7 @@ static inline void make_attention(oc_context *cx, sample *s)
         int64_t mask[3];        /* [B, heads, Tq] of the mask; 0: no mask */
         bool head_mask, bias;   /* bias: the mask has a gradient, and hides nothing */
         bool rows;              /* mask_rows */
+        int64_t shared;         /* heads of queries on one head of keys; 0: one */
     } v[] = {
         { 1, 1, 1, 1, 1, .causal = false },
         { 2, 3, 5, 2, 3, .causal = false },
@@ -133,13 +134,17 @@ static inline void make_attention(oc_context *cx, sample *s)
         { 1, 3, 18, 3, 2, .mask = { 1, 3, 3 }, .bias = true },
         { 5, 4, 4, 2, 3, .mask = { 3, 2, 4 }, .head_mask = true, .bias = true, .rows = true },
         { 3, 20, 9, 1, 4, .mask = { 4, 1, 20 }, .rows = true },
+        { 2, 5, 7, 4, 3, .causal = true, .shared = 2 },
+        { 1, 18, 18, 6, 4, .causal = true, .mask = { 1, 6, 18 }, .bias = true, .shared = 3 },
+        { 2, 3, 9, 3, 5, .mask = { 2, 1, 1 }, .bias = true, .head_mask = true, .shared = 3 },
     };
     int64_t B = v[s->variant].B, Tq = v[s->variant].Tq, Tk = v[s->variant].Tk;
     int64_t heads = v[s->variant].heads, D = heads * v[s->variant].d;
     const int64_t *m = v[s->variant].mask;
     s->in[0] = random_tensor(cx, s, OCI_SHAPE(B, Tq, D));
-    s->in[1] = random_tensor(cx, s, OCI_SHAPE(B, Tk, D));
-    s->in[2] = random_tensor(cx, s, OCI_SHAPE(B, Tk, D));
+    int64_t Dk = v[s->variant].shared ? D / v[s->variant].shared : D;
+    s->in[1] = random_tensor(cx, s, OCI_SHAPE(B, Tk, Dk));
+    s->in[2] = random_tensor(cx, s, OCI_SHAPE(B, Tk, Dk));
     if (m[0]) {         /* some keys out of sight, never the first one */
         s->in[3] = random_tensor(cx, s, OCI_SHAPE(m[0], m[1], m[2], Tk));
         for (int64_t i = 0; i < oci_tensor_count(s->in[3]); i++)
@@ -157,6 +162,7 @@ static inline void attention_reference(const sample *s, double *const in[], doub
 {
     const int64_t *q = s->in[0]->shape;
     int64_t Tq = q[1], D = q[2], Tk = s->in[1]->shape[1], H = s->args.heads, d = D / H;
+    int64_t Dk = s->in[1]->shape[2], shared = D / Dk;
     const int64_t *m = s->in[3] ? s->in[3]->shape : NULL;
     double *w = calloc((size_t)Tk, sizeof *w);
     for (int64_t at = 0; at < q[0] * H * Tq; at++) {
@@ -165,7 +171,8 @@ static inline void attention_reference(const sample *s, double *const in[], doub
         for (int64_t j = 0; j < Tk; j++) {
             double dot = 0;
             for (int64_t c = 0; c < d; c++)
-                dot += in[0][(b * Tq + i) * D + h * d + c] * in[1][(b * Tk + j) * D + h * d + c];
+                dot += in[0][(b * Tq + i) * D + h * d + c] *
+                       in[1][(b * Tk + j) * Dk + h / shared * d + c];
             w[j] = dot * (double)s->args.scale;
             int64_t row = in[5] ? (int64_t)in[5][b] : m && m[0] > 1 ? b : 0;
             if (m) w[j] += in[3][((row * m[1] + (m[1] > 1 ? h : 0)) * m[2] +
@@ -176,7 +183,8 @@ static inline void attention_reference(const sample *s, double *const in[], doub
         for (int64_t j = 0; j < Tk; j++) sum += w[j] = exp(w[j] - max);
         for (int64_t c = 0; c < d; c++) {
             double y = 0;
-            for (int64_t j = 0; j < Tk; j++) y += w[j] / sum * in[2][(b * Tk + j) * D + h * d + c];
+            for (int64_t j = 0; j < Tk; j++)
+                y += w[j] / sum * in[2][(b * Tk + j) * Dk + h / shared * d + c];
             out[(b * Tq + i) * D + h * d + c] = y * (in[4] ? in[4][h] : 1);
         }
     }
@@ -769,9 +777,98 @@ static inline void transpose_reference(const sample *s, double *const in[], doub
 
 /* ---- all of them ---- */
 
+/* ---- rms_norm ---- */
+
+static inline void make_rms_norm(oc_context *cx, sample *s)
+{
+    static const int64_t rows[] = { 1, 3, 7, 5, 2 }, width[] = { 2, 5, 33, 64, 257 };
+    int64_t D = width[s->variant];
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(rows[s->variant], 2, D));
+    s->in[1] = random_tensor(cx, s, OCI_SHAPE(D));
+    s->args.eps = 1e-2f;
+    WANT(s, 0, 1);
+}
+
+static inline void rms_norm_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t D = oci_tensor_width(s->in[0]);
+    for (int64_t r = 0; r < oci_tensor_rows(s->in[0]); r++) {
+        const double *x = in[0] + r * D;
+        double square = 0;
+        for (int64_t i = 0; i < D; i++) square += x[i] * x[i] / (double)D;
+        for (int64_t i = 0; i < D; i++)
+            out[r * D + i] = x[i] / sqrt(square + (double)s->args.eps) * in[1][i];
+    }
+}
+
+/* ---- gated ---- */
+
+static inline void make_gated(oc_context *cx, sample *s)
+{
+    static const oci_act acts[] = { OCI_ACT_SILU, OCI_ACT_GELU, OCI_ACT_NONE };
+    static const int64_t width[] = { 1, 13, 70 };
+    s->args.act = acts[s->variant];
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 3, width[s->variant]));
+    s->in[1] = random_tensor(cx, s, OCI_SHAPE(2, 3, width[s->variant]));
+    WANT(s, 0, 1);
+}
+
+static inline void gated_reference(const sample *s, double *const in[], double *out)
+{
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++)
+        out[i] = act_reference(oci_act_name(s->args.act), in[0][i]) * in[1][i];
+}
+
+/* ---- rope ---- */
+
+static inline void make_rope(oc_context *cx, sample *s)
+{
+    static const int64_t B[] = { 1, 2, 3, 2 }, T[] = { 1, 3, 5, 4 }, heads[] = { 1, 2, 3, 1 };
+    static const int64_t d[] = { 2, 4, 6, 32 };
+    int64_t v = s->variant;
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(B[v], T[v], heads[v] * d[v]));
+    s->in[1] = random_tensor(cx, s, OCI_SHAPE(v % 2 ? 1 : B[v], T[v], d[v]));
+    WANT(s, 0);
+}
+
+static inline void rope_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t T = s->in[0]->shape[1], D = s->in[0]->shape[2], d = s->in[1]->shape[2];
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++) {
+        int64_t row = i / D, at = i % D % d, t = s->in[1]->shape[0] == 1 ? row % T : row;
+        bool low = at < d / 2;
+        const double *table = in[1] + t * d + at % (d / 2);
+        out[i] = in[0][i] * table[0] + (low ? -in[0][i + d / 2] : in[0][i - d / 2]) * table[d / 2];
+    }
+}
+
+/* ---- gather ---- */
+
+static inline void make_gather(oc_context *cx, sample *s)
+{
+    static const int64_t D[] = { 1, 5, 33 };
+    int64_t v = s->variant;
+    s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 3, D[v]));
+    s->in[1] = random_ids(cx, s, v ? 11 : 7, OCI_SHAPE(2, 9));
+    for (int64_t i = 0; i < 18; i++) oci_i64(s->in[1])[i]--;         /* -1: zeros */
+    WANT(s, 0);
+    if (!v) return;
+    s->in[2] = random_tensor(cx, s, OCI_SHAPE(1, 4, D[v]));
+    WANT(s, 2);
+}
+
+static inline void gather_reference(const sample *s, double *const in[], double *out)
+{
+    int64_t D = oci_tensor_width(s->in[0]);
+    for (int64_t i = 0; i < 18 * D; i++) {
+        int64_t r = (int64_t)in[1][i / D];
+        out[i] = r < 0 ? 0 : r < 6 ? in[0][r * D + i % D] : in[2][(r - 6) * D + i % D];
+    }
+}
+
 static const op_case op_cases[] = {
     { "linear", 9, make_linear, linear_reference },
-    { "attention", 13, make_attention, attention_reference },
+    { "attention", 16, make_attention, attention_reference },
     { "layer_norm", 5, make_layer_norm, layer_norm_reference },
     { "act", OCI_ACT_COUNT, make_act, act_all },
     { "add", 4, make_add, add_reference },
@@ -799,6 +896,10 @@ static const op_case op_cases[] = {
     { "normalize", 3, make_normalize, normalize_reference },
     { "scale_exp", 3, make_scale_exp, scale_exp_reference },
     { "transpose", 3, make_transpose, transpose_reference },
+    { "rms_norm", 5, make_rms_norm, rms_norm_reference },
+    { "gated", 3, make_gated, gated_reference },
+    { "rope", 4, make_rope, rope_reference },
+    { "gather", 3, make_gather, gather_reference },
 };
 
 static inline const op_case *op_case_find(const char *op)

@@ -58,6 +58,22 @@ static const struct fault {
     { "layer_norm", "2,3;2;3", { 0 } },
     { "layer_norm", "2,3;1,3;3", { 0 } },
     { "layer_norm", ";1;1", { 0 } },
+    { "attention", "2,3,8;2,5,6;2,5,6", { .heads = 4 } },                  /* 3 of 4 heads */
+    { "attention", "2,3,8;2,5,3;2,5,3", { .heads = 4 } },
+    { "rms_norm", "2,3;2", { 0 } },
+    { "rms_norm", "2,3;1,3", { 0 } },
+    { "rms_norm", ";1", { 0 } },
+    { "gated", "2,3;3,2", { 0 } },
+    { "gated", "2,3;3", { 0 } },
+    { "rope", "2,3,4;2,3,3", { 0 } },
+    { "rope", "2,3,4;2,3,8", { 0 } },
+    { "rope", "2,3,4;1,2,4", { 0 } },
+    { "rope", "3,3,4;2,3,4", { 0 } },
+    { "rope", "3,4;3,4", { 0 } },
+    { "gather", "2,3;2,3", { 0 } },
+    { "gather", "3;i1,1", { 0 } },
+    { "gather", "2,3;i3", { 0 } },
+    { "gather", "2,3;i1,1;2,4", { 0 } },
     { "add", "2,3;3,3", { 0 } },
     { "add", "2,3;2", { 0 } },
     { "add", "2,3;2,1", { 0 } },
@@ -286,6 +302,10 @@ static void every_function_takes_null_after_an_error(void **state)
                                         NULL, 1, true, &weights));
     assert_null(weights);
     assert_null(oci_op_layer_norm(cx, NULL, NULL, NULL, 1));
+    assert_null(oci_op_rms_norm(cx, NULL, NULL, 1));
+    assert_null(oci_op_gated(cx, OCI_ACT_SILU, NULL, NULL));
+    assert_null(oci_op_rope(cx, NULL, NULL));
+    assert_null(oci_op_gather(cx, NULL, NULL, NULL));
     assert_null(oci_op_act(cx, OCI_ACT_RELU, NULL));
     assert_null(oci_op_act(cx, OCI_ACT_NONE, NULL));
     assert_null(oci_op_add(cx, NULL, NULL));

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from transformers import BeitConfig, SwinConfig
 from transformers.activations import ACT2FN
 from transformers.models.beit.modeling_beit import BeitRelativePositionBias
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 from transformers.models.swin.modeling_swin import (SwinLayer, SwinPatchMerging,
                                                     window_partition, window_reverse)
 
@@ -54,11 +55,13 @@ def add(name, op, fn, inputs, wanted, **args):
 def attention(heads, scale, causal=False):
     def run(q, k, v, mask, head_mask, mask_rows=None):
         B, Tq, D = q.shape
+        shared = D // k.shape[2]        # heads of queries on one head of keys
         if mask_rows is not None:
             mask = mask[mask_rows]
         Tk = k.shape[1]
-        split = lambda t: t.view(B, -1, heads, D // heads).transpose(1, 2)
-        s = split(q) @ split(k).transpose(-1, -2) * scale
+        split = lambda t: t.view(B, t.shape[1], -1, D // heads).transpose(1, 2)
+        k, v = (split(t).repeat_interleave(shared, 1) for t in (k, v))
+        s = split(q) @ k.transpose(-1, -2) * scale
         if mask is not None:
             s = s + mask
         if causal:
@@ -67,7 +70,7 @@ def attention(heads, scale, causal=False):
         w = s.softmax(-1)
         if head_mask is not None:
             w = w * head_mask.view(1, -1, 1, 1)
-        return (w @ split(v)).transpose(1, 2).reshape(B, Tq, D)
+        return (w @ v).transpose(1, 2).reshape(B, Tq, D)
     return run
 
 
@@ -109,6 +112,40 @@ def windows():
     add("relative_bias.beit", "relative_bias",
         lambda table: table[index.view(-1)].view(1, 7, 7, 2).permute(0, 3, 1, 2),
         [rand(beit.num_relative_distance, 2)], [0], size=[2, 3, 0, 1])
+
+
+def llama():
+    """Llama's own functions; a table is [cosines | sines], each half of emb.cos(), emb.sin()."""
+    norm = LlamaRMSNorm(11, 1e-2)
+
+    def rms(x, g):
+        norm.weight.data = g.detach()
+        return torch.func.functional_call(norm, {"weight": g}, x)
+    add("rms_norm", "rms_norm", rms, [rand(3, 2, 11), rand(11)], [0, 1], eps=1e-2)
+    for act in ("silu", "gelu"):
+        add(f"gated.{act}", "gated", lambda g, u, f=ACT2FN[act]: f(g) * u,
+            [rand(2, 3, 7), rand(2, 3, 7)], [0, 1], act=act)
+    angles = 3 * rand(2, 5, 3)
+
+    def turn(x, table):
+        cos, sin = (torch.cat((t, t), -1).view(10, 6) for t in table.split(3, -1))
+        heads = x.view(2, 5, 2, 6).transpose(1, 2)
+        y, _ = apply_rotary_pos_emb(heads, heads, cos, sin, torch.arange(10).view(2, 5))
+        return y.transpose(1, 2).reshape(x.shape)
+    add("rope", "rope", turn, [rand(2, 5, 12), torch.cat((angles.cos(), angles.sin()), -1)],
+        [0])
+    rows = torch.tensor([[0, 7, -1, 3], [9, 9, 2, 0]])
+
+    def gather(a, rows, b):
+        table = torch.cat((a.reshape(-1, 5), b.reshape(-1, 5)))
+        return table[rows.clamp(min=0)] * (rows >= 0).unsqueeze(-1)
+    add("gather", "gather", gather, [rand(2, 3, 5), rows, rand(1, 4, 5)], [0, 2])
+    add("attention.grouped", "attention", attention(4, 0.4, True),
+        [rand(2, 5, 12), rand(2, 6, 6), rand(2, 6, 6), None, None], [0, 1, 2], heads=4,
+        scale=0.4, causal=True)
+    add("attention.grouped_bias", "attention", attention(6, 0.6),
+        [rand(2, 3, 12), rand(2, 5, 4), rand(2, 5, 4), rand(1, 6, 3, 5),
+         torch.tensor([1, 0.5, 1, 0, 2, 1])], [0, 1, 2, 3], heads=6, scale=0.6)
 
 
 def make():
@@ -185,6 +222,7 @@ def make():
     add("normalize", "normalize", lambda x: x / x.norm(dim=-1, keepdim=True), [rand(4, 9)], [0])
     add("scale_exp", "scale_exp", lambda x, s: x * s.exp(), [rand(4, 5), rand()], [0, 1])
     add("transpose", "transpose", lambda x: x.t(), [rand(4, 3)], [0])
+    llama()
 
 
 def main():
