@@ -144,7 +144,8 @@ int command_ask(cli *c)
           "which picture of FILE: an image_id, or a number from 0", 0, 0, 0 },
         { "top", CLI_NUMBER, &a.top, "K", "the K most probable answers, with probabilities", 1,
           1000000, 0 },
-        { "task", CLI_TEXT, &a.task, "TASK", "Donut: the model's name for asking; docvqa", 0, 0, 0 },
+        { "task", CLI_TEXT, &a.task, "TASK", "Donut: the model's name for asking; docvqa", 0,
+          0, 0 },
         { 0 }
     };
     c->config = json_object();

@@ -34,6 +34,7 @@ typedef struct cli_command {
 typedef enum cli_kind {
     CLI_FLAG,                   /* bool: no value */
     CLI_TEXT,                   /* const char *: borrowed from argv */
+    CLI_OUT,                    /* the same, a file that is written: not "-" */
     CLI_NUMBER,                 /* int64_t between low and high */
     CLI_CHOICE                  /* int: which of value's words, "a|b|c" */
 } cli_kind;
@@ -55,6 +56,7 @@ struct cli {
     const char **operands;      /* those of args that are no options; owned */
     int operand_count;
     json_t *config;             /* GenerationConfig's options; NULL: takes none */
+    const char *config_name, *config_value;     /* the last of them that took an argument */
     int64_t threads;
     int isa;                    /* an oc_isa */
     const char *device;
@@ -169,6 +171,7 @@ void cli_progress_clear(void);
 int command_read(cli *c);
 int command_caption(cli *c);
 int command_parse(cli *c);
+int command_image_to_text(cli *c);
 int command_ask(cli *c);
 int command_classify(cli *c);
 int command_embed(cli *c);

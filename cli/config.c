@@ -44,7 +44,8 @@ bool cli_config_option(cli *c, const char *name, const char *value, int *i)
             cli_usage(c, "--%s: unknown option, or its value is missing", name);
             return false;
         }
-        value = c->args[++*i];
+        c->config_name = c->args[*i] + 2;
+        c->config_value = value = c->args[++*i];
     }
     if (json_object_set_new(c->config, key, value_of(value)) != 0) {
         cli_usage(c, "--%s: '%s' is not a usable value", name, value);

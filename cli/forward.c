@@ -8,7 +8,7 @@ int command_forward(cli *c)
     oc_model_options open = { .size = sizeof open, .weights_only = true };
     const cli_option options[] = {
         { "in", CLI_TEXT, &in_path, "IN", "arguments, a safetensors file", 0, 0, true },
-        { "out", CLI_TEXT, &out_path, "OUT", "where the outputs go", 0, 0, true },
+        { "out", CLI_OUT, &out_path, "OUT", "where the outputs go", 0, 0, true },
         { "class", CLI_TEXT, &o.class_name, "NAME",
           "Transformers class; without it, architectures[0] of config.json", 0, 0, 0 },
         { "allow-missing", CLI_FLAG, &open.allow_missing, NULL,

@@ -9,7 +9,7 @@ int command_generate(cli *c)
     oc_generate_options o = { .size = sizeof o };
     const cli_option options[] = {
         { "in", CLI_TEXT, &in_path, "IN", "arguments, a safetensors file", 0, 0, true },
-        { "out", CLI_TEXT, &out_path, "OUT", "where the ids go", 0, 0, true },
+        { "out", CLI_OUT, &out_path, "OUT", "where the ids go", 0, 0, true },
         { "output-scores", CLI_FLAG, &o.output_scores, NULL,
           "add scores.N, what the token of step N was picked from; with beams also "
           "sequences_scores and beam_indices", 0, 0, 0 },

@@ -121,10 +121,18 @@ static const cli_command commands[] = {
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-/* Names of Transformers' pipelines. `read --model` does with a captioner what `caption` does,
- * so for image-to-text the model decides which of the two it is. */
+/* The pipeline that is several commands: which one, the model says. */
+static const cli_command image_to_text = {
+    "image-to-text", command_image_to_text, "IMAGE... [options]",
+    "Does what read, caption or parse do, as the model is",
+    "The name of a pipeline of Transformers. --task and --question are for a Donut.\n",
+    "  ocelli image-to-text examples/lines/fox.png\n"
+    "  ocelli image-to-text --model emoji-caption examples/scenes/scene-01.png"
+};
+
+/* Names of Transformers' pipelines that are one command each. */
 static const char *const aliases[][2] = {
-    { "image-to-text", "read" }, { "document-question-answering", "ask" },
+    { "document-question-answering", "ask" },
     { "visual-question-answering", "ask" },
     { "zero-shot-image-classification", "classify" }, { "feature-extraction", "embed" },
 };
@@ -168,7 +176,7 @@ static const cli_command *find_command(const char *name)
         if (strcmp(aliases[i][0], name) == 0) name = aliases[i][1];
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(commands[i].name, name) == 0) return &commands[i];
-    return NULL;
+    return strcmp(image_to_text.name, name) == 0 ? &image_to_text : NULL;
 }
 
 static int print_overview(cli *c)

@@ -8,6 +8,7 @@
 #include "cli.h"
 
 enum { COMMON_COUNT = 7, NAME_ROOM = 64 };
+enum { MOST_THREADS = 256 };    /* of a context; tests/cli/test_usage.sh compares */
 
 int cli_usage(cli *c, const char *format, ...)
 {
@@ -17,8 +18,8 @@ int cli_usage(cli *c, const char *format, ...)
     vsnprintf(message, sizeof message, format, list);
     va_end(list);
     const char *name = c->command ? c->command->name : "";
-    fprintf(stderr, "ocelli%s%s: %s\nTry: ocelli %s%s--help\n", *name ? " " : "", name,
-            message, name, *name ? " " : "");
+    cli_error(c, "%s", message);
+    fprintf(stderr, "Try: ocelli %s%s--help\n", name, *name ? " " : "");
     return c->status = CLI_USAGE;
 }
 
@@ -27,7 +28,7 @@ static void common_options(cli *c, cli_option *common)
 {
     const cli_option list[COMMON_COUNT] = {
         { "threads", CLI_NUMBER, &c->threads, "N",
-          "threads to use; 0: all that the process may run on", 0, 65536, false },
+          "threads to use; 0: all that the process may run on", 0, MOST_THREADS, false },
         { "isa", CLI_CHOICE, &c->isa, "auto|generic|avx2|avx512", "kernels to use", 0, 0,
           0 },
         { "device", CLI_TEXT, &c->device, "cpu", "where to compute", 0, 0, 0 },
@@ -97,6 +98,14 @@ static bool take_value(cli *c, const cli_option *o, const char *value)
         return true;
     case CLI_TEXT:
         if (!o->to) return take_limit(c, value);
+        *(const char **)o->to = value;
+        return true;
+    case CLI_OUT:
+        if (strcmp(value, "-") == 0) {
+            cli_usage(c, "--%s: expected a file, found - (tensors, tables and pictures do not go "
+                      "to standard output)", o->name);
+            return false;
+        }
         *(const char **)o->to = value;
         return true;
     case CLI_NUMBER:
@@ -199,6 +208,12 @@ static bool wants_help(const cli *c)
 
 static bool check_required(cli *c, const cli_option *options, int least, int most)
 {
+    if (c->operand_count < least && c->config_name) {
+        cli_usage(c, "missing argument: ocelli %s %s (--%s is none of the command's own "
+                  "options, so '%s' was taken as its value, for generation)", c->command->name,
+                  c->command->synopsis, c->config_name, c->config_value);
+        return false;
+    }
     if (c->operand_count < least) {
         cli_usage(c, "missing argument: ocelli %s %s", c->command->name,
                   c->command->synopsis);

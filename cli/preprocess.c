@@ -20,7 +20,7 @@ int command_preprocess(cli *c)
 {
     const char *out_path = NULL;
     const cli_option options[] = {
-        { "out", CLI_TEXT, &out_path, "OUT", "where pixel_values go, a safetensors file",
+        { "out", CLI_OUT, &out_path, "OUT", "where pixel_values go, a safetensors file",
           0, 0, true },
         { 0 }
     };

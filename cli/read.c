@@ -1,5 +1,6 @@
 /* ocelli read, caption, parse: pictures to lines, sentences, data. One loop serves all three;
- * they differ in the model that they take if none is named, and parse in what it asks. */
+ * they differ in the model that they take if none is named, and parse in what it asks. And
+ * image-to-text, which is one of them by the model. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ typedef struct reader {
     const oc_model *model;
     oc_read_options options;
     bool parses;
+    bool by_model;                  /* image-to-text: the model says whether it parses */
     oc_parse_options parse;         /* of `parse` */
     bool with_filename;
     int64_t batch;
@@ -119,6 +121,19 @@ static void read_all(reader *r)
     for (size_t i = 0; i < r->count; i++) oc_image_free(r->images[i]);
 }
 
+/* Whether a folder's encoder is that of Donut and Nougat, which write documents. */
+static bool is_document_model(cli *c, const char *name)
+{
+    char *text = oc_inspect(c->cx, name, NULL);
+    json_t *root = text ? json_loads(text, 0, NULL) : NULL;
+    const char *type = json_string_value(json_object_get(json_object_get(root, "encoder"),
+                                                         "model_type"));
+    bool found = type && strcmp(type, "donut-swin") == 0;
+    json_decref(root);
+    oc_string_free(text);
+    return found;
+}
+
 static int run(cli *c, reader *r)
 {
     const char *own = r->model_name;
@@ -132,13 +147,18 @@ static int run(cli *c, reader *r)
         { "with-filename", CLI_FLAG, &r->with_filename, NULL, "FILE: before each text",
           0, 0, 0 },
         { "batch", CLI_NUMBER, &r->batch, "N",
-          r->parses ? "pictures that are read together; 1"
-                    : "pictures that are read together; 8", 1, BATCH_MOST, 0 },
+          r->batch == 1 ? "pictures that are read together; 1"
+                        : "pictures that are read together; 8", 1, BATCH_MOST, 0 },
         { 0 }
     };
     enum { OF_PARSE = 2 };              /* the first two are for parse alone */
+    const bool may_parse = r->parses || r->by_model;
     c->config = json_object();
-    if (!cli_begin(c, r->parses ? options : options + OF_PARSE, 1, -1)) return c->status;
+    if (!cli_begin(c, may_parse ? options : options + OF_PARSE, 1, -1)) return c->status;
+    if (r->by_model) r->parses = is_document_model(c, r->model_name);
+    if (!r->parses && (r->parse.task || r->parse.question))
+        return cli_usage(c, "--task and --question: expected a model of documents, found %s",
+                         r->model_name);
     c->inputs = c->operand_count;
     if (r->note && r->model_name == own && !c->quiet) cli_error(c, "%s", r->note);
 
@@ -165,6 +185,13 @@ int command_caption(cli *c)
                  .batch = 8,
                  .note = "emoji-caption knows pictures of one to four emoji and the colour "
                          "behind them, nothing else; --model takes another" };
+    return run(c, &r);
+}
+
+int command_image_to_text(cli *c)
+{
+    reader r = { .c = c, .model_name = "printed-line-ocr", .by_model = true,
+                 .options.size = sizeof r.options, .parse.size = sizeof r.parse, .batch = 8 };
     return run(c, &r);
 }
 

@@ -246,7 +246,7 @@ int command_search(cli *c)
 {
     searcher s = { .c = c, .top = 5, .batch = 8 };
     const cli_option options[] = {
-        { "out", CLI_TEXT, &s.out, "FILE", "index: the file to make, or to bring up to date",
+        { "out", CLI_OUT, &s.out, "FILE", "index: the file to make, or to bring up to date",
           0, 0, 0 },
         { "dtype", CLI_CHOICE, &s.dtype, "f32|int8",
           "index: int8 takes half the room and a third of the time; f32", 0, 0, 0 },
@@ -256,8 +256,8 @@ int command_search(cli *c)
         { "image", CLI_TEXT, &s.image, "FILE", "find what looks like this, instead of TEXT",
           0, 0, 0 },
         { "model", CLI_TEXT, &s.model, "MODEL", "where the index's model is now", 0, 0, 0 },
-        { "html", CLI_TEXT, &s.html, "FILE", "a page with the pictures found", 0, 0, 0 },
-        { "montage", CLI_TEXT, &s.montage, "FILE", "a PNG with the pictures found", 0, 0, 0 },
+        { "html", CLI_OUT, &s.html, "FILE", "a page with the pictures found", 0, 0, 0 },
+        { "montage", CLI_OUT, &s.montage, "FILE", "a PNG with the pictures found", 0, 0, 0 },
         { 0 }
     };
     if (!cli_begin(c, options, 1, -1)) return c->status;

@@ -85,15 +85,33 @@ void cli_close(cli *c)
     free(c->operands);
 }
 
+/* File names are any bytes; those that could steer a terminal or break the line, C0, DEL and
+ * C1 (in UTF-8: c2 80 to c2 9f), are shown as \xNN. */
+static void print_escaped(const char *text)
+{
+    for (const unsigned char *s = (const unsigned char *)text; *s; s++) {
+        if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0) {
+            fprintf(stderr, "\\x%02x\\x%02x", s[0], s[1]);
+            s++;
+        } else if (*s < 0x20 || *s == 0x7f) {
+            fprintf(stderr, "\\x%02x", *s);
+        } else {
+            fputc(*s, stderr);
+        }
+    }
+}
+
 void cli_error(cli *c, const char *format, ...)
 {
+    char message[8192];         /* a path and more; longer ones are cut */
     va_list list;
     cli_progress_clear();
+    va_start(list, format);
+    vsnprintf(message, sizeof message, format, list);
+    va_end(list);
     fprintf(stderr, "ocelli%s%s: ", c->command ? " " : "",
             c->command ? c->command->name : "");
-    va_start(list, format);
-    vfprintf(stderr, format, list);
-    va_end(list);
+    print_escaped(message);
     fputc('\n', stderr);
 }
 

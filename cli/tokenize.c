@@ -163,6 +163,8 @@ int command_tokenize(cli *c)
         { 0 }
     };
     if (!cli_begin(c, options, 1, -1)) return c->status;
+    /* Several texts are a batch, where Transformers takes an empty pair for a text. */
+    r.encode.empty_pair = c->operand_count != 2;
     r.encode.truncation = (oc_truncation)(truncation + 1);
     r.encode.pad_to_max = padding == MAX_LENGTH;
     r.from_stdin = c->operand_count == 1;

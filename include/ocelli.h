@@ -227,6 +227,8 @@ typedef struct oc_encode_options {
     bool token_type_ids;        /* give them also where the model takes none */
     bool overflow;              /* return_overflowing_tokens: keep what truncation cut off, */
     int64_t stride;             /* this many tokens shared by neighbouring pieces */
+    bool empty_pair;            /* an empty `pair` is a second text, too: what Transformers makes
+                                   of it in a batch, but not in a text alone */
 } oc_encode_options;
 
 /* From a folder with tokenizer.json, or the files of its class: vocab.json + merges.txt,
@@ -234,7 +236,7 @@ typedef struct oc_encode_options {
  * OC_E_UNSUPPORTED: a component that is not known, by name; OC_E_MALFORMED, OC_E_LIMIT. */
 OC_API OC_NODISCARD oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder);
 OC_API void oc_tokenizer_close(oc_tokenizer *tokenizer);
-/* `pair` may be NULL; an empty one counts as none, as in Transformers. Texts are UTF-8 with
+/* `pair` may be NULL; an empty one counts as none (but see empty_pair). Texts are UTF-8 with
  * lengths (they may hold U+0000); text that is not UTF-8 is OC_E_MALFORMED. Truncation that
  * cannot be met is OC_E_ARGUMENT. The encoding borrows the tokenizer. */
 OC_API OC_NODISCARD oc_encoding *oc_encode(oc_context *cx, const oc_tokenizer *tokenizer,

@@ -1,52 +1,19 @@
-# Fish completion for ocelli(1).
-complete -c ocelli -n __fish_use_subcommand -f -a read -d 'Text of pictures of printed lines'
-complete -c ocelli -n __fish_use_subcommand -f -a caption -d 'A sentence about each picture'
-complete -c ocelli -n __fish_use_subcommand -f -a parse -d 'Documents to data'
-complete -c ocelli -n __fish_use_subcommand -f -a ask -d 'A question about a picture'
-complete -c ocelli -n __fish_use_subcommand -f -a classify -d 'Which labels fit a picture'
-complete -c ocelli -n __fish_use_subcommand -f -a embed -d 'Pictures and texts to vectors'
-complete -c ocelli -n __fish_use_subcommand -f -a search -d 'Pictures by a text or a picture'
-complete -c ocelli -n __fish_use_subcommand -f -a inspect -d 'What is in a model folder'
-complete -c ocelli -n __fish_use_subcommand -f -a preprocess -d 'Pictures to pixel values'
-complete -c ocelli -n __fish_use_subcommand -f -a tokenize -d 'Texts to ids'
-complete -c ocelli -n __fish_use_subcommand -f -a detokenize -d 'Ids to texts'
-complete -c ocelli -n __fish_use_subcommand -f -a forward -d 'One forward pass'
-complete -c ocelli -n __fish_use_subcommand -f -a generate -d 'Ids from named tensors'
-complete -c ocelli -n __fish_use_subcommand -f -a bench -d 'How fast a model reads'
-complete -c ocelli -n __fish_use_subcommand -f -a help -d 'Of a command, or the limits'
-complete -c ocelli -l limit -x -d 'NAME=N lowers a bound'
-complete -c ocelli -l threads -x -d 'Threads to use'
-complete -c ocelli -l isa -x -a 'auto generic avx2 avx512' -d 'Kernels to use'
-complete -c ocelli -l device -x -a cpu -d 'Where to compute'
-complete -c ocelli -l json -d 'One JSON object a line'
-complete -c ocelli -l quiet -d 'No progress and no warnings'
-complete -c ocelli -l help -d 'What the command does'
-complete -c ocelli -n '__fish_seen_subcommand_from read caption parse' -l model -r -d 'The model'
-complete -c ocelli -n '__fish_seen_subcommand_from read caption parse' -l with-filename
-complete -c ocelli -n '__fish_seen_subcommand_from read caption parse' -l batch -x
-complete -c ocelli -n '__fish_seen_subcommand_from parse ask' -l task -x -d 'What to look for'
-complete -c ocelli -n '__fish_seen_subcommand_from ask' -l regions -r -d 'Features of regions'
-complete -c ocelli -n '__fish_seen_subcommand_from ask' -l image-id -x -d 'Which picture'
-complete -c ocelli -n '__fish_seen_subcommand_from ask' -l top -x -d 'Answers to print'
-complete -c ocelli -n '__fish_seen_subcommand_from parse' -l question -x -d 'What to ask'
-complete -c ocelli -n '__fish_seen_subcommand_from classify' -l labels -x -d 'A,B,... or @FILE'
-complete -c ocelli -n '__fish_seen_subcommand_from classify' -l template -x -d 'Text with {}'
-complete -c ocelli -n '__fish_seen_subcommand_from classify' -l top -x -d 'Labels to print'
-complete -c ocelli -n '__fish_seen_subcommand_from classify embed' -l batch -x
-complete -c ocelli -n '__fish_seen_subcommand_from embed' -l text -x -d 'A text'
-complete -c ocelli -n '__fish_seen_subcommand_from embed' -l texts -r -d 'Texts, one a line'
-complete -c ocelli -n '__fish_seen_subcommand_from embed' -l normalize -d 'Length 1'
-complete -c ocelli -n '__fish_seen_subcommand_from embed' -l truncate -d 'Cut long texts'
-complete -c ocelli -n '__fish_seen_subcommand_from embed' -l regions -r -d 'A regions.json'
-complete -c ocelli -n '__fish_seen_subcommand_from embed' -l out -r
-complete -c ocelli -n '__fish_seen_subcommand_from search' -l out -r -d 'The index to make'
-complete -c ocelli -n '__fish_seen_subcommand_from search' -l dtype -x -a 'f32 int8'
-complete -c ocelli -n '__fish_seen_subcommand_from search' -l batch -x
-complete -c ocelli -n '__fish_seen_subcommand_from search' -l top -x -d 'Pictures to find'
-complete -c ocelli -n '__fish_seen_subcommand_from search' -l image -r -d 'What to look for'
-complete -c ocelli -n '__fish_seen_subcommand_from search' -l model -r -d 'Where the model is'
-complete -c ocelli -n '__fish_seen_subcommand_from search' -l html -r -d 'A page of results'
-complete -c ocelli -n '__fish_seen_subcommand_from search' -l montage -r -d 'A PNG of results'
-complete -c ocelli -n '__fish_seen_subcommand_from inspect' -l tensors -d 'Tensor table'
-complete -c ocelli -n '__fish_seen_subcommand_from preprocess forward generate' -l out -r
-complete -c ocelli -n '__fish_seen_subcommand_from forward generate' -l in -r
+# Fish completion for ocelli(1). Everything is asked of the command itself, whose --help is made
+# of the tables that it parses its arguments by.
+function __ocelli_commands
+    ocelli --help 2>/dev/null | string replace -rf '^  ([a-z]+)  +([A-Z].*)' '$1\t$2'
+    printf 'help\tOf a command\nlimits\tOn input\n'
+end
+function __ocelli_options
+    set -l words (commandline -opc)
+    set -l help (ocelli help $words[2] 2>/dev/null)
+    set -l value (string replace -rf -- "^  $words[-1] (\S+).*" '$1' $help)
+    if string match -q -- '--*' $words[-1]; and string match -q -- '*|*' $value
+        string split '|' $value
+    else
+        string replace -rf '^  (--[a-z-]+)( \S+)? *(.*)' '$1\t$3' $help
+    end
+end
+complete -c ocelli -n __fish_use_subcommand -f -a '(__ocelli_commands)'
+complete -c ocelli -n '__fish_seen_subcommand_from help' -f -a '(__ocelli_commands)'
+complete -c ocelli -n 'not __fish_use_subcommand' -a '(__ocelli_options)'

@@ -46,6 +46,14 @@ static bool plain_name(const char *name)
     return name[0] && name[0] != '.' && !strchr(name, '/');
 }
 
+/* A folder's name as it goes before "/config.json". */
+static char *without_slashes(oc_context *cx, const char *folder)
+{
+    size_t size = strlen(folder);
+    while (size > 1 && folder[size - 1] == '/') size--;
+    return oci_strndup(cx, folder, size);
+}
+
 char *oci_model_locate(oc_context *cx, const char *name)
 {
     if (oci_failed(cx)) return NULL;
@@ -62,7 +70,7 @@ char *oci_model_locate(oc_context *cx, const char *name)
         { library, "/../share/ocelli/models" }, { library, "/../../share/ocelli/models" },
         { OCELLI_MODELS_DIR, "" },
     };
-    if (oci_folder_exists(cx, name)) return oci_strdup(cx, name);
+    if (oci_folder_exists(cx, name)) return without_slashes(cx, name);
     for (size_t i = 0; plain_name(name) && i < sizeof places / sizeof *places; i++) {
         if (!places[i].root || !places[i].root[0]) continue;
         snprintf(path, sizeof path, "%s%s/%s", places[i].root, places[i].below, name);

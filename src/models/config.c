@@ -135,9 +135,13 @@ bool oci_config_sub(oc_context *cx, const oci_config_source *from, const char *k
     snprintf(sub->path, sizeof sub->path, "%s%s.", from->path, key);
     sub->source = (oci_config_source){ .doc = from->doc, .object = object, .path = sub->path,
                                        .role = role };
-    sub->model_type = oci_json_text(cx, from->doc, object, "model_type", NULL);
-    if (!sub->model_type && !oci_failed(cx))
+    const json_t *type = json_object_get(object, "model_type");
+    sub->model_type = json_string_value(type);
+    if (!type)
         oci_config_fail(cx, &sub->source, "model_type", "required, but missing");
+    char field[OCI_MAX_NAME + 16];
+    snprintf(field, sizeof field, "%smodel_type", sub->path);
+    if (type && !sub->model_type) oci_json_expected(cx, from->doc, field, "a text", type);
     return !oci_failed(cx);
 }
 

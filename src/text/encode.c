@@ -369,7 +369,7 @@ oc_encoding *oc_encode(oc_context *cx, const oc_tokenizer *tokenizer, const char
     job j = { .cx = cx, .t = tokenizer };
     oc_encoding *e = NULL;
     if (read_options(&j, options) && run(&j, 0, text, text_size) &&
-        (!pair || pair_size == 0 || run(&j, 1, pair, pair_size)))
+        (!pair || (pair_size == 0 && !j.o.empty_pair) || run(&j, 1, pair, pair_size)))
         e = finish(&j);
     oci_work_deinit(&j.works[0]);
     oci_work_deinit(&j.works[1]);

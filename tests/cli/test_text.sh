@@ -75,4 +75,11 @@ expect_from 0 "$work/texts" tokenize $model
 sed 's/.*"input_ids":\(\[[^]]*\]\).*/\1/' "$out" >"$work/ids"
 expect_from 0 "$work/ids" detokenize $model --skip-special-tokens --clean-up false
 sed 's/^"//; s/"$//; s/\\"/"/g' "$out" | cmp -s - "$work/texts" || fail 'texts do not come back'
+# An empty pair counts in a batch, as in Transformers, and not beside a text alone.
+expect 0 tokenize "$model" one --pair ''
+alone=$(sed -n 1p "$out")
+expect 0 tokenize "$model" one
+same "$alone" "$(sed -n 1p "$out")" 'an empty pair beside one text'
+expect 0 tokenize "$model" one two --pair ''
+[ "$alone" != "$(sed -n 1p "$out")" ] || fail 'an empty pair in a batch was left out'
 finish

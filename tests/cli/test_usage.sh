@@ -52,6 +52,13 @@ for command in chat train serve convert pull doctor image-text-to-text; do
 done
 expect 0 image-to-text "$line"
 prints '^The quick brown fox jumps over the lazy dog\.$'
+expect 0 image-to-text --model emoji-caption examples/scenes/scene-01.png
+expect 0 image-to-text --model tests/data/documents/donut-tiny "$line" --question x
+prints '^\{'
+expect 0 image-to-text --model tests/data/documents/nougat-tiny "$line"
+expect 2 image-to-text "$line" --question x
+says 'expected a model of documents, found printed-line-ocr'
+expect 0 help image-to-text
 
 # Options.
 expect 2 read --thread 1 "$line"
@@ -63,7 +70,9 @@ says 'needs a value'
 for number in x 1x '' ' 1' 0x10 1.0 -1 99999999999999999999 +1; do
     expect 2 read "$line" --threads "$number"
 done
-expect 2 read "$line" --threads 65000
+expect 2 read "$line" --threads 257
+says 'from 0 to 256'
+grep -q 'OCI_MAX_THREADS = 256,' src/base/limits.h || fail 'another number of threads'
 expect 2 read "$line" --batch 0
 expect 2 read "$line" --batch 257
 expect 2 read "$line" --isa sse
@@ -98,6 +107,27 @@ expect 2 tokenize "$model" x --truncation no
 expect 2 tokenize "$model" x --max-length 0
 expect 2 detokenize "$model" --clean-up maybe
 
+# What is wrong is what is named.
+expect 2 read --bogus "$line"
+says 'missing argument: .*--bogus'
+expect 2 preprocess "$model" "$line" --out -
+says '--out: expected a file, found -'
+for command in forward generate; do
+    expect 2 $command "$model" --in "$work/x" --out -
+    says '--out: expected a file, found -'
+done
+[ ! -e - ] || fail 'a file named - was made'
+printf x >"$work/"$'red\e[31m\n.png'
+expect 1 read "$work/"$'red\e[31m\n.png'
+says 'red\\x1b\[31m\\x0a\.png'
+mkdir "$work/empty" "$work/number"
+echo '{"model_type":"vision-encoder-decoder","encoder":{"model_type":"vit"},"decoder":{"model_type":5}}' \
+    >"$work/number/config.json"
+expect 3 inspect "$work/empty//"
+says 'empty/config\.json'
+expect 4 inspect "$work/number/"
+says 'number/config\.json: decoder\.model_type: expected a text, found 5'
+
 # After -- everything is an input.
 cp "$line" "$work/--quiet"
 (cd "$work" && OCELLI_MODELS=$OLDPWD/models "$ocelli" read -- --quiet >stdout 2>stderr) ||
@@ -125,10 +155,6 @@ says '--min-length'
 expect 0 --help
 for command in read inspect preprocess tokenize detokenize forward generate bench; do
     prints "^  $command "
-    for page in packaging/ocelli.1 packaging/completions/_ocelli \
-            packaging/completions/ocelli.bash packaging/completions/ocelli.fish; do
-        grep -q "\b$command\b" "$page" || fail "$page does not know $command"
-    done
 done
 expect 0 help limits
 bounds=$(sed -n 's/^    X(\([a-z_]*\),.*/\1/p' src/base/limits.h)

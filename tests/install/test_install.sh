@@ -89,22 +89,26 @@ configured=$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$build/CMakeCache.txt")
 [ -d "$configured/share/ocelli/models" ] || [ $status -eq 3 ] ||
     fail "without its models: expected status 3, found $status"
 
+# What the completions offer is asked of the command (tests/cli/test_completion.sh): here, that
+# the installed ones ask the installed command.
+offers() { # WORD ARGUMENT...: bash offers the word after these arguments
+    bash -c '. "$1"; COMP_WORDS=("$2" "${@:4}" ""); COMP_CWORD=$(($# - 2)); _ocelli "$2"
+             printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$3"' - \
+        "$prefix/share/bash-completion/completions/ocelli" "$prefix/bin/ocelli" "$@"
+}
+
 echo "manual page and completions know every command and option"
 sed 's/\\-/-/g' "$prefix/share/man/man1/ocelli.1" >"$work/manual"
 bash -n "$prefix/share/bash-completion/completions/ocelli"
 "$prefix/bin/ocelli" --help | sed -nE 's/^  ([a-z][a-z-]*)  +[A-Z].*/\1/p' >"$work/commands"
 [ "$(wc -l <"$work/commands")" -ge 5 ] || fail "too few commands in --help"
 while read -r command; do
-    for file in share/bash-completion/completions/ocelli share/zsh/site-functions/_ocelli \
-        share/fish/vendor_completions.d/ocelli.fish; do
-        grep -qw -- "$command" "$prefix/$file" || fail "$file lacks $command"
-    done
+    offers "$command" || fail "the Bash completion lacks $command"
     grep -Eq "^\.(B|BI|BR) $command( |\$)" "$work/manual" || fail "the manual lacks $command"
     "$prefix/bin/ocelli" "$command" --help | sed -nE 's/^  (--[a-z-]+).*/\1/p' >"$work/options"
     while read -r option; do
         grep -q -- "$option" "$work/manual" || fail "the manual lacks $command $option"
-        grep -q -- "$option" "$prefix/share/bash-completion/completions/ocelli" ||
-            fail "the Bash completion lacks $command $option"
+        offers "$option" "$command" || fail "the Bash completion lacks $command $option"
     done <"$work/options"
 done <"$work/commands"
 echo "installed, moved and used: all well"
