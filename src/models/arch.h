@@ -39,7 +39,7 @@ typedef struct oci_decode_call {        /* arguments of a text model */
 } oci_decode_call;
 
 typedef struct oci_decoder_shape {      /* what a composite must know of its decoder */
-    int64_t layers, heads, head_dim, width, vocab_size;
+    int64_t layers, heads, head_dim, width, vocab_size;     /* heads: of keys and values */
     int64_t max_positions;              /* most positions it can count; 0: no bound */
     int64_t cross_width;                /* cross_attention_hidden_size, where the model reads
                                            it; 0: keys come from `width` */
@@ -59,9 +59,15 @@ typedef struct oci_class {
     oci_tensor *(*forward)(oc_context *cx, const void *model, const oc_tensors *in);
 } oci_class;
 
+/* Names that begin with `ours` may begin with `theirs` in a file; several in order of trial. */
+typedef struct oci_other_name {
+    const char *ours, *theirs;          /* NULL ends a list */
+} oci_other_name;
+
 typedef struct oci_arch {
     const char *model_type;             /* config.json's */
     const char *base_prefix;            /* of the base model in files of models with heads */
+    const struct oci_other_name *other_names;   /* in files of other versions; or NULL */
     size_t size;                        /* of the model struct */
     const oci_class *classes;
     /* Reads the config into the cleared model, checks it, makes its arrays of layers. */
@@ -98,12 +104,14 @@ oci_encode_call oci_encode_call_of(oc_context *cx, const oc_tensors *in,
 
 extern const oci_arch oci_vit, oci_deit, oci_beit, oci_swin_arch, oci_donut_swin, oci_clip_vision,
     oci_clip_text, oci_clip;
-extern const oci_arch oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
+extern const oci_arch oci_llama_arch, oci_trocr, oci_vision_encoder_decoder, oci_bert, oci_roberta,
     oci_xlm_roberta, oci_camembert, oci_distilbert, oci_gpt2, oci_bart, oci_mbart,
-    oci_vision_text_dual_encoder, oci_visual_bert_arch;
+    oci_vision_text_dual_encoder, oci_visual_bert_arch, oci_vipllava_arch;
 
 /* NULL when there is no such model_type. */
 const oci_arch *oci_arch_find(const char *model_type);
+/* A decoder that can be configured to attend to an encoder's output. */
+bool oci_arch_crosses(const oci_arch *arch);
 /* "vit, deit, …" of all that have the part in question: 'e' vision encoders, 't' text towers,
  * 'd' decoders. */
 const char *oci_arch_list(char part, char *text, size_t size);

@@ -241,6 +241,22 @@ static oci_tensor *vision_encode(oc_context *cx, const void *model, oci_encode_c
     return x;
 }
 
+void oci_clip_vision_states(oc_context *cx, const oci_clip_tower *m, oci_tensor *pixels,
+                            const bool *keep, oci_tensor **states)
+{
+    oci_text_stack stack = stack_of(m);
+    oci_taps *taps = cx->taps;
+    const oci_encode_call call = { .pixel_values = pixels };
+    stack.bidirectional = true;
+    stack.keep = keep;
+    stack.kept = states;
+    while (stack.count > 0 && !keep[stack.count]) stack.count--;
+    cx->taps = NULL;
+    oci_arena_mark mark = oci_mark(cx);
+    oci_text_stack_run(cx, &stack, mark, vision_embed(cx, m, &call), &(oci_decode_call){ 0 });
+    cx->taps = taps;
+}
+
 static int64_t tower_width(const void *model)
 {
     return ((const oci_clip_tower *)model)->cfg.hidden_size;

@@ -35,6 +35,11 @@ typedef struct oci_clip_tower {
 oci_config_source oci_clip_part(oc_context *cx, const oci_config_source *from,
                                 const char *part, char path[OCI_MAX_NAME]);
 
+/* Hidden states of the vision tower: those marked in keep [L + 1] are put into states [L + 1],
+ * [N, T, D] each. Layers above the last of them do not run, and nothing is handed out. */
+void oci_clip_vision_states(oc_context *cx, const oci_clip_tower *m, oci_tensor *pixels,
+                            const bool *keep, oci_tensor **states);
+
 extern const oci_input_spec oci_clip_vision_inputs[], oci_clip_text_inputs[];
 /* The classes, over a tower: CLIPVisionModel and CLIPTextModel; … */
 void oci_clip_vision_run(oc_context *cx, const oci_clip_tower *m, const oc_tensors *in);

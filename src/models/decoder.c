@@ -16,30 +16,44 @@ static int64_t length_of(const oci_decode_call *call)
     return call->input_ids ? call->input_ids->shape[1] : call->inputs_embeds->shape[1];
 }
 
-void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
-                           const oci_text_layer *of, bool cross, oci_tensor *const kv[4])
+/* Part `part` (keys, values, those of the encoder's output) of a layer, out of the cache, or
+ * else as the call made it: kv [B, N, D] or NULL. */
+static void put_past(oc_context *cx, const oci_decode_call *call, int64_t layer, int part,
+                     const oci_attention_layer *of, const oci_tensor *kv)
+{
+    const oci_cache *cache = call->cache;
+    if (!cache) {
+        if (kv) oci_output_past(cx, layer, part, oci_split_heads(cx, kv, oci_kv_heads(of)));
+        return;
+    }
+    int64_t length = cache->length + length_of(call);
+    if (part >= 2) {
+        length = cache->cross_length;
+        if (length == 0 && call->encoder_hidden_states)
+            length = call->encoder_hidden_states->shape[1];
+    }
+    const oci_kv *from = part < 2 ? &cache->self[layer] : &cache->cross[layer];
+    if (length > 0)
+        oci_output_past(cx, layer, part,
+                        oci_kv_export(cx, from, batch_of(call), length, part % 2));
+}
+
+void oci_output_self_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
+                          const oci_attention_layer *of, oci_tensor *const kv[2])
 {
     if (!oci_wants_cache(cx) || oci_failed(cx)) return;
     oci_arena_mark mark = oci_mark(cx);
-    const oci_cache *cache = call->cache;
-    for (int part = 0; part < (cross ? 4 : 2); part++) {
-        if (!cache) {
-            const oci_attention_layer *a = part < 2 ? &of->self : &of->cross;
-            if (kv[part])
-                oci_output_past(cx, layer, part, oci_split_heads(cx, kv[part], a->heads));
-            continue;
-        }
-        int64_t length = cache->length + length_of(call);
-        if (part >= 2) {
-            length = cache->cross_length;
-            if (length == 0 && call->encoder_hidden_states)
-                length = call->encoder_hidden_states->shape[1];
-        }
-        const oci_kv *from = part < 2 ? &cache->self[layer] : &cache->cross[layer];
-        if (length > 0)
-            oci_output_past(cx, layer, part,
-                            oci_kv_export(cx, from, batch_of(call), length, part % 2));
-    }
+    for (int part = 0; part < 2; part++) put_past(cx, call, layer, part, of, kv[part]);
+    if (!cx->tape) oci_arena_reset(&cx->arena, mark);
+}
+
+void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
+                           const oci_text_layer *of, bool cross, oci_tensor *const kv[4])
+{
+    oci_output_self_past(cx, call, layer, &of->self, kv);
+    if (!cross || !oci_wants_cache(cx) || oci_failed(cx)) return;
+    oci_arena_mark mark = oci_mark(cx);
+    for (int part = 2; part < 4; part++) put_past(cx, call, layer, part, &of->cross, kv[part]);
     if (!cx->tape) oci_arena_reset(&cx->arena, mark);
 }
 
@@ -147,9 +161,10 @@ static void check(oc_context *cx, const oci_arch *arch, const oci_decoder_shape 
                  (long long)mask->shape[0], (long long)mask->shape[1]);
 }
 
-oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const void *model,
+/* The whole model, or (`base`) what comes before its head. */
+static oci_tensor *run_with_past(oc_context *cx, const oci_arch *arch, const void *model,
                                  const oc_tensors *in, const oci_input_spec *specs,
-                                 oci_decode_call call)
+                                 oci_decode_call call, bool base)
 {
     past_source p = { .in = in, .specs = specs, .arch = arch, .model = model,
                .shape = arch->decoder_shape(model) };
@@ -161,9 +176,18 @@ oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const voi
     if (oci_failed(cx)) return NULL;
     p.B = batch_of(&call);
     if (given) call.cache = import_past(cx, &p, &call);
-    oci_tensor *logits = oci_failed(cx) ? NULL : arch->decode(cx, model, call);
+    oci_tensor *y = NULL;
+    if (!oci_failed(cx))
+        y = base ? arch->encode_text(cx, model, call, NULL) : arch->decode(cx, model, call);
     oci_cache_free(call.cache);
-    return logits;
+    return y;
+}
+
+oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const void *model,
+                                 const oc_tensors *in, const oci_input_spec *specs,
+                                 oci_decode_call call)
+{
+    return run_with_past(cx, arch, model, in, specs, call, false);
 }
 
 /* ---- classes ---- */
@@ -232,4 +256,13 @@ oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch, const v
     oci_tensor *pooled;
     oci_encode_text(cx, arch, model, call_of(cx, in, specs), &pooled);
     return NULL;        /* base models have no loss */
+}
+
+oci_tensor *oci_decoder_model_forward(oc_context *cx, const oci_arch *arch, const void *model,
+                                      const oc_tensors *in)
+{
+    const oci_input_spec *specs = arch->decoder_inputs;
+    oci_tensor *x = run_with_past(cx, arch, model, in, specs, call_of(cx, in, specs), true);
+    oci_output(cx, "last_hidden_state", x);                             /* [B, T, D] */
+    return NULL;
 }

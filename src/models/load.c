@@ -119,21 +119,28 @@ bool oci_weight_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *r
     return !oci_failed(cx);
 }
 
+static const oci_weight_ref *find_joined(const oci_weights *weights, const char *front,
+                                         const char *rest)
+{
+    char name[OCI_MAX_NAME];
+    int n = snprintf(name, sizeof name, "%s%s", front, rest);
+    return n < (int)sizeof name ? oci_weights_find(weights, name) : NULL;
+}
+
 /* Files of a model with a head have the base model's names behind its prefix ("vit."), files
  * of a base model (and GPT-2's) have not; either serves for either. */
 const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *weights,
                                        const char *name)
 {
-    char other[OCI_MAX_NAME];
     const char *prefix = arch->base_prefix;
     const oci_weight_ref *ref = oci_weights_find(weights, name);
+    for (const oci_other_name *o = arch->other_names; !ref && o && o->ours; o++)
+        if (!strncmp(name, o->ours, strlen(o->ours)))
+            ref = find_joined(weights, o->theirs, name + strlen(o->ours));
     if (ref || !prefix) return ref;
-    size_t n = strlen(prefix), length = strlen(name);
+    size_t n = strlen(prefix);
     if (!strncmp(name, prefix, n)) return oci_weights_find(weights, name + n);
-    if (n + length >= sizeof other) return NULL;
-    memcpy(other, prefix, n);
-    memcpy(other + n, name, length + 1);
-    return oci_weights_find(weights, other);
+    return find_joined(weights, prefix, name);
 }
 
 /* Finds, checks, converts. The first fault stays in the context and makes the rest of the walk
@@ -160,7 +167,8 @@ static void visit_load(oci_walker *walker, const oci_param *p)
 bool oci_key_ignored(const char *name)
 {
     static const char *const endings[] = { "position_ids", ".attn.bias", "masked_bias",
-        "relative_position_index", "_float_tensor", "crossattention.bias" };
+        "relative_position_index", "_float_tensor", "crossattention.bias",
+        "rotary_emb.inv_freq" };
     size_t n = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         size_t k = strlen(endings[i]);

@@ -12,10 +12,11 @@ static const oci_arch *const archs[] = {
     &oci_donut_swin,
     &oci_clip_vision, &oci_clip_text, &oci_clip,
     &oci_trocr, &oci_bert, &oci_roberta, &oci_xlm_roberta, &oci_camembert, &oci_distilbert,
-    &oci_gpt2, &oci_bart, &oci_mbart,
+    &oci_gpt2, &oci_bart, &oci_mbart, &oci_llama_arch,
     &oci_vision_encoder_decoder,
     &oci_vision_text_dual_encoder,
     &oci_visual_bert_arch,
+    &oci_vipllava_arch,
 };
 
 const oci_arch *oci_arch_find(const char *model_type)
@@ -25,6 +26,13 @@ const oci_arch *oci_arch_find(const char *model_type)
     return NULL;
 }
 
+bool oci_arch_crosses(const oci_arch *arch)
+{
+    const oci_input_spec *spec = arch->decode ? arch->decoder_inputs : NULL;
+    while (spec && spec->name && strcmp(spec->name, "encoder_hidden_states") != 0) spec++;
+    return spec && spec->name;
+}
+
 const char *oci_arch_list(char part, char *text, size_t size)
 {
     size_t n = 0;
@@ -32,7 +40,7 @@ const char *oci_arch_list(char part, char *text, size_t size)
     for (size_t i = 0; i < sizeof archs / sizeof *archs && n < size; i++)
         if (part == 'e'   ? archs[i]->encode != NULL
             : part == 't' ? archs[i]->pools_text
-                          : archs[i]->decode != NULL)
+                          : oci_arch_crosses(archs[i]))
             n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "",
                                   archs[i]->model_type);
     return text;

@@ -130,8 +130,13 @@ oci_tensor *oci_text_stack_run(oc_context *cx, const oci_text_stack *s,
     else mark = oci_mark(cx);           /* the masks stay for all layers */
     for (int64_t i = 0; i < s->count && !oci_cancelled(cx); i++) {
         if (oci_wants_hidden_states(cx)) oci_output_at(cx, "hidden_states", i, x);
+        if (s->keep && s->keep[i]) {
+            s->kept[i] = x;
+            mark = oci_mark(cx);        /* what comes settles above it */
+        }
         x = oci_settle(cx, mark, layer(cx, s, i, x, call));
     }
+    if (s->keep && s->keep[s->count]) s->kept[s->count] = x;
     if (s->last_norm) x = oci_layer_norm(cx, s->last_norm, x);
     if (oci_wants_hidden_states(cx)) oci_output_at(cx, "hidden_states", s->count, x);
     oci_cache_advance(call->cache, T, states ? states->shape[1] : 0);

@@ -23,6 +23,8 @@ typedef struct oci_text_stack {
     const oci_norm_layer *last_norm;            /* after the last layer, or NULL */
     oci_tensor *mask; /* added to self-attention's scores; NULL: causal says it all */
     oci_tensor *cross_mask;     /* added to cross-attention's, or NULL */
+    const bool *keep;           /* [count + 1] hidden states that outlast the pass, … */
+    oci_tensor **kept;          /* … which are put here; or NULL both */
 } oci_text_stack;
 
 /* x [B, T, D] through all layers; hands out hidden_states, attentions, cross_attentions and
@@ -67,6 +69,10 @@ void oci_bart_layer_walk(oci_walk w, oci_text_layer *l, int64_t D, int64_t Dc, i
 void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
                            const oci_text_layer *of, bool cross, oci_tensor *const kv[4]);
 
+/* The same of a layer with self-attention alone; kv are its keys and values. */
+void oci_output_self_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
+                          const oci_attention_layer *of, oci_tensor *const kv[2]);
+
 /* ---- classes ---- */
 
 /* One forward pass of a decoder: checks that the arguments of `call` fit each other, brings in
@@ -89,6 +95,9 @@ oci_tensor *oci_causal_lm_forward(oc_context *cx, const oci_arch *arch, const vo
  * receives (NULL: the model has none). */
 oci_tensor *oci_encode_text(oc_context *cx, const oci_arch *arch, const void *model,
                             oci_decode_call call, oci_tensor **pooled);
+/* LlamaModel: a decoder without its head, with the same arguments; last_hidden_state. */
+oci_tensor *oci_decoder_model_forward(oc_context *cx, const oci_arch *arch, const void *model,
+                                      const oc_tensors *in);
 /* BertModel and the like: last_hidden_state, pooler_output. */
 oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch,
                                    const void *model, const oc_tensors *in,

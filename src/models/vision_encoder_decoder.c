@@ -47,7 +47,7 @@ static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
     if (!oci_config_sub(cx, from, key, encoder ? OCI_ROLE_ENCODER : OCI_ROLE_DECODER, &sub))
         return NULL;
     const oci_arch *arch = oci_arch_find(sub.model_type);
-    if (!arch || (encoder ? !arch->encode : !arch->decode)) {
+    if (!arch || (encoder ? !arch->encode : !oci_arch_crosses(arch))) {
         refuse_part(cx, &sub.source, key, sub.model_type);
         return NULL;
     }
