@@ -38,8 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (size == 0) return 0;
     uint64_t before = oc_context_memory(cx).live_count;
-    load(cx, data[0] & 1 ? "tests/data/text/mbart-slow" : "tests/data/text/unigram-slow",
-         data + 1, size - 1);
+    static const char *const folders[] = { "tests/data/text/unigram-slow",
+                                           "tests/data/text/mbart-slow",
+                                           "tests/data/text/llama-slow" };
+    load(cx, folders[data[0] % 3], data + 1, size - 1);
     oc_context_clear(cx);
     require(oc_context_memory(cx).live_count == before);
     return 0;

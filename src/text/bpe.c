@@ -40,16 +40,56 @@ static bool find_bytes(const oci_vocab *vocab, const char *end, int64_t ids[256]
     return complete;
 }
 
+/* A token of one character, or 0 for any other. U+0000 cannot be one: JSON's strings and
+ * SentencePiece's pieces end there. */
+static uint32_t single_character(const oci_vocab *vocab, int64_t id)
+{
+    size_t size;
+    uint32_t code;
+    const char *token = oci_vocab_get(vocab, id, &size);
+    if (!token || size == 0 || size > 4) return 0;
+    return (size_t)oci_utf8_decode(token, size, &code) == size ? code : 0;
+}
+
+/* All of the vocabulary's characters, and the tokens of bytes. */
+static bool find_characters(oc_context *cx, const oci_vocab *vocab, oci_bpe *bpe)
+{
+    size_t count = 0;
+    bpe->of_characters = bpe->complete = true;
+    for (int64_t id = 0; id < vocab->bound; id++)
+        count += single_character(vocab, id) != 0;
+    if (!oci_pairs_init(cx, &bpe->characters, count)) return false;
+    for (int64_t id = 0; id < vocab->bound; id++) {
+        uint32_t code = single_character(vocab, id);
+        if (code) oci_pairs_set(&bpe->characters, code, 0, (uint32_t)id);
+    }
+    for (int b = 0; b < 256; b++) {
+        char text[8];
+        int n = snprintf(text, sizeof text, "<0x%02X>", (unsigned)b);
+        bpe->byte_ids[b] = oci_vocab_find(vocab, text, (size_t)n);
+    }
+    return true;
+}
+
+static bool find_units(oc_context *cx, const oci_vocab *vocab, oci_bpe *bpe,
+                       oci_bpe_units units)
+{
+    if (units == OCI_BPE_CHARACTERS) return find_characters(cx, vocab, bpe);
+    const char *last = units == OCI_BPE_WORD_ENDS ? OCI_WORD_END : "";
+    bool all = find_bytes(vocab, "", bpe->byte_ids);
+    bpe->complete = find_bytes(vocab, last, bpe->last_ids) && all;
+    return true;
+}
+
 oci_bpe *oci_bpe_create(oc_context *cx, const oci_vocab *vocab, size_t merges,
-                        bool word_ends)
+                        oci_bpe_units units)
 {
     oci_bpe *bpe = oci_calloc(cx, 1, sizeof *bpe);
     if (!bpe) return NULL;
     bpe->unknown = OCI_NO_ID;
-    bool all = find_bytes(vocab, "", bpe->byte_ids);
-    bpe->complete = find_bytes(vocab, word_ends ? OCI_WORD_END : "", bpe->last_ids) && all;
-    if (oci_pairs_init(cx, &bpe->merges, merges)) return bpe;
-    oci_free(bpe);
+    if (find_units(cx, vocab, bpe, units) && oci_pairs_init(cx, &bpe->merges, merges))
+        return bpe;
+    oci_bpe_free(bpe);
     return NULL;
 }
 
@@ -58,6 +98,7 @@ void oci_bpe_free(void *self)
     oci_bpe *bpe = self;
     if (!bpe) return;
     oci_pairs_deinit(&bpe->merges);
+    oci_pairs_deinit(&bpe->characters);
     oci_free(bpe);
 }
 
@@ -122,20 +163,34 @@ static bool load_merge(oci_loader *in, oci_bpe *bpe, const json_t *merge, uint32
     return false;
 }
 
-/* end_of_word_suffix: CLIP's, or none. */
-static bool load_word_ends(oci_loader *in, const json_t *object, const char *field)
+static bool follows_bytelevel(const oc_tokenizer *t)
 {
+    return t->pre_count > 0 && t->pre[t->pre_count - 1].kind == &oci_bytelevel_pre;
+}
+
+/* end_of_word_suffix: CLIP's, or none. */
+static oci_bpe_units load_units(oci_loader *in, const json_t *object, const char *field)
+{
+    bool bytes = follows_bytelevel(in->t);
     const char *text = oci_json_text(in->cx, &in->json, object,
                                      oci_field(in, field, "end_of_word_suffix"), "");
     bool word_ends = !strcmp(text, OCI_WORD_END);
-    if (*text && !word_ends)
-        oci_fail(in->cx, OC_E_UNSUPPORTED,
-                 "%s: %s: expected none or \"" OCI_WORD_END "\", found \"%.50s\"",
-                 in->json.name, in->field, text);
-    return word_ends;
+    if (*text && (!word_ends || !bytes))
+        oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: %s: expected none%s, found \"%.50s\"",
+                 in->json.name, in->field, bytes ? " or \"" OCI_WORD_END "\"" : "", text);
+    return !bytes ? OCI_BPE_CHARACTERS : word_ends ? OCI_BPE_WORD_ENDS : OCI_BPE_BYTES;
 }
 
-/* Settings of other families' BPE. */
+static bool must_be_off(oci_loader *in, const json_t *object, const char *field,
+                        const char *key)
+{
+    if (oci_json_bool(in->cx, &in->json, object, oci_field(in, field, key), false))
+        oci_fail(in->cx, OC_E_UNSUPPORTED, "%s: %s: expected false, found true",
+                 in->json.name, in->field);
+    return !oci_failed(in->cx);
+}
+
+/* Settings that no tokenizer of our families has. */
 static bool check_settings(oci_loader *in, const json_t *object, const char *field)
 {
     oc_context *cx = in->cx;
@@ -145,21 +200,14 @@ static bool check_settings(oci_loader *in, const json_t *object, const char *fie
     if (*prefix)
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found \"%.50s\"", doc->name,
                  in->field, prefix);
-    static const char *const switches[] = { "byte_fallback", "ignore_merges" };
-    for (size_t i = 0; i < 2; i++) {
-        if (oci_json_bool(cx, doc, object, oci_field(in, field, switches[i]), false))
-            oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected false, found true",
-                     doc->name, in->field);
-    }
+    if (!must_be_off(in, object, field, "ignore_merges") ||
+        (follows_bytelevel(in->t) && !must_be_off(in, object, field, "byte_fallback")))
+        return false;
     double dropout =
         oci_json_real(cx, doc, object, oci_field(in, field, "dropout"), 0, 0, 1);
     if (dropout != 0)
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found %g", doc->name,
                  in->field, dropout);
-    if (!oci_failed(cx) && (in->t->pre_count == 0 ||
-                            in->t->pre[in->t->pre_count - 1].kind != &oci_bytelevel_pre))
-        oci_fail(cx, OC_E_UNSUPPORTED,
-                 "%s: pre_tokenizer: BPE without ByteLevel before it", doc->name);
     return !oci_failed(cx);
 }
 
@@ -177,13 +225,15 @@ static bool load_unknown(oci_loader *in, oci_bpe *bpe, const json_t *object,
     }
     bpe->fuse_unknown = oci_json_bool(in->cx, &in->json, object,
                                       oci_field(in, field, "fuse_unk"), false);
+    bpe->byte_fallback = oci_json_bool(in->cx, &in->json, object,
+                                       oci_field(in, field, "byte_fallback"), false);
     return !oci_failed(in->cx);
 }
 
 static void *load(oci_loader *in, const json_t *object, const char *field)
 {
     oc_context *cx = in->cx;
-    bool word_ends = load_word_ends(in, object, field);
+    oci_bpe_units units = load_units(in, object, field);
     if (!check_settings(in, object, field)) return NULL;
     const json_t *vocab =
         oci_json_object(cx, &in->json, object, oci_field(in, field, "vocab"));
@@ -201,7 +251,7 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
                  in->json.name, in->field, (unsigned long long)cx->limits.vocab_size,
                  count);
     if (oci_failed(cx)) return NULL;
-    oci_bpe *bpe = oci_bpe_create(cx, &in->t->vocab, count, word_ends);
+    oci_bpe *bpe = oci_bpe_create(cx, &in->t->vocab, count, units);
     bool ok = bpe && load_unknown(in, bpe, object, field);
     /* The list may begin with the version line of a merges.txt, which has no rank. */
     uint32_t rank = 0;
@@ -324,6 +374,47 @@ static size_t fill(const oci_bpe *bpe, const oci_segment *word, symbol *symbols)
     return count;
 }
 
+static void add_symbol(symbol *symbols, size_t *count, int64_t id, size_t size)
+{
+    int32_t at = (int32_t)*count;
+    symbols[(*count)++] = (symbol){ (uint32_t)id, at - 1, at + 1, (uint32_t)size };
+}
+
+static bool has_bytes(const oci_bpe *bpe, const char *text, size_t size)
+{
+    if (!bpe->byte_fallback) return false;
+    for (size_t i = 0; i < size; i++)
+        if (bpe->byte_ids[(unsigned char)text[i]] == OCI_NO_ID) return false;
+    return true;
+}
+
+/* One symbol a character, or a byte of one that the vocabulary lacks; returns their
+ * number. Where there are no bytes either it is the unknown token, or left out. */
+static size_t fill_characters(const oci_bpe *bpe, const oci_segment *word,
+                              symbol *symbols)
+{
+    size_t count = 0, unknown = 0;      /* bytes of an unknown token yet to be placed */
+    for (size_t at = 0, length; at < word->size; at += length) {
+        const char *text = word->text + at;
+        uint32_t code;
+        length = (size_t)oci_utf8_decode(text, word->size - at, &code);
+        const oci_pair *known = oci_pairs_find(&bpe->characters, code);
+        /* The reference does not place it before bytes: it comes after them, then. */
+        bool bytes = !known && has_bytes(bpe, text, length);
+        if (unknown && !bytes && (known || !bpe->fuse_unknown)) {
+            add_symbol(symbols, &count, bpe->unknown, unknown);
+            unknown = 0;
+        }
+        if (known) add_symbol(symbols, &count, known->id, length);
+        for (size_t i = 0; bytes && i < length; i++)
+            add_symbol(symbols, &count, bpe->byte_ids[(unsigned char)text[i]], 1);
+        if (!known && !bytes && bpe->unknown != OCI_NO_ID) unknown += length;
+    }
+    if (unknown) add_symbol(symbols, &count, bpe->unknown, unknown);
+    if (count) symbols[count - 1].next = -1;
+    return count;
+}
+
 /* Walks from sizes in the vocabulary's characters to bytes of the word. The two run apart
  * after a byte that was left out, and then the reference's offsets do too. */
 typedef struct ruler {
@@ -382,7 +473,8 @@ static bool encode(oci_work *work, const void *self, const oci_segment *word)
     if (!items) return false;
     work->queue = items;
     heap h = { .items = items };
-    size_t count = fill(bpe, word, symbols);
+    size_t count = bpe->of_characters ? fill_characters(bpe, word, symbols)
+                                      : fill(bpe, word, symbols);
     merge_all(bpe, symbols, count, &h);
     return emit(work, bpe, word, symbols, count);
 }

@@ -33,12 +33,12 @@ static int byte_of(uint32_t c)
 
 /* A token with any other character in it (an added one) stands for its own bytes. */
 static oc_status decode_token(oc_context *cx, const void *self, const char *token,
-                              size_t size, bool first, oci_bytes *out)
+                              size_t size, oci_decoding *decoding, oci_bytes *out)
 {
     char bytes[256];
     size_t before = out->size, n = 0;
     (void)self;
-    (void)first;
+    (void)decoding;
     for (size_t at = 0; at < size;) {
         uint32_t code = 0;
         int k = oci_utf8_decode(token + at, size - at, &code);
@@ -153,4 +153,5 @@ static bool run(oci_work *work, const void *self, const oci_segment *segment, in
 }
 
 const oci_pre_kind oci_bytelevel_pre = { "ByteLevel", load, run };
-const oci_decoder_kind oci_bytelevel_decoder = { "ByteLevel", load, decode_token };
+const oci_decoder_kind oci_bytelevel_decoder = { "ByteLevel", load, decode_token,
+                                                 NULL };

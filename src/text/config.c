@@ -71,6 +71,24 @@ static const oci_class classes[] = { { .name = "GPT2Tokenizer",
                                        .roles = { "<|startoftext|>", "<|endoftext|>",
                                                   "<|endoftext|>", NULL,
                                                   "<|endoftext|>" } },
+                                     { .name = "LlamaTokenizer",
+                                       .model_type = "llama",
+                                       .family = OCI_LLAMA,
+                                       .roles = { "<s>", "</s>", "<unk>" },
+                                       .pad_left = true,
+                                       .no_clean_up = true },
+                                     { .name = "LlamaTokenizer",
+                                       .model_type = "vipllava",
+                                       .family = OCI_LLAMA,
+                                       .roles = { "<s>", "</s>", "<unk>" },
+                                       .pad_left = true,
+                                       .no_clean_up = true },
+                                     { .name = "LlamaTokenizer",
+                                       .model_type = "llava",
+                                       .family = OCI_LLAMA,
+                                       .roles = { "<s>", "</s>", "<unk>" },
+                                       .pad_left = true,
+                                       .no_clean_up = true },
                                      { .name = "NougatTokenizer",
                                        .model_type = "nougat",
                                        .family = OCI_PLAIN,
@@ -145,7 +163,7 @@ void oci_config_close(oci_loader *in)
 static bool read_side(oci_loader *in, const char *key, const char *object)
 {
     const json_t *own = json_object_get(in->json.root, object);
-    bool left = false;
+    bool left = in->class && in->class->pad_left && !strcmp(key, "padding_side");
     if (json_is_object(own)) {
         const char *text = json_string_value(json_object_get(own, "direction"));
         left = text && !strcmp(text, "Left");
@@ -230,6 +248,7 @@ static bool override_class(oci_loader *in)
     case OCI_GPT2: case OCI_ROBERTA: override_offsets(in); break;
     case OCI_MBART: return oci_load_mbart_post(in);
     case OCI_CLIP: return override_clip(in);
+    case OCI_LLAMA: return oci_load_llama_post(in);
     case OCI_BERT: case OCI_XLMR: case OCI_PLAIN: break;
     }
     return !oci_failed(in->cx);

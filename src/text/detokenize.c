@@ -26,7 +26,7 @@ enum { CLEANINGS = sizeof cleanings / sizeof *cleanings };
 struct oci_detokenizer {
     const oc_tokenizer *t;
     bool skip_special, clean_up;
-    bool begun;                     /* an id gave bytes already */
+    oci_decoding decoding;
     unsigned char held[CLEANINGS];  /* bytes of its pattern that each cleaning has seen */
     int holding;                    /* cleanings with held > 0 */
     unsigned char end_held;         /* bytes of a word's end that were seen */
@@ -186,6 +186,8 @@ static void init(oci_detokenizer *s, const oc_tokenizer *t, bool skip_special,
     *s = (oci_detokenizer){ .t = t, .skip_special = skip_special };
     s->clean_up = clean_up == OC_CLEAN_UP_DEFAULT ? t->clean_up
                                                   : clean_up == OC_CLEAN_UP_YES;
+    oci_bytes_init(&s->decoding.run, SIZE_MAX / 4);
+    oci_bytes_init(&s->decoding.token, SIZE_MAX / 4);
     oci_bytes_init(&s->blanks, SIZE_MAX / 4);
     oci_bytes_init(&s->raw, SIZE_MAX / 4);
     oci_bytes_init(&s->out, SIZE_MAX / 4);
@@ -193,6 +195,8 @@ static void init(oci_detokenizer *s, const oc_tokenizer *t, bool skip_special,
 
 static void deinit(oci_detokenizer *s)
 {
+    oci_bytes_deinit(&s->decoding.run);
+    oci_bytes_deinit(&s->decoding.token);
     oci_bytes_deinit(&s->blanks);
     oci_bytes_deinit(&s->raw);
     oci_bytes_deinit(&s->out);
@@ -206,17 +210,20 @@ static oc_status push(oc_context *cx, oci_detokenizer *s, int64_t id)
     if (!token || (s->skip_special && oci_added_is_special(&t->added, id)))
         return cx->status;
     if (t->decoder) {
-        t->decoder->token(cx, t->decoder_self, token, size, !s->begun, &s->raw);
+        t->decoder->token(cx, t->decoder_self, token, size, &s->decoding, &s->raw);
     } else {                    /* without a decoder tokens are words */
-        if (s->begun) oci_bytes_append(cx, &s->raw, " ", 1);
+        if (s->decoding.begun) oci_bytes_append(cx, &s->raw, " ", 1);
         oci_bytes_append(cx, &s->raw, token, size);
     }
-    s->begun = true;
+    s->decoding.begun = true;
     return cx->status;
 }
 
 static oc_status end(oc_context *cx, oci_detokenizer *s)
 {
+    const oc_tokenizer *t = s->t;
+    if (t->decoder && t->decoder->end)
+        t->decoder->end(cx, t->decoder_self, &s->decoding, &s->raw);
     settle(cx, s, true);
     release_end(cx, s);             /* and what is still in s->blanks ends the text */
     /* The first cleaning's held bytes run through the later ones before those end. */

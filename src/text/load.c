@@ -6,6 +6,7 @@
 #include "text/bpe.h"
 #include "text/bytelevel.h"
 #include "text/charsmap.h"
+#include "text/fallback.h"
 #include "text/forms.h"
 #include "text/loader.h"
 #include "text/metaspace.h"
@@ -33,7 +34,9 @@ static const oci_pre_kind *const pre_kinds[] = {
 static const oci_model_kind *const model_kinds[] = { &oci_bpe_model, &oci_wordpiece_model,
                                                      &oci_unigram_model };
 static const oci_decoder_kind *const decoder_kinds[] = {
-    &oci_bytelevel_decoder, &oci_wordpiece_decoder, &oci_metaspace_decoder
+    &oci_bytelevel_decoder, &oci_wordpiece_decoder,     &oci_metaspace_decoder,
+    &oci_fallback_decoder,  &oci_replace_decoder,       &oci_byte_fallback_decoder,
+    &oci_fuse_decoder,      &oci_strip_decoder
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))

@@ -1,4 +1,4 @@
-/* vocab.json and merges.txt, vocab.txt, sentencepiece.bpe.model: read as Transformers'
+/* vocab.json and merges.txt, vocab.txt, SentencePiece's models: read as Transformers'
  * slow tokenizers read them, and put together as its convert_slow_tokenizer.py (4.37.2)
  * does. */
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "text/bytelevel.h"
 #include "text/charsmap.h"
 #include "text/forms.h"
+#include "text/llama.h"
 #include "text/loader.h"
 #include "text/metaspace.h"
 #include "text/normalize.h"
@@ -120,7 +121,8 @@ static bool load_merges(oci_loader *in, const char *path, bool clip)
     lines text = { (const char *)bytes->data, bytes->size, 0, clip };
     while (clip && text.at < text.size && is_blank(text.text[text.at])) text.at++;
     while (clip && text.size > text.at && is_blank(text.text[text.size - 1])) text.size--;
-    oci_bpe *bpe = oci_bpe_create(in->cx, &in->t->vocab, count, clip);
+    oci_bpe *bpe = oci_bpe_create(in->cx, &in->t->vocab, count,
+                                  clip ? OCI_BPE_WORD_ENDS : OCI_BPE_BYTES);
     in->t->model_kind = &oci_bpe_model;
     in->t->model = bpe;             /* the tokenizer's from here on */
     bool ok = bpe && read_merges(in, bpe, path, text, clip ? CLIP_MERGES : SIZE_MAX);
@@ -317,6 +319,11 @@ bool oci_load_spm(oci_loader *in, const char *path, const uint8_t *bytes, size_t
     oc_context *cx = in->cx;
     oci_spm spm;
     bool ok = oci_spm_parse(cx, &spm, path, bytes, size);
+    if (ok && in->class->family == OCI_LLAMA) {
+        ok = oci_llama_convert(in, &spm, path);
+        oci_spm_deinit(&spm);
+        return ok;
+    }
     if (ok && spm.model_type != OCI_SPM_UNIGRAM) {
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: expected 1 (Unigram), found %llu",
                  path, (unsigned long long)spm.model_type);
@@ -337,8 +344,7 @@ bool oci_load_sentencepiece(oci_loader *in, const char *path)
 
 /* ---- post-processors --------------------------------------------------------------- */
 
-/* The id of a special token that the post-processor sets. */
-static uint32_t role_id(oci_loader *in, oci_role role)
+uint32_t oci_role_id(oci_loader *in, oci_role role)
 {
     const oci_added *token = &in->roles[role];
     int64_t id = token->content
@@ -353,7 +359,7 @@ static uint32_t role_id(oci_loader *in, oci_role role)
 static bool load_roberta_post(oci_loader *in)
 {
     oci_post *post = &in->t->post;
-    uint32_t cls = role_id(in, OCI_CLS), sep = role_id(in, OCI_SEP);
+    uint32_t cls = oci_role_id(in, OCI_CLS), sep = oci_role_id(in, OCI_SEP);
     post->trim_offsets = true;
     post->add_prefix_space = oci_json_bool(in->cx, &in->config, in->config.root,
                                            "add_prefix_space", false);
@@ -362,7 +368,7 @@ static bool load_roberta_post(oci_loader *in)
 
 static bool load_clip_post(oci_loader *in)
 {
-    uint32_t begin = role_id(in, OCI_BOS), end = role_id(in, OCI_EOS);
+    uint32_t begin = oci_role_id(in, OCI_BOS), end = oci_role_id(in, OCI_EOS);
     return !oci_failed(in->cx) && oci_post_roberta(in->cx, &in->t->post, begin, end);
 }
 
@@ -372,7 +378,7 @@ static bool load_gpt2_post(oci_loader *in)
     oci_post *post = &in->t->post;
     if (!oci_json_bool(cx, &in->config, in->config.root, "add_bos_token", false))
         return !oci_failed(cx) && oci_post_none(cx, post);
-    uint32_t bos = role_id(in, OCI_BOS);
+    uint32_t bos = oci_role_id(in, OCI_BOS);
     const oci_template_item items[] = { { -1, 0, bos }, { 0, 0, 0 }, { 1, 1, 0 } };
     return !oci_failed(cx) && oci_template_set(cx, &post->single, items, 2) &&
            oci_template_set(cx, &post->pair, items, 3);
@@ -381,7 +387,7 @@ static bool load_gpt2_post(oci_loader *in)
 static bool load_bert_post(oci_loader *in)
 {
     oci_post *post = &in->t->post;
-    uint32_t cls = role_id(in, OCI_CLS), sep = role_id(in, OCI_SEP);
+    uint32_t cls = oci_role_id(in, OCI_CLS), sep = oci_role_id(in, OCI_SEP);
     const oci_template_item items[] = { { -1, 0, cls }, { 0, 0, 0 }, { -1, 0, sep },
                                         { 1, 1, 0 }, { -1, 1, sep } };
     post->first_types_only = true;
@@ -397,7 +403,7 @@ bool oci_load_mbart_post(oci_loader *in)
         oci_json_text(cx, &in->config, in->config.root, "src_lang", "en_XX");
     if (oci_failed(cx)) return false;
     int64_t id = oci_vocab_find(&in->t->vocab, language, strlen(language));
-    uint32_t end = role_id(in, OCI_EOS), last = id == OCI_NO_ID ? role_id(in, OCI_UNK)
+    uint32_t end = oci_role_id(in, OCI_EOS), last = id == OCI_NO_ID ? oci_role_id(in, OCI_UNK)
                                                                 : (uint32_t)id;
     const oci_template_item single[] = { { 0, 0, 0 }, { -1, 0, end }, { -1, 0, last } };
     const oci_template_item pair[] = { { 0, 0, 0 }, { 1, 0, 0 }, { -1, 0, end },
@@ -418,7 +424,7 @@ bool oci_load_class_post(oci_loader *in)
     case OCI_XLMR:                      /* its own names, whatever the files call them */
         in->t->post.first_types_only = true;
         return oci_post_roberta(in->cx, &in->t->post, 0, 2);
-    case OCI_MBART: case OCI_PLAIN: break;      /* done by oci_config_apply */
+    case OCI_MBART: case OCI_LLAMA: case OCI_PLAIN: break;  /* by oci_config_apply */
     }
     return !oci_failed(in->cx);
 }

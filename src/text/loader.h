@@ -17,6 +17,7 @@ typedef enum oci_family {
     OCI_CLIP,                   /* the same, with ends of words */
     OCI_BERT,                   /* WordPiece: vocab.txt */
     OCI_XLMR, OCI_MBART,        /* Unigram: sentencepiece.bpe.model */
+    OCI_LLAMA,                  /* BPE with byte fallback: tokenizer.model */
     OCI_PLAIN                   /* tokenizer.json alone */
 } oci_family;
 
@@ -35,6 +36,7 @@ typedef struct oci_class {
     oci_family family;
     oci_mask_kind mask;
     bool token_types;
+    bool pad_left;              /* the default of padding_side */
     bool no_clean_up;           /* the default of clean_up_tokenization_spaces is false */
     const char *const *more;    /* additional_special_tokens, up to a NULL; NULL: none */
 } oci_class;
@@ -70,14 +72,19 @@ bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
 bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path,
                            const char *merges_path);
 bool oci_load_clip(oci_loader *in, const char *vocab_path, const char *merges_path);
-/* vocab.txt of BERT, and sentencepiece.bpe.model, likewise. */
+/* vocab.txt of BERT, and sentencepiece.bpe.model or tokenizer.model, likewise. */
 bool oci_load_vocab_txt(oci_loader *in, const char *path);
 bool oci_load_sentencepiece(oci_loader *in, const char *path);
 bool oci_load_spm(oci_loader *in, const char *path, const uint8_t *bytes, size_t size);
+/* Llama's post-processor, which replaces any other. */
+bool oci_load_llama_post(oci_loader *in);
 /* The post-processor of the class; after all tokens have ids. */
 bool oci_load_class_post(oci_loader *in);
 /* mBART's, which replaces any other: it ends with the language that a text is in. */
 bool oci_load_mbart_post(oci_loader *in);
+
+/* The id of a special token that a post-processor sets; an error where there is none. */
+uint32_t oci_role_id(oci_loader *in, oci_role role);
 
 /* The languages of mBART, up to a NULL. */
 extern const char *const oci_mbart_languages[];

@@ -133,7 +133,7 @@ const oci_pre_kind oci_metaspace_pre = { "Metaspace", load, run };
 
 /* Blocks are spaces; the first token's vanish, all of them. */
 static oc_status decode_token(oc_context *cx, const void *self, const char *token,
-                              size_t size, bool first, oci_bytes *out)
+                              size_t size, oci_decoding *d, oci_bytes *out)
 {
     const oci_metaspace *m = self;
     oci_segment s = { .text = token, .size = size };
@@ -144,11 +144,12 @@ static oc_status decode_token(oc_context *cx, const void *self, const char *toke
             continue;
         }
         if (at > done) oci_bytes_append(cx, out, token + done, at - done);
-        if (!first || !m->add_prefix_space) oci_bytes_append(cx, out, " ", 1);
+        if (d->begun || !m->add_prefix_space) oci_bytes_append(cx, out, " ", 1);
         done = at += m->size;
     }
     return size > done ? oci_bytes_append(cx, out, token + done, size - done)
                        : cx->status;
 }
 
-const oci_decoder_kind oci_metaspace_decoder = { "Metaspace", load, decode_token };
+const oci_decoder_kind oci_metaspace_decoder = { "Metaspace", load, decode_token,
+                                                 NULL };

@@ -330,6 +330,25 @@ void *oci_replace_spaces(oc_context *cx)
     return make_replacing(cx, OCI_PATTERN_SPACES, "\xe2\x96\x81");
 }
 
+void *oci_replace_space(oc_context *cx, const char *text)
+{
+    replacing *r = make_replacing(cx, OCI_PATTERN_LITERAL, text);
+    if (!r) return NULL;
+    r->pattern.size = 1;
+    r->pattern.text[0] = ' ';
+    return r;
+}
+
+void *oci_prepend_create(oc_context *cx, const char *text)
+{
+    size_t size = strlen(text);
+    content *c = oci_alloc(cx, sizeof *c + size + 1);
+    if (!c) return NULL;
+    c->size = size;
+    memcpy(c->text, text, size + 1);
+    return c;
+}
+
 void *oci_replace_blanks(oc_context *cx)
 {
     return make_replacing(cx, OCI_PATTERN_BLANKS, " ");

@@ -17,6 +17,9 @@ extern const oci_normalizer_kind oci_bert_normalizer_kind, oci_strip_kind,
 
 /* " {2,}" → "▁", as Transformers' converters of SentencePiece models have it. */
 OC_NODISCARD void *oci_replace_spaces(oc_context *cx);
+/* " " → `text`, and `text` before all, as Llama's have them. */
+OC_NODISCARD void *oci_replace_space(oc_context *cx, const char *text);
+OC_NODISCARD void *oci_prepend_create(oc_context *cx, const char *text);
 /* \s+ → " ", as CLIP's has it. */
 OC_NODISCARD void *oci_replace_blanks(oc_context *cx);
 

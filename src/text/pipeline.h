@@ -95,12 +95,22 @@ typedef struct oci_model_kind {
     bool (*encode)(oci_work *work, const void *self, const oci_segment *word);
 } oci_model_kind;
 
+/* What a decoder knows of the tokens before. */
+typedef struct oci_decoding {
+    bool begun;                 /* there were any */
+    oci_bytes run;              /* bytes of which it is not known what they become */
+    oci_bytes token;            /* scratch */
+    uint32_t stripped;          /* characters taken from the start */
+} oci_decoding;
+
 typedef struct oci_decoder_kind {
     const char *type;
     void *(*load)(oci_loader *in, const json_t *object, const char *field);
-    /* Appends the bytes that a token stands for; `first`: no token came before. */
+    /* Appends the bytes that a token stands for, after those held back. */
     oc_status (*token)(oc_context *cx, const void *self, const char *token, size_t size,
-                       bool first, oci_bytes *out);
+                       oci_decoding *d, oci_bytes *out);
+    /* Appends what was held back, at the end; NULL: nothing ever is. */
+    oc_status (*end)(oc_context *cx, const void *self, oci_decoding *d, oci_bytes *out);
 } oci_decoder_kind;
 
 /* Every post-processor comes down to two templates and how offsets are trimmed. */

@@ -81,16 +81,18 @@ static bool is_field(const field *f, uint64_t number, int wire)
 
 /* ---- the model --------------------------------------------------------------------- */
 
-/* Numbers of fields in sentencepiece_model.proto. */
+/* Numbers of fields in sentencepiece_model.proto, and of a type of pieces. */
 enum {
     MODEL_PIECES = 1, MODEL_TRAINER = 2, MODEL_NORMALIZER = 3,
-    PIECE_TEXT = 1, PIECE_SCORE = 2,
-    TRAINER_MODEL_TYPE = 3,
-    NORMALIZER_CHARSMAP = 2
+    PIECE_TEXT = 1, PIECE_SCORE = 2, PIECE_TYPE = 3,
+    TRAINER_MODEL_TYPE = 3, TRAINER_UNK_PIECE = 45,
+    NORMALIZER_CHARSMAP = 2,
+    UNKNOWN_TYPE = 2
 };
 
-static bool parse_piece(reader r, oci_piece *piece)
+static bool parse_piece(reader r, oci_spm *spm)
 {
+    oci_piece *piece = &spm->pieces[spm->count++];
     field f;
     *piece = (oci_piece){ .text = "" };
     while (next_field(&r, &f)) {
@@ -102,6 +104,8 @@ static bool parse_piece(reader r, oci_piece *piece)
             float score;
             memcpy(&score, &bits, sizeof score);
             piece->score = score;
+        } else if (is_field(&f, PIECE_TYPE, VARINT)) {
+            spm->unknowns += f.value == UNKNOWN_TYPE;
         }
     }
     return !r.broken && piece->size > 0 && oci_utf8_valid(piece->text, piece->size);
@@ -110,8 +114,12 @@ static bool parse_piece(reader r, oci_piece *piece)
 static bool parse_trainer(reader r, oci_spm *spm)
 {
     field f;
-    while (next_field(&r, &f))
+    while (next_field(&r, &f)) {
         if (is_field(&f, TRAINER_MODEL_TYPE, VARINT)) spm->model_type = f.value;
+        if (!is_field(&f, TRAINER_UNK_PIECE, BYTES)) continue;
+        spm->unknown = (const char *)f.bytes;
+        spm->unknown_size = (size_t)f.value;
+    }
     return !r.broken;
 }
 
@@ -141,7 +149,7 @@ static bool parse(oc_context *cx, oci_spm *spm, const char *name, reader r)
     while (next_field(&r, &f)) {
         const char *what = NULL;
         if (is_field(&f, MODEL_PIECES, BYTES)) {
-            if (!parse_piece(inside(&f), &spm->pieces[spm->count++])) what = "a piece";
+            if (!parse_piece(inside(&f), spm)) what = "a piece";
         } else if (is_field(&f, MODEL_TRAINER, BYTES)) {
             if (!parse_trainer(inside(&f), spm)) what = "a TrainerSpec";
         } else if (is_field(&f, MODEL_NORMALIZER, BYTES)) {
@@ -158,7 +166,8 @@ static bool parse(oc_context *cx, oci_spm *spm, const char *name, reader r)
 bool oci_spm_parse(oc_context *cx, oci_spm *spm, const char *name, const uint8_t *bytes,
                    size_t size)
 {
-    *spm = (oci_spm){ .model_type = OCI_SPM_UNIGRAM };
+    *spm = (oci_spm){ .model_type = OCI_SPM_UNIGRAM, .unknown = "<unk>",
+                       .unknown_size = 5 };
     reader r = { bytes, bytes + size, false };
     size_t count = count_pieces(r);
     if (count == SIZE_MAX)

@@ -13,6 +13,9 @@ typedef struct oci_spm {
                                    file */
     size_t count;
     uint64_t model_type;
+    size_t unknowns;            /* pieces of type UNKNOWN */
+    const char *unknown;        /* unk_piece */
+    size_t unknown_size;
     const uint8_t *charsmap;
     size_t charsmap_size;
 } oci_spm;

@@ -199,6 +199,10 @@ static void wrap_role(oci_loader *in, oci_role role, bool converted)
     } else if (converted && (roberta || (gpt2 && (role <= OCI_UNK || role == OCI_PAD)) ||
                              (class->family == OCI_CLIP && role <= OCI_UNK))) {
         token->normalized = 1;
+    } else if (converted && class->family == OCI_LLAMA &&
+               (role <= OCI_UNK || role == OCI_PAD)) {
+        token->normalized = 0;
+        token->special = true;
     } else {
         return;
     }

@@ -23,7 +23,8 @@ static bool load_slow(oci_loader *in, const char *first, const char *second)
 {
     switch (in->class->family) {
     case OCI_BERT: return oci_load_vocab_txt(in, first);
-    case OCI_XLMR: case OCI_MBART: return oci_load_sentencepiece(in, first);
+    case OCI_XLMR: case OCI_MBART: case OCI_LLAMA:
+        return oci_load_sentencepiece(in, first);
     case OCI_GPT2: case OCI_ROBERTA: return oci_load_vocab_merges(in, first, second);
     case OCI_CLIP: return oci_load_clip(in, first, second);
     case OCI_PLAIN: break;
@@ -40,18 +41,19 @@ static bool open_converted(oci_loader *in)
         [OCI_BERT] = { "vocab.txt", NULL },
         [OCI_XLMR] = { "sentencepiece.bpe.model", NULL },
         [OCI_MBART] = { "sentencepiece.bpe.model", NULL },
+        [OCI_LLAMA] = { "tokenizer.model", NULL },
         [OCI_PLAIN] = { "tokenizer.json", NULL }
     };
     const char *const *name = names[in->class->family];
     char *first = find_file(in, name[0]);
     char *second = first && name[1] ? find_file(in, name[1]) : NULL;
-    bool ok = false;
+    bool ok = false, plain = in->class->family == OCI_PLAIN;
     if (first && (second || !name[1]))
         ok = load_slow(in, first, second) && oci_config_apply(in, true) &&
              oci_load_class_post(in);
     else if (!oci_failed(in->cx))
         oci_fail(in->cx, OC_E_FILE, "%s: expected tokenizer.json%s%s%s%s", in->folder,
-                 name[0][0] == 't' ? "" : " or ", name[0][0] == 't' ? "" : name[0],
+                 plain ? "" : " or ", plain ? "" : name[0],
                  name[1] ? " and " : "", name[1] ? name[1] : "");
     oci_free(first);
     oci_free(second);

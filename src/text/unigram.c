@@ -75,6 +75,14 @@ static bool fill_vocab(oci_loader *in, const oci_piece *pieces, size_t count,
     return true;
 }
 
+bool oci_unigram_vocab(oci_loader *in, const oci_piece *pieces, size_t count,
+                       int64_t unknown, const char *where)
+{
+    size_t bytes;
+    return measure(in, pieces, count, unknown, where, &bytes) &&
+           fill_vocab(in, pieces, count, bytes);
+}
+
 static bool make_trie(oc_context *cx, unigram *u, const oci_vocab *vocab)
 {
     uint32_t *ids = oci_calloc(cx, u->count + 1, sizeof *ids);
@@ -105,10 +113,7 @@ void *oci_unigram_create(oci_loader *in, const oci_piece *pieces, size_t count,
                          int64_t unknown, bool byte_fallback, const char *where)
 {
     oc_context *cx = in->cx;
-    size_t bytes;
-    if (!measure(in, pieces, count, unknown, where, &bytes) ||
-        !fill_vocab(in, pieces, count, bytes))
-        return NULL;
+    if (!oci_unigram_vocab(in, pieces, count, unknown, where)) return NULL;
     unigram *u = oci_calloc(cx, 1, sizeof *u);
     if (!u) return NULL;
     u->count = count;

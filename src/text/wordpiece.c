@@ -198,9 +198,10 @@ static size_t clean(char *text, size_t size)
 }
 
 static oc_status decode_token(oc_context *cx, const void *self, const char *token,
-                              size_t size, bool first, oci_bytes *out)
+                              size_t size, oci_decoding *decoding, oci_bytes *out)
 {
     const decoder *d = self;
+    bool first = !decoding->begun;
     char text[MAX_TOKEN + 1];
     size_t n = 0;
     if (!first && size >= d->prefix_size && !memcmp(token, d->prefix, d->prefix_size)) {
@@ -217,4 +218,4 @@ static oc_status decode_token(oc_context *cx, const void *self, const char *toke
 }
 
 const oci_decoder_kind oci_wordpiece_decoder = { "WordPiece", load_decoder,
-                                                 decode_token };
+                                                 decode_token, NULL };

@@ -35,7 +35,9 @@ static void every_fault(void **state)
         "tests/data/text/wordpiece-map",  "tests/data/text/unigram-hub",
         "tests/data/text/mbart-slow",     "tests/data/text/part-long",
         "tests/data/text/part-behaviors", "models/printed-line-ocr",
-        "tests/data/text/clip-unknown",   "tests/data/text/clip-slow"
+        "tests/data/text/clip-unknown",   "tests/data/text/clip-slow",
+        "tests/data/text/llama",          "tests/data/text/llama-slow",
+        "tests/data/text/llama-unigram"
     };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         fault_plan plan = { .job = job, .user = (void *)(uintptr_t)folders[i],

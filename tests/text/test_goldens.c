@@ -304,31 +304,53 @@ static void shared_roberta(void **state) { (void)state; check_shared("roberta-ba
 
 static void shared_clip(void **state) { (void)state; check_shared("clip"); }
 
-/* CLIP's other two files alone: converted, they are the same tokenizer. */
-static void shared_clip_files(void **state)
+/* A vocabulary's folder without its tokenizer.json: converted, it is the same tokenizer. */
+static void check_converted(const char *vocabulary, const char *const *files, size_t count)
 {
-    (void)state;
-    static const char *const files[] = { "vocab.json", "merges.txt", "tokenizer_config.json",
-                                         "special_tokens_map.json" };
-    const char *folder = shared_vocab("clip");
+    const char *folder = shared_vocab(vocabulary);
     if (!folder) skip();
-    char real[8200], path[8300], link[128], name[64] = "/tmp/ocelli-clip-XXXXXX", here[4096];
+    char real[8200], path[8300], link[128], name[64] = "/tmp/ocelli-vocab-XXXXXX";
+    char here[4096];
     assert_non_null(getcwd(here, sizeof here));
     snprintf(real, sizeof real, "%s%s%s", *folder == '/' ? "" : here,
              *folder == '/' ? "" : "/", folder);
     assert_non_null(mkdtemp(name));
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/%s", real, files[i]);
         snprintf(link, sizeof link, "%s/%s", name, files[i]);
         assert_int_equal(symlink(path, link), 0);
     }
     snprintf(path, sizeof path, "%s/goldens.jsonl", real);
     check_folder(name, path);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < count; i++) {
         snprintf(link, sizeof link, "%s/%s", name, files[i]);
         unlink(link);
     }
     rmdir(name);
+}
+
+static void shared_clip_files(void **state)
+{
+    (void)state;
+    static const char *const files[] = { "vocab.json", "merges.txt",
+                                         "tokenizer_config.json",
+                                         "special_tokens_map.json" };
+    check_converted("clip", files, sizeof files / sizeof *files);
+}
+
+static void shared_llama(void **state)
+{
+    (void)state;
+    check_shared("llama");
+}
+
+static void shared_llama_files(void **state)
+{
+    (void)state;
+    static const char *const files[] = { "tokenizer.model", "tokenizer_config.json",
+                                         "special_tokens_map.json",
+                                         "added_tokens.json" };
+    check_converted("llama", files, sizeof files / sizeof *files);
 }
 
 static void trained_set(void **state)
@@ -341,7 +363,8 @@ static void trained_set(void **state)
         "mbart", "mbart-slow", "donut", "part-nfc", "part-nfd", "part-nfkc",
         "part-nfkd", "part-accents", "part-bert", "part-bert-plain", "part-charsmap",
         "part-texts", "part-clip", "part-long", "part-nougat", "part-digits",
-        "part-marks", "part-behaviors", "clip", "clip-slow", "clip-unknown"
+        "part-marks", "part-behaviors", "clip", "clip-slow", "clip-unknown", "llama",
+        "llama-slow", "llama-unigram", "llama-unknown", "llama-pieces"
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char folder[256], goldens[512];
@@ -358,6 +381,7 @@ int main(void)
         cmocka_unit_test(trained_set),
         cmocka_unit_test(shared_gpt2),
         cmocka_unit_test(shared_clip), cmocka_unit_test(shared_clip_files),
+        cmocka_unit_test(shared_llama), cmocka_unit_test(shared_llama_files),
         cmocka_unit_test(shared_roberta),
         cmocka_unit_test(shared_bert),
         cmocka_unit_test(shared_xlmr),

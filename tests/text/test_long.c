@@ -76,6 +76,7 @@ static void models(void **state)
     encode_all("tests/data/text/unigram-slow", model_units);
     encode_all("tests/data/text/part-long", model_units);
     encode_all("tests/data/text/clip", model_units);
+    encode_all("tests/data/text/llama-slow", model_units);
 }
 
 int main(void)

@@ -73,6 +73,9 @@ static void streams_are_decodings(void **unused)
     random_ids(cx, "tests/data/text/clip-slow", 500);
     random_ids(cx, "tests/data/text/unigram-slow", 1000);
     random_ids(cx, "tests/data/text/unigram-odd", 500);
+    random_ids(cx, "tests/data/text/llama", 1000);
+    random_ids(cx, "tests/data/text/llama-unknown", 1000);
+    random_ids(cx, "tests/data/text/llama-pieces", 1000);
     const char *folder = shared_vocab("gpt2");
     if (folder) random_ids(cx, folder, 3000);
     oc_context_free(cx);
