@@ -12,7 +12,7 @@ typedef struct classifier {
     const oc_model *model;
     char **labels;                      /* [count] owned */
     size_t count, room;
-    oc_tensors *first;                  /* of the first batch: has the labels' vectors */
+    oc_tensors *texts;                  /* the labels' vectors */
 } classifier;
 
 typedef struct score {
@@ -46,7 +46,12 @@ static bool add_label(classifier *k, const char *text, size_t size)
 
 static bool take_line(void *user, const cli_line *line)
 {
-    return add_label(user, line->text, line->size);
+    classifier *k = user;
+    if (!memchr(line->text, '\0', line->size)) return add_label(k, line->text, line->size);
+    cli_error(k->c, "--labels: %s: line %lld: expected text, found U+0000", line->path,
+              (long long)line->number);
+    k->c->status = oc_status_exit_code(OC_E_MALFORMED);
+    return false;
 }
 
 static bool read_labels(classifier *k)
@@ -68,6 +73,15 @@ static bool read_labels(classifier *k)
     else k->c->status = CLI_LIMIT;
     if (!good) cli_error(k->c, "out of memory");
     return false;
+}
+
+/* The labels' vectors, once for all pictures: a bad label is no picture's fault. */
+static bool embed_labels(classifier *k)
+{
+    k->texts = oc_classify(k->c->cx, k->model, NULL, 0, (const char *const *)k->labels, k->count,
+                           &k->options);
+    k->options.earlier = k->texts;
+    return !cli_input_failed(k->c, "--labels");
 }
 
 /* ---- what comes out -------------------------------------------------------------------- */
@@ -134,7 +148,6 @@ static bool classify_some(void *user, oc_image *const *images, const char *const
 {
     classifier *k = user;
     oc_tensor_view logits, p;
-    k->options.earlier = k->first;
     oc_tensors *out = oc_classify(k->c->cx, k->model, images, count,
                                   (const char *const *)k->labels, k->count, &k->options);
     if (oc_tensors_find(out, "logits_per_image", &logits) &&
@@ -142,8 +155,7 @@ static bool classify_some(void *user, oc_image *const *images, const char *const
         for (size_t i = 0; i < count; i++)
             print_picture(k, files[i], (const float *)logits.data + i * k->count,
                           (const float *)p.data + i * k->count);
-    if (k->first) oc_tensors_free(out);
-    else k->first = out;
+    oc_tensors_free(out);
     return oc_context_status(k->c->cx) == OC_OK;
 }
 
@@ -161,17 +173,19 @@ int command_classify(cli *c)
         { 0 }
     };
     if (!cli_begin(c, options, 2, -1)) return c->status;
-    c->inputs = c->operand_count - 1;
     const cli_pictures pictures = { .first = 1, .batch = k.batch, .run = classify_some,
                                     .user = &k };
     if (read_labels(&k)) {
         oc_model *model = oc_model_open(c->cx, c->operands[0], NULL);
         k.model = model;
-        if (!cli_failed(c)) cli_each_picture(c, &pictures);
+        if (!cli_failed(c) && embed_labels(&k)) {
+            c->inputs = c->operand_count - 1;
+            cli_each_picture(c, &pictures);
+        }
         oc_model_close(model);
     }
     for (size_t i = 0; i < k.count; i++) free(k.labels[i]);
     free(k.labels);
-    oc_tensors_free(k.first);
+    oc_tensors_free(k.texts);
     return cli_end(c);
 }

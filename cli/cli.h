@@ -135,6 +135,7 @@ typedef struct cli_line {       /* of a file, without its break; may hold U+0000
     int64_t number;             /* from 1 */
     bool too_long;              /* longer than a text may be: cut */
     FILE *file;                 /* NULL: stdin; borrowed */
+    const char *path;           /* of `file`, for messages; borrowed */
 } cli_line;
 /* The next line; false at the end, or when reading failed (reported). */
 bool cli_read_line(cli *c, cli_line *line);
@@ -155,7 +156,8 @@ bool cli_about_input(const cli *c);
 /* Opens the pictures, turned as EXIF says, and runs batches of them. Bad ones are reported and
  * counted, the others done. False: the command should end. */
 bool cli_each_picture(cli *c, const cli_pictures *pictures);
-/* Every line of a file ("-": stdin), until `take` returns false. The same. */
+/* Every line of a file ("-": stdin), until `take` returns false. The same. A byte order mark is
+ * no part of the first one. */
 bool cli_each_line(cli *c, const char *path, bool (*take)(void *user, const cli_line *line),
                    void *user);
 

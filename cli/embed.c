@@ -21,6 +21,7 @@ typedef struct embedder {
     const oc_model *model;
     rows images, lines;
     char *queue[TEXTS_AT_ONCE];         /* texts that wait for a batch; owned */
+    int64_t numbers[TEXTS_AT_ONCE];     /* of their lines; 0: --text */
     size_t queued;
 } embedder;
 
@@ -101,11 +102,13 @@ static void add_rows(cli *c, oc_tensors *set, const rows *r)
     if (r->count) oc_tensors_add(c->cx, set, r->name, OC_F32, 2, shape, r->data);
 }
 
-static bool is_npy(const char *path)
+static bool ends_in(const char *path, const char *ending)
 {
-    size_t n = strlen(path);
-    return n > 4 && strcmp(path + n - 4, ".npy") == 0;
+    size_t n = strlen(path), m = strlen(ending);
+    return n > m && strcmp(path + n - m, ending) == 0;
 }
+
+static bool is_npy(const char *path) { return ends_in(path, ".npy"); }
 
 /* One file for all; a .npy has room for one array. */
 static void write_rows(embedder *e)
@@ -144,6 +147,14 @@ static bool embed_some(embedder *e, size_t first, size_t count)
     return oc_context_status(e->c->cx) == OC_OK;
 }
 
+static void text_failed(embedder *e, size_t i)
+{
+    char what[64];
+    if (e->numbers[i] == 0) snprintf(what, sizeof what, "--text");
+    else snprintf(what, sizeof what, "--texts: line %lld", (long long)e->numbers[i]);
+    cli_input_failed(e->c, what);
+}
+
 /* Empties the queue; if one of its texts is bad, the others are done one by one. */
 static void embed_queue(embedder *e)
 {
@@ -153,7 +164,7 @@ static void embed_queue(embedder *e)
         if (each) oc_context_clear(c->cx);
         else cli_failed(c);
         for (size_t i = 0; each && i < e->queued && cli_go_on(c); i++)
-            if (!embed_some(e, i, 1)) cli_input_failed(c, e->queue[i]);
+            if (!embed_some(e, i, 1)) text_failed(e, i);
     }
     while (e->queued > 0) free(e->queue[--e->queued]);
     cli_flush(c);
@@ -164,7 +175,8 @@ static bool queue_text(void *user, const cli_line *line)
     embedder *e = user;
     e->c->inputs++;
     if (memchr(line->text, '\0', line->size)) {
-        cli_error(e->c, "line %lld: expected text, found U+0000", (long long)line->number);
+        cli_error(e->c, "--texts: line %lld: expected text, found U+0000",
+                  (long long)line->number);
         cli_input_bad(e->c, oc_status_exit_code(OC_E_MALFORMED));
         return true;
     }
@@ -176,6 +188,7 @@ static bool queue_text(void *user, const cli_line *line)
     }
     memcpy(text, line->text, line->size);
     text[line->size] = '\0';
+    e->numbers[e->queued] = line->number;
     e->queue[e->queued++] = text;
     if (e->queued == TEXTS_AT_ONCE) embed_queue(e);
     return true;
@@ -193,8 +206,13 @@ static void embed_all(embedder *e)
     }
     if (e->texts) cli_each_line(c, e->texts, queue_text, e);
     embed_queue(e);
-    bool some = e->images.count || e->lines.count;
-    if (e->out && some && cli_go_on(c) && oc_context_status(c->cx) == OC_OK) write_rows(e);
+    if (!e->out || !cli_go_on(c) || oc_context_status(c->cx) != OC_OK) return;
+    if (e->images.count || e->lines.count) {
+        write_rows(e);
+    } else {
+        cli_error(c, "%s: not written: there is nothing to write", e->out);
+        if (!c->status) c->status = CLI_FAILED;
+    }
 }
 
 /* Regions of one picture, as VisualBERTs take them (docs/MODEL-visual-bert.md). */
@@ -218,6 +236,10 @@ static bool check_usage(embedder *e)
     bool texts = e->text || e->texts;
     if (e->regions && (c->operand_count != 2 || texts || !e->out))
         cli_usage(c, "--regions takes one IMAGE, no text, and --out");
+    else if (e->regions && (e->options.normalize || e->options.truncate))
+        cli_usage(c, "--regions: the file says what becomes of the vectors, not --normalize");
+    else if (e->out && ends_in(e->out, ".npz"))
+        cli_usage(c, "--out: expected a .safetensors or .npy file, found '%s'", e->out);
     else if (c->operand_count < 2 && !texts)
         cli_usage(c, "expected pictures, --text or --texts");
     else if (e->out && is_npy(e->out) && c->operand_count > 1 && texts)

@@ -145,7 +145,7 @@ bool cli_read_line(cli *c, cli_line *line)
     }
     if (byte == EOF && ferror(file)) {
         if (!cli_interrupted())
-            cli_error(c, "%s: %s", file == stdin ? "standard input" : "a file of lines",
+            cli_error(c, "%s: %s", file == stdin ? "standard input" : line->path,
                       strerror(errno));
         if (!c->status) c->status = oc_status_exit_code(OC_E_FILE);
         return false;

@@ -73,10 +73,22 @@ bool cli_each_picture(cli *c, const cli_pictures *pictures)
     return go_on && cli_go_on(c);
 }
 
+/* The line without the mark that some editors put before the first. */
+static cli_line unmarked(const cli_line *line)
+{
+    static const char mark[3] = { '\xef', '\xbb', '\xbf' };
+    cli_line rest = *line;
+    if (line->number == 1 && line->size >= sizeof mark && !memcmp(line->text, mark, sizeof mark)) {
+        rest.text += sizeof mark;
+        rest.size -= sizeof mark;
+    }
+    return rest;
+}
+
 bool cli_each_line(cli *c, const char *path, bool (*take)(void *user, const cli_line *line),
                    void *user)
 {
-    cli_line line = { 0 };
+    cli_line line = { .path = path };
     bool standard = strcmp(path, "-") == 0, go_on = true;
     line.file = standard ? stdin : fopen(path, "r");
     if (!line.file) {
@@ -86,7 +98,8 @@ bool cli_each_line(cli *c, const char *path, bool (*take)(void *user, const cli_
     }
     while (go_on && cli_go_on(c) && cli_read_line(c, &line)) {
         if (!line.too_long) {
-            go_on = take(user, &line);
+            const cli_line rest = unmarked(&line);
+            go_on = take(user, &rest);
             continue;
         }
         cli_error(c, "%s: line %lld: longer than a text may be", path, (long long)line.number);

@@ -542,14 +542,15 @@ OC_API OC_NODISCARD oc_tensors *oc_embed_texts(oc_context *cx, const oc_model *m
 
 typedef struct oc_classify_options {
     size_t size;
-    const char *pattern;            /* "a photo of a {}": the label goes where {} is; NULL: "{}",
-                                       the label alone */
+    const char *pattern;            /* "a photo of a {}": the label goes wherever {} is; NULL:
+                                       "{}", the label alone */
     const oc_tensors *earlier;      /* what an earlier call with the same model, labels and
                                        pattern gave: the labels are not run again */
 } oc_classify_options;
 
 /* Zero-shot classes by a VisionTextDualEncoder: "logits_per_image" and their softmax
- * "probabilities", F32 [count, label_count], and the labels' "text_embeds". */
+ * "probabilities", F32 [count, label_count], and the labels' "text_embeds". With a count of 0
+ * these alone, so that what is wrong with a label shows before any picture is opened. */
 OC_API OC_NODISCARD oc_tensors *oc_classify(oc_context *cx, const oc_model *model,
                                             oc_image *const *images, size_t count,
                                             const char *const *labels, size_t label_count,

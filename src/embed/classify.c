@@ -79,8 +79,8 @@ static void check(oc_context *cx, const oc_model *model, const oc_classify_optio
     else if (count == 0 || !labels)
         oci_fail(cx, OC_E_ARGUMENT, "classify: expected labels, found none");
     else if (!strstr(o->pattern, "{}"))
-        oci_fail(cx, OC_E_ARGUMENT, "classify: expected {} in the pattern, where the label "
-                 "goes, found '%.80s'", o->pattern);
+        oci_fail(cx, OC_E_ARGUMENT, "pattern: expected {}, where the label goes, found '%.80s'",
+                 o->pattern);
     else if (o->earlier && (!oc_tensors_find(o->earlier, "text_embeds", &v) || v.rank != 2 ||
                             v.dtype != OC_F32 || v.shape[0] != (int64_t)count ||
                             v.shape[1] != oci_embed_width(cx, model, false)))
@@ -101,11 +101,11 @@ oc_tensors *oc_classify(oc_context *cx, const oc_model *model, oc_image *const *
     oc_tensor_view view;
     if (!oci_failed(cx) && !o.earlier)
         texts = embed_labels(cx, model, o.pattern, labels, label_count);
-    if (!oci_failed(cx)) pictures = oc_embed_images(cx, model, images, count, NULL);
+    if (!oci_failed(cx) && count) pictures = oc_embed_images(cx, model, images, count, NULL);
     if (!oci_failed(cx)) out = oc_tensors_create(cx);
     if (out) {
         const oc_tensors *from = o.earlier ? o.earlier : texts;
-        compare(cx, model->core.root, pictures, from, out);
+        if (pictures) compare(cx, model->core.root, pictures, from, out);
         if (oc_tensors_find(from, "text_embeds", &view))
             oc_tensors_add(cx, out, view.name, view.dtype, view.rank, view.shape, view.data);
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "base/utf8.h"
 #include "embed/embed.h"
 
 /* Pictures that go through the tower together: enough rows for the products, few enough that a
@@ -157,9 +158,12 @@ static void sort_texts(reading *r)
 /* `number` is the text's place in the whole call, for messages. */
 static oc_encoding *tokenize(oc_context *cx, const reading *r, const char *text, size_t number)
 {
+    const size_t size = text ? strlen(text) : 0;
     if (!text) oci_fail(cx, OC_E_ARGUMENT, "text %zu: expected one, found NULL", number);
+    else if (!oci_utf8_valid(text, size))       /* as the tokenizer would, but with its number */
+        oci_fail(cx, OC_E_MALFORMED, "text %zu: expected UTF-8", number);
     if (oci_failed(cx)) return NULL;
-    oc_encoding *e = oc_encode(cx, r->tokenizer, text, strlen(text), NULL, 0, &r->encode);
+    oc_encoding *e = oc_encode(cx, r->tokenizer, text, size, NULL, 0, &r->encode);
     size_t n = oc_encoding_count(e);
     if (e && n == 0)
         oci_fail(cx, OC_E_MALFORMED, "text %zu: expected at least one token, found none",

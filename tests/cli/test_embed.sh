@@ -36,6 +36,23 @@ says '\{\}'
 expect 3 classify emoji-match $scenes/scene-05.png --labels "@$work/nothing"
 expect 5 classify emoji-caption $scenes/scene-05.png --labels cat
 says 'vision-encoder-decoder'
+# A bad label is said once, and of no picture.
+long=$(printf 'cat %.0s' {1..60})
+for label in "$long" $'\xff'; do
+    expect 4 classify emoji-match $scenes/scene-05.png $scenes/scene-06.png --labels "key,$label"
+    says '^ocelli classify: --labels: text 1: expected (at most 48 tokens|UTF-8)'
+    same "$(wc -l <"$err")" 1 'messages about a label'
+done
+printf 'dragon\na\0b\n' >"$work/labels"
+expect 4 classify emoji-match $scenes/scene-05.png --labels "@$work/labels"
+says 'labels: line 2: expected text, found U\+0000'
+printf '\xef\xbb\xbfdragon\ncat\n' >"$work/labels"
+expect 0 classify emoji-match $scenes/scene-05.png --labels "@$work/labels" --json --top 1
+prints '"label":"dragon"'
+expect 3 classify emoji-match $scenes/scene-05.png --labels "@$work"
+says "$work: Is a directory"
+expect 0 classify emoji-match $scenes/scene-01.png --labels pig,pig,cat --template '{}: a {}'
+same "$(head -n 2 "$out" | uniq)" '0.5000  pig' 'a label that is there twice'
 
 # embed: to stdout, to files, texts from everywhere.
 expect 0 embed emoji-match --text 'a cat'
@@ -60,11 +77,10 @@ expect 1 embed emoji-match cli/main.c $scenes/scene-01.png --out "$work/one.safe
 prints '"shape":\[1,128\]'
 says 'cli/main\.c'
 says '1 inputs have no row'
-long=$(printf 'cat %.0s' {1..60})
 printf 'a cat\n%s\n' "$long" >"$work/texts"
 expect 1 embed emoji-match --texts "$work/texts"
 lines 1
-says 'at most 48 tokens'
+says '^ocelli embed: --texts: line 2: .* at most 48 tokens'
 expect 0 embed emoji-match --texts "$work/texts" --truncate
 lines 2
 expect 0 embed emoji-match $scenes/scene-01.png --regions models/emoji-vqa/regions.json \
@@ -75,6 +91,14 @@ expect 2 embed emoji-match $scenes/scene-01.png --text cat --out "$work/both.npy
 says 'not both'
 expect 2 embed emoji-match --regions models/emoji-vqa/regions.json --out "$work/x"
 expect 3 embed emoji-match --texts "$work/nothing"
+expect 2 embed emoji-match --text cat --out "$work/cat.npz"
+says 'expected a .safetensors or .npy file'
+expect 1 embed emoji-match --texts /dev/null --out "$work/no.npy"
+says 'no\.npy: not written'
+expect 4 embed emoji-match --text $'\xff'
+says '^ocelli embed: --text: text 0: expected UTF-8'
+expect 2 embed emoji-match $scenes/scene-01.png --regions models/emoji-vqa/regions.json \
+    --normalize --out "$work/x"
 expect 5 embed emoji-caption --text cat
 says 'vision-encoder-decoder'
 silent "$out"
