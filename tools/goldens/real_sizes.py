@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """ocelli beside PyTorch on models of published sizes, layer by layer. No golden: 1 to 1.5 GB each.
 
-    python real_sizes.py [--ocelli build/ocelli] [--only trocr-base,...] [--threads 2] [--folder DIR]
+    python real_sizes.py [--ocelli build/ocelli] [--only trocr-base,...] [--threads 2]
+                         [--folder DIR]
 
 Makes a checkpoint with seeded weights (seeded.py) and lets both run it in f32: one forward pass
 with all hidden states, and 24 tokens by greedy and by beam search (4).  Prints the largest
