@@ -146,6 +146,7 @@ int command_ask(cli *c)
           1000000, 0 },
         { "task", CLI_TEXT, &a.task, "TASK", "Donut: the model's name for asking; docvqa", 0,
           0, 0 },
+        CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     c->config = json_object();
@@ -159,7 +160,7 @@ int command_ask(cli *c)
     a.picture = a.regions ? NULL : c->operands[1];
     a.question = c->operands[c->operand_count - 1];
 
-    oc_model *model = oc_model_open(c->cx, c->operands[0], NULL);
+    oc_model *model = cli_open_model(c, c->operands[0], NULL);
     const char *type = oc_model_type(model);
     const bool chooses = type && strcmp(type, "visual_bert") == 0;
     if (!cli_failed(c) && options_fit(c, &a, chooses))

@@ -152,7 +152,7 @@ static oc_model *open_timed(cli *c, const char *name, double *ms)
     for (int i = 0; i < 3; i++) {
         oc_model_close(model);
         double start = cli_seconds();
-        model = oc_model_open(c->cx, name, NULL);
+        model = cli_open_model(c, name, NULL);
         times[i] = 1000 * (cli_seconds() - start);
     }
     qsort(times, 3, sizeof *times, compare);
@@ -165,6 +165,7 @@ int command_bench(cli *c)
     int64_t runs = 7;
     const cli_option options[] = {
         { "runs", CLI_NUMBER, &runs, "N", "timed runs of each kind; 7", 5, MOST_RUNS, 0 },
+        CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     if (!cli_begin(c, options, 1, 2)) return c->status;

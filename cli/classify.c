@@ -170,13 +170,14 @@ int command_classify(cli *c)
         { "top", CLI_NUMBER, &k.top, "N", "labels to print; 5, with --json all", 1, 1 << 24, 0 },
         { "batch", CLI_NUMBER, &k.batch, "N", "pictures that are done together; 8", 1,
           CLI_BATCH_MOST, 0 },
+        CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     if (!cli_begin(c, options, 2, -1)) return c->status;
     const cli_pictures pictures = { .first = 1, .batch = k.batch, .run = classify_some,
                                     .user = &k };
     if (read_labels(&k)) {
-        oc_model *model = oc_model_open(c->cx, c->operands[0], NULL);
+        oc_model *model = cli_open_model(c, c->operands[0], NULL);
         k.model = model;
         if (!cli_failed(c) && embed_labels(&k)) {
             c->inputs = c->operand_count - 1;

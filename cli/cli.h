@@ -62,11 +62,21 @@ struct cli {
     const char *device;
     json_t *limits;             /* name → number, as --limit gave them */
     bool quiet, json;
+    const char *weights, *revision;     /* CLI_MODEL_OPTIONS */
     oc_context *cx;
     int status;                 /* the exit status so far */
     int inputs, bad_inputs;
     bool stdout_failed;
 };
+
+/* Rows for the tables of commands that open a model (cli_open_model), or its folder. */
+#define CLI_REVISION_OPTION(c)                                                                 \
+    { "revision", CLI_TEXT, &(c)->revision, "R",                                               \
+      "branch, tag or commit of a MODEL in the hub's cache", 0, 0, 0 }
+#define CLI_MODEL_OPTIONS(c)                                                                   \
+    { "weights", CLI_TEXT, &(c)->weights, "FILE",                                              \
+      "file of MODEL, or index of shards, to take the weights from", 0, 0, 0 },                \
+    CLI_REVISION_OPTION(c)
 
 /* Parses args into `options` and the common ones, checks the number of operands (`most`
  * < 0: no bound), makes the context. False: the command is over, with c->status. */
@@ -95,6 +105,8 @@ char *cli_config_text(const cli *c);
 
 bool cli_open_context(cli *c);
 void cli_close(cli *c);
+/* oc_model_open, with what CLI_MODEL_OPTIONS took laid over the options (may be NULL). */
+oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *options);
 /* From now on SIGINT, SIGTERM and SIGHUP end the running call with OC_E_CANCELLED; the
  * third one ends the process. */
 void cli_catch_signals(cli *c);
@@ -185,5 +197,6 @@ int command_tokenize(cli *c);
 int command_detokenize(cli *c);
 int command_search(cli *c);
 int command_bench(cli *c);
+int command_pull(cli *c);
 
 #endif

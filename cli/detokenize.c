@@ -63,13 +63,14 @@ int command_detokenize(cli *c)
           "leave out <s>, [CLS] and the like", 0, 0, 0 },
         { "clean-up", CLI_CHOICE, &clean_up, "true|false",
           "no blanks before punctuation; without it, as the folder says", 0, 0, 0 },
+        CLI_REVISION_OPTION(c),
         { 0 }
     };
     if (!cli_begin(c, options, 1, 1)) return c->status;
     if (clean_up >= 0) r.clean_up = clean_up == 0 ? OC_CLEAN_UP_YES : OC_CLEAN_UP_NO;
     c->inputs = 2; /* lines of stdin are never a single input */
 
-    char *folder = oc_model_folder(c->cx, c->operands[0]);
+    char *folder = oc_model_folder(c->cx, c->operands[0], c->revision);
     oc_tokenizer *tokenizer = oc_tokenizer_open(c->cx, folder);
     r.tokenizer = tokenizer;
     cli_line line = { 0 };

@@ -264,12 +264,13 @@ int command_embed(cli *c)
           "a regions.json: embed its boxes of the picture", 0, 0, 0 },
         { "batch", CLI_NUMBER, &e.batch, "N", "pictures that are decoded together; 8", 1,
           CLI_BATCH_MOST, 0 },
+        CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     if (!cli_begin(c, options, 1, -1) || !check_usage(&e)) return c->status;
     c->inputs = c->operand_count - 1;
 
-    oc_model *model = oc_model_open(c->cx, c->operands[0], NULL);
+    oc_model *model = cli_open_model(c, c->operands[0], NULL);
     e.model = model;
     if (!cli_failed(c)) {
         if (e.regions) embed_regions(&e);

@@ -22,6 +22,7 @@ int command_forward(cli *c)
         { "gradients", CLI_FLAG, &o.gradients, NULL,
           "add grad.NAME, d loss / d parameter, for each that the loss reaches", 0, 0,
           0 },
+        CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     if (!cli_begin(c, options, 1, 1)) return c->status;
@@ -29,7 +30,7 @@ int command_forward(cli *c)
     oc_tensors *in = oc_tensors_open(c->cx, in_path);
     open.trainable = o.gradients;
     open.class_name = o.class_name;
-    oc_model *model = oc_model_open(c->cx, c->operands[0], &open);
+    oc_model *model = cli_open_model(c, c->operands[0], &open);
     oc_tensors *out = oc_forward(c->cx, model, in, &o);
     oc_tensors_save(c->cx, out, out_path);
     if (!cli_failed(c)) cli_print_tensors(c, out_path, out);

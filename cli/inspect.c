@@ -176,10 +176,13 @@ int command_inspect(cli *c)
         { "tensors", CLI_FLAG, &o.tensors, NULL, "add the table of tensors", 0, 0, 0 },
         { "class", CLI_TEXT, &o.class_name, "NAME",
           "Transformers class to look for; without it, architectures[0]", 0, 0, 0 },
+        CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     if (!cli_begin(c, options, 1, 1)) return c->status;
 
+    o.weights = c->weights;
+    o.revision = c->revision;
     char *text = oc_inspect(c->cx, c->operands[0], &o);
     if (!cli_failed(c)) {
         json_t *object = c->json ? NULL : json_loads(text, JSON_ALLOW_NUL, NULL);

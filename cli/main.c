@@ -118,6 +118,14 @@ static const cli_command commands[] = {
       "arithmetic units of this machine reach at best. Without IMAGE a picture is\n"
       "made up, and 32 tokens are generated for it.\n",
       "  ocelli bench printed-line-ocr examples/lines/fox.png" },
+    { "pull", command_pull, "ORG/NAME [options]", "Downloads a model from the hub",
+      "Into the Hugging Face cache, which other programs share; MODEL is then ORG/NAME.\n"
+      "Fetches configs, tokenizer, processor, and weights in one format: safetensors,\n"
+      "else .bin, .h5, .msgpack. What is there is not fetched again, an interrupted pull\n"
+      "goes on. HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and the\n"
+      "variables of proxies have their usual meanings. Prints the folder.\n",
+      "  ocelli pull microsoft/trocr-small-printed\n"
+      "  ocelli pull nlpconnect/vit-gpt2-image-captioning --include '*.json' '*.txt'" },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -139,7 +147,7 @@ static const char *const aliases[][2] = {
 
 /* Part of the plan, so that a script learns "not yet" and not "never heard of". */
 static const char *const planned[] = {
-    "chat", "train", "serve", "convert", "pull", "doctor", "image-text-to-text", NULL
+    "chat", "train", "serve", "convert", "doctor", "image-text-to-text", NULL
 };
 
 /* The largest values are OCI_LIMITS_MAP's; tests/cli/test_limits.sh compares. */
@@ -183,8 +191,9 @@ static int print_overview(cli *c)
 {
     cli_print(c, "Usage: ocelli COMMAND [MODEL] [INPUT...] [options]\n\n"
                  "Runs vision-language models from Hugging Face folders. MODEL is a\n"
-                 "folder, or the name of a bundled model: printed-line-ocr,\n"
-                 "emoji-caption, emoji-match, emoji-vqa.\n");
+                 "folder, the name of a bundled model (printed-line-ocr,\n"
+                 "emoji-caption, emoji-match, emoji-vqa), or that of one in the\n"
+                 "Hugging Face hub's cache, where `ocelli pull ORG/NAME` puts it.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         cli_print(c, "  %-12s%s", commands[i].name, commands[i].summary);
     cli_print(c, "\n  ocelli COMMAND --help    options, and an example\n"

@@ -22,13 +22,14 @@ int command_preprocess(cli *c)
     const cli_option options[] = {
         { "out", CLI_OUT, &out_path, "OUT", "where pixel_values go, a safetensors file",
           0, 0, true },
+        CLI_REVISION_OPTION(c),
         { 0 }
     };
     if (!cli_begin(c, options, 2, -1)) return c->status;
     c->inputs = c->operand_count - 1;
 
     oc_model_options without = OC_OPTIONS(oc_model_options, .no_weights = true);
-    oc_model *model = oc_model_open(c->cx, c->operands[0], &without);
+    oc_model *model = cli_open_model(c, c->operands[0], &without);
     oc_image **images = calloc((size_t)c->inputs, sizeof *images);
     size_t count = images && !cli_failed(c) ? open_images(c, images) : 0;
     if (count > 0 && cli_go_on(c)) {

@@ -124,7 +124,8 @@ static void read_all(reader *r)
 /* Whether a folder's encoder is that of Donut and Nougat, which write documents. */
 static bool is_document_model(cli *c, const char *name)
 {
-    char *text = oc_inspect(c->cx, name, NULL);
+    char *text = oc_inspect(c->cx, name, &OC_OPTIONS(oc_inspect_options, .weights = c->weights,
+                                                     .revision = c->revision));
     json_t *root = text ? json_loads(text, 0, NULL) : NULL;
     const char *type = json_string_value(json_object_get(json_object_get(root, "encoder"),
                                                          "model_type"));
@@ -149,6 +150,7 @@ static int run(cli *c, reader *r)
         { "batch", CLI_NUMBER, &r->batch, "N",
           r->batch == 1 ? "pictures that are read together; 1"
                         : "pictures that are read together; 8", 1, BATCH_MOST, 0 },
+        CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     enum { OF_PARSE = 2 };              /* the first two are for parse alone */
@@ -164,7 +166,7 @@ static int run(cli *c, reader *r)
 
     char *config = cli_config_text(c);
     r->options.config = r->parse.config = config;
-    oc_model *model = oc_model_open(c->cx, r->model_name, NULL);
+    oc_model *model = cli_open_model(c, r->model_name, NULL);
     r->model = model;
     if (!cli_failed(c)) read_all(r);
     oc_model_close(model);

@@ -60,7 +60,7 @@ static void make_index(const searcher *s)
         .batch = s->batch, .model_name = c->operands[1], .progress = on_progress,
         .progress_user = c, .report = &report,
     };
-    oc_model *model = oc_model_open(c->cx, c->operands[1], NULL);
+    oc_model *model = cli_open_model(c, c->operands[1], NULL);
     c->inputs = 2;                      /* one bad picture of many makes status 1 */
     oc_index_build(c->cx, model, s->out, &o);
     if (!cli_failed(c)) print_report(s, &report);
@@ -222,7 +222,7 @@ static void find(const searcher *s)
     const oc_image_options turned = { .size = sizeof turned, .exif_orientation = true };
     oc_index *index = oc_index_open(c->cx, c->operands[0], NULL);
     const char *name = s->model ? s->model : oc_index_model_name(index);
-    oc_model *model = index ? oc_model_open(c->cx, name, NULL) : NULL;
+    oc_model *model = index ? cli_open_model(c, name, NULL) : NULL;
     oc_image *image = s->image ? oc_image_open(c->cx, s->image, &turned) : NULL;
     size_t top = (size_t)s->top < oc_index_count(index) ? (size_t)s->top : oc_index_count(index);
     oc_hit *hits = malloc((top + 1) * sizeof *hits);
@@ -258,6 +258,7 @@ int command_search(cli *c)
         { "model", CLI_TEXT, &s.model, "MODEL", "where the index's model is now", 0, 0, 0 },
         { "html", CLI_OUT, &s.html, "FILE", "a page with the pictures found", 0, 0, 0 },
         { "montage", CLI_OUT, &s.montage, "FILE", "a PNG with the pictures found", 0, 0, 0 },
+        CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     if (!cli_begin(c, options, 1, -1)) return c->status;

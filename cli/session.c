@@ -76,6 +76,14 @@ bool cli_open_context(cli *c)
     return true;
 }
 
+oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *options)
+{
+    oc_model_options o = options ? *options : OC_OPTIONS(oc_model_options, .weights = NULL);
+    o.weights = c->weights;
+    o.revision = c->revision;
+    return oc_model_open(c->cx, name, &o);
+}
+
 void cli_close(cli *c)
 {
     cancel_target = NULL;

@@ -160,6 +160,7 @@ int command_tokenize(cli *c)
           "which of a pair is cut at --max-length", 0, 0, 0 },
         { "padding", CLI_CHOICE, &padding, "longest|max_length",
           "pad to the longest of the texts, or to --max-length", 0, 0, 0 },
+        CLI_REVISION_OPTION(c),
         { 0 }
     };
     if (!cli_begin(c, options, 1, -1)) return c->status;
@@ -170,7 +171,7 @@ int command_tokenize(cli *c)
     r.from_stdin = c->operand_count == 1;
     c->inputs = r.from_stdin ? 1 : c->operand_count - 1; /* stdin is never a single one */
 
-    char *folder = oc_model_folder(c->cx, c->operands[0]);
+    char *folder = oc_model_folder(c->cx, c->operands[0], c->revision);
     oc_tokenizer *tokenizer = oc_tokenizer_open(c->cx, folder);
     r.tokenizer = tokenizer;
     if (!cli_failed(c)) run(&r, padding == LONGEST);

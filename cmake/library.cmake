@@ -30,6 +30,12 @@ endforeach()
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/io/locate.c PROPERTIES
     COMPILE_DEFINITIONS OCELLI_MODELS_DIR="${CMAKE_INSTALL_FULL_DATADIR}/ocelli/models")
 
+# Everything else is the same with and without libcurl.
+if(OCELLI_CURL)
+    set_source_files_properties(${PROJECT_SOURCE_DIR}/src/io/http.c PROPERTIES
+        COMPILE_DEFINITIONS OCELLI_CURL)
+endif()
+
 # Compiled once, position-independent, and linked twice.
 add_library(ocelli_objects OBJECT ${library_sources})
 set_target_properties(ocelli_objects PROPERTIES

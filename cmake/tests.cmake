@@ -32,6 +32,14 @@ if(support_sources)
     target_link_libraries(test_support PUBLIC ocelli_static PkgConfig::CMOCKA)
 endif()
 
+# A hub to download from, which misbehaves as told.
+add_executable(hub_server tests/support/server/hub_server.c)
+target_compile_options(hub_server PRIVATE ${OCELLI_TEST_WARNINGS})
+target_include_directories(hub_server PRIVATE src)
+target_link_libraries(hub_server PRIVATE ocelli_static)
+set_target_properties(hub_server PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/support)
+
 file(GLOB test_sources CONFIGURE_DEPENDS tests/*/test_*.c)
 foreach(source IN LISTS test_sources)
     cmake_path(GET source STEM topic)

@@ -296,9 +296,12 @@ typedef struct oc_model_options {
     const char *weights;    /* the file of the folder, or the index, to take the weights from;
                                NULL: the first that is there of model.safetensors,
                                pytorch_model.bin, tf_model.h5, flax_model.msgpack */
+    const char *revision;   /* of a name in the hub's cache: a branch, a tag or a commit; NULL:
+                               "main" */
 } oc_model_options;
 
-/* `name` is a folder in Hugging Face format, or a bundled model ("printed-line-ocr"). Errors
+/* `name` is a folder in Hugging Face format, a bundled model ("printed-line-ocr"), or a model
+ * that lies in the Hugging Face hub's cache ("org/name"; oc_pull puts it there). Errors
  * name the file and the tensor or field: OC_E_FILE, OC_E_MALFORMED, OC_E_UNSUPPORTED, …; what
  * is merely odd (tensors that no part of the model takes, NaN) is logged as a warning. */
 OC_API OC_NODISCARD oc_model *oc_model_open(oc_context *cx, const char *name,
@@ -306,8 +309,11 @@ OC_API OC_NODISCARD oc_model *oc_model_open(oc_context *cx, const char *name,
 OC_API void oc_model_close(oc_model *model);
 /* model_type of config.json ("visual_bert"); NULL for a model opened without its weights. */
 OC_API const char *oc_model_type(const oc_model *model);
-/* The folder that `name` stands for in a new string (oc_string_free). */
-OC_API OC_NODISCARD char *oc_model_folder(oc_context *cx, const char *name);
+/* The folder that `name` stands for in a new string (oc_string_free); `revision` as in
+ * oc_model_options. */
+OC_API OC_NODISCARD char *oc_model_folder(oc_context *cx, const char *name,
+                                          const char *revision);
+
 typedef struct oc_save_options {
     size_t size;
     const char *format;         /* "safetensors", "bin" (torch.save), "h5" (Keras) or "msgpack"
@@ -329,11 +335,44 @@ typedef struct oc_inspect_options {
     size_t size;
     bool tensors;           /* tell of every tensor */
     const char *class_name; /* as in oc_model_options: what that class would miss */
+    const char *weights, *revision;         /* as there, too */
 } oc_inspect_options;
 
 /* What `ocelli inspect` tells, as one JSON object in a new string: reads headers only. */
 OC_API OC_NODISCARD char *oc_inspect(oc_context *cx, const char *name,
                                      const oc_inspect_options *options);
+
+/* ---- the hub ---- */
+
+typedef struct oc_pull_progress {   /* borrowed until the callback returns */
+    const char *file;               /* what is being downloaded */
+    uint64_t done, total;           /* bytes of all files that are wanted so far */
+} oc_pull_progress;
+
+typedef struct oc_pull_options {
+    size_t size;
+    const char *revision;           /* a branch, a tag or a commit; NULL: "main" */
+    const char *const *include;     /* [include_count] patterns of file names ("*.json"): these
+                                       and no others; NULL: what opening the model takes */
+    size_t include_count;
+    int64_t retries;                /* of a request, after a failure that may pass; 0: 5;
+                                       -1: none */
+    void (*progress)(void *user, const oc_pull_progress *progress);
+    void *progress_user;
+} oc_pull_options;
+
+/* Downloads a model ("org/name") from the Hugging Face hub into its cache, where oc_model_open
+ * then finds it, and gives the folder in a new string (oc_string_free). Unless `include` says
+ * otherwise: its configs, tokenizer and processor, and of its weights the files that
+ * from_pretrained would take. What is in the cache is not fetched again, what was interrupted is
+ * resumed, checksums are compared, and until all is there a revision is what it was.
+ *
+ * The environment is huggingface_hub's: HF_HUB_CACHE, HF_HOME, HF_TOKEN, HF_ENDPOINT,
+ * HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT, and libcurl's for proxies. Errors: OC_E_FILE (no such
+ * model or file, no right to it, no network), OC_E_MALFORMED (what came is not what was
+ * announced), OC_E_WRITE, OC_E_UNSUPPORTED (a build without libcurl). */
+OC_API OC_NODISCARD char *oc_pull(oc_context *cx, const char *name,
+                                  const oc_pull_options *options);
 
 /* ---- making and changing models: none of these while another call uses the model ---- */
 

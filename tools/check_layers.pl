@@ -26,8 +26,9 @@ my %may = (
 # A model file says what is computed, not where, on how many threads, from which file.
 my %never = (models => { 'base/pool.h' => 1 });
 my %system_home = (             # system header => the layers that may know of it
-    'pthread.h' => [qw(base serve)], 'threads.h' => [], 'jansson.h' => [qw(io)],
-    'zip.h' => [qw(io)], 'png.h' => [qw(image)], 'jpeglib.h' => [qw(image)],
+    'pthread.h' => [qw(base io serve)],                 # io: libcurl is to be started once
+    'threads.h' => [], 'jansson.h' => [qw(io)],
+    'zip.h' => [qw(io)], 'curl/curl.h' => [qw(io)], 'png.h' => [qw(image)], 'jpeglib.h' => [qw(image)],
     'webp/decode.h' => [qw(image)], 'webp/demux.h' => [qw(image)],
     'immintrin.h' => [qw(backend base)],
     'fcntl.h' => [qw(base io)], 'dirent.h' => [qw(io)], 'unistd.h' => [qw(base io)],

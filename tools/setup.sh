@@ -33,6 +33,7 @@ for_build() {
     tool pkg-config pkg-config
     [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
     library jansson libjansson-dev
+    library libcurl libcurl4-openssl-dev
     library libpng libpng-dev
     library libjpeg libjpeg-dev
     library libutf8proc libutf8proc-dev

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/companions.h"
 #include "io/file.h"
 #include "io/locate.h"
 #include "base/size.h"
@@ -43,7 +44,7 @@ static oc_model *open_folder(oc_context *cx, const char *name, const oc_model_op
     oci_take_options(&o, sizeof o, options);
     oc_model *model = oci_calloc(cx, 1, sizeof *model);
     if (!model) return NULL;
-    model->folder = oci_model_locate(cx, name);
+    model->folder = oci_model_locate(cx, name, o.revision);
     if (model->folder && !o.no_weights)
         oci_model_load(cx, &model->core, model->folder, &o);
     if (!oci_failed(cx) && !o.weights_only) open_surroundings(cx, model, !alone && !o.no_weights);
@@ -82,9 +83,9 @@ const char *oc_model_type(const oc_model *model)
     return model && model->core.arch ? model->core.arch->model_type : NULL;
 }
 
-char *oc_model_folder(oc_context *cx, const char *name)
+char *oc_model_folder(oc_context *cx, const char *name, const char *revision)
 {
-    return cx ? oci_model_locate(cx, name) : NULL;
+    return cx ? oci_model_locate(cx, name, revision) : NULL;
 }
 
 const oc_tokenizer *oc_model_tokenizer(oc_context *cx, const oc_model *model)
@@ -182,13 +183,6 @@ oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model, oc_image *const
 
 /* ---- saving ---- */
 
-/* What is copied as it is. The tokenizer's and processor's files say nothing of weights. */
-static const char *const companions[] = {
-    "generation_config.json", "preprocessor_config.json", "regions.json", "tokenizer.json",
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt", "vocab.txt", "sentencepiece.bpe.model", "tokenizer.model", "spiece.model",
-};
-
 static void copy_file(oc_context *cx, const char *from, const char *to)
 {
     oci_buffer *bytes = oci_file_read(cx, from, cx->limits.file_bytes);
@@ -206,10 +200,11 @@ oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folde
         return oc_context_status(cx);
     if (!folder) return oci_fail(cx, OC_E_ARGUMENT, "save: expected a folder, found NULL");
     oci_folder_make(cx, folder);
+    /* As they are: the tokenizer's and processor's files say nothing of weights. */
     bool same = oci_same_file(model->folder, folder);
-    for (size_t i = 0; !same && i < sizeof companions / sizeof *companions; i++) {
-        snprintf(from, sizeof from, "%s/%s", model->folder, companions[i]);
-        snprintf(to, sizeof to, "%s/%s", folder, companions[i]);
+    for (size_t i = 0; !same && i < OCI_COMPANIONS; i++) {
+        snprintf(from, sizeof from, "%s/%s", model->folder, oci_companions[i]);
+        snprintf(to, sizeof to, "%s/%s", folder, oci_companions[i]);
         if (!oci_failed(cx) && oci_file_exists(cx, from)) copy_file(cx, from, to);
     }
     /* The weights come last but for the config: a folder with a config is whole. */

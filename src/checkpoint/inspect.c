@@ -172,9 +172,9 @@ char *oc_inspect(oc_context *cx, const char *name, const oc_inspect_options *opt
     oc_inspect_options o = { .size = sizeof o };
     oci_take_options(&o, sizeof o, options);
     inspection i = { .cx = cx };
-    char *text = NULL, *folder = oci_model_locate(cx, name);
+    char *text = NULL, *folder = oci_model_locate(cx, name, o.revision);
     if (folder && oci_model_load_config(cx, &i.model, folder, o.class_name)) {
-        if (oci_weights_open(cx, &i.weights, folder, NULL, false)) {
+        if (oci_weights_open(cx, &i.weights, folder, o.weights, false)) {
             json_t *out = describe(&i, folder, o.tensors);
             text = oci_json_text_of(cx, out);
             json_decref(out);

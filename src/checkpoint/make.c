@@ -192,7 +192,8 @@ oc_model *oc_model_join(oc_context *cx, const char *encoder, const char *decoder
     oc_make_options o = read_options(options);
     if (!cx || oci_failed(cx)) return NULL;
     oc_model *model = empty_model(cx, "a new pair");
-    char *folders[2] = { oci_model_locate(cx, encoder), oci_model_locate(cx, decoder) };
+    char *folders[2] = { oci_model_locate(cx, encoder, NULL),
+                         oci_model_locate(cx, decoder, NULL) };
     char *text = NULL;
     oci_json e = { 0 }, d = { 0 };
     if (model && open_config(cx, &e, folders[0]) && open_config(cx, &d, folders[1]))

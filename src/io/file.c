@@ -1,6 +1,6 @@
 /* Reading, mapping, saving. Every system call of the library that touches a file
- * stands here, in journal.c or in listing.c, each behind a question to the fault hook, so that
- * tests can refuse it.
+ * stands here, in journal.c, listing.c or hub_store.c, each behind a question to the fault hook,
+ * so that tests can refuse it.
  *
  * Paths come from users and from index files; what they name is not trusted either. A file is
  * therefore opened first and looked at through its descriptor (fstat), never by its name, which

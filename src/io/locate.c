@@ -9,6 +9,7 @@
 
 #include "base/context.h"
 #include "io/file.h"
+#include "io/hub.h"
 
 #ifndef OCELLI_MODELS_DIR
 #define OCELLI_MODELS_DIR "/usr/local/share/ocelli/models"
@@ -54,13 +55,9 @@ static char *without_slashes(oc_context *cx, const char *folder)
     return oci_strndup(cx, folder, size);
 }
 
-char *oci_model_locate(oc_context *cx, const char *name)
+/* A bundled model's folder in a new string, or NULL. */
+static char *bundled(oc_context *cx, const char *name)
 {
-    if (oci_failed(cx)) return NULL;
-    if (!name) {
-        oci_fail(cx, OC_E_ARGUMENT, "expected a model's folder or name, found NULL");
-        return NULL;
-    }
     char program[OCI_MAX_PATH], library[OCI_MAX_PATH], path[OCI_MAX_PATH * 2];
     program_folder(program, sizeof program);
     library_folder(library, sizeof library);
@@ -70,13 +67,46 @@ char *oci_model_locate(oc_context *cx, const char *name)
         { library, "/../share/ocelli/models" }, { library, "/../../share/ocelli/models" },
         { OCELLI_MODELS_DIR, "" },
     };
-    if (oci_folder_exists(cx, name)) return without_slashes(cx, name);
     for (size_t i = 0; plain_name(name) && i < sizeof places / sizeof *places; i++) {
         if (!places[i].root || !places[i].root[0]) continue;
         snprintf(path, sizeof path, "%s%s/%s", places[i].root, places[i].below, name);
         if (oci_folder_exists(cx, path)) return oci_strdup(cx, path);
     }
-    oci_fail(cx, OC_E_FILE, "%s: expected a model's folder%s, found none", name,
-             plain_name(name) ? " or the name of a bundled model" : "");
     return NULL;
+}
+
+/* What a name that led nowhere could have been. */
+static void not_found(oc_context *cx, const char *name, const char *revision)
+{
+    oci_hub hub;
+    if (!oci_hub_is_name(name))
+        oci_fail(cx, OC_E_FILE, "%s: expected a model's folder, found none", name);
+    else if (oci_hub_init(cx, &hub))
+        oci_fail(cx, OC_E_FILE, "%s: expected a model's folder%s or the name of a model%s%s in "
+                 "the hub's cache (%s), found none; `ocelli pull %s%s%s` downloads it", name,
+                 plain_name(name) ? ", the name of a bundled model" : "",
+                 revision ? " with revision " : "", revision ? revision : "", hub.cache, name,
+                 revision ? " --revision " : "", revision ? revision : "");
+}
+
+char *oci_model_locate(oc_context *cx, const char *name, const char *revision)
+{
+    oci_hub hub;
+    char *folder = NULL;
+    if (oci_failed(cx)) return NULL;
+    if (!name) {
+        oci_fail(cx, OC_E_ARGUMENT, "expected a model's folder or name, found NULL");
+        return NULL;
+    }
+    folder = oci_folder_exists(cx, name) ? without_slashes(cx, name) : bundled(cx, name);
+    if (folder && revision) {
+        oci_fail(cx, OC_E_ARGUMENT, "%s: revision %s: expected a model of the hub's cache, found "
+                 "a folder, which has no revisions", folder, revision);
+        oci_free(folder);
+        return NULL;
+    }
+    if (!folder && oci_hub_is_name(name) && oci_hub_init(cx, &hub))
+        folder = oci_hub_find(cx, &hub, name, revision);
+    if (!folder && !oci_failed(cx)) not_found(cx, name, revision);
+    return folder;
 }
