@@ -1,16 +1,20 @@
 /* ocelli search: an index of pictures, and what is in it that looks like a text or a picture. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
+
+enum { MONTAGE_MOST = 1024 };           /* pictures: 32 x 32, 123 MB */
 
 typedef struct searcher {
     cli *c;
     const char *out, *model, *image, *html, *montage;
     int dtype;                          /* 0: f32, 1: int8 */
-    int64_t top, batch;
+    int64_t top, batch;                 /* batch 0: not given */
 } searcher;
 
 /* ---- search index ---------------------------------------------------------------------- */
@@ -132,7 +136,7 @@ static void put_page(const searcher *s, FILE *file, const char *title, const oc_
     fputs(page_style, file);
     put_escaped(file, title);
     fputs("</h1>\n<main>\n", file);
-    for (size_t i = 0; i < found; i++) {
+    for (size_t i = 0; i < found && cli_go_on(s->c); i++) {
         const char *path = oc_index_path(index, hits[i].picture);
         size_t size = 0;
         oc_image *image = thumbnail(s, path, 192);
@@ -148,21 +152,41 @@ static void put_page(const searcher *s, FILE *file, const char *title, const oc_
     fputs("</main>\n</body></html>\n", file);
 }
 
-/* Beside its name first, so that nothing half-written is ever found there. */
+/* A new file beside `path`, which is to take its place; NULL with errno. */
+static FILE *open_beside(const char *path, char *temp, size_t size)
+{
+    int n = snprintf(temp, size, "%s.%ld.tmp", path, (long)getpid());
+    if (n < 0 || (size_t)n >= size) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return fd < 0 ? NULL : fdopen(fd, "wb");
+}
+
+/* Nothing half-written is ever found under its name. */
 static void write_page(const searcher *s, const char *title, const oc_index *index,
                        const oc_hit *hits, size_t found)
 {
     char temp[4096];
-    int n = snprintf(temp, sizeof temp, "%s.part", s->html);
-    FILE *file = n > 0 && (size_t)n < sizeof temp ? fopen(temp, "wb") : NULL;
+    struct stat st;
+    /* Renaming over a device or a link (/dev/stdout) would take it from everybody. */
+    if (lstat(s->html, &st) == 0 && !S_ISREG(st.st_mode)) {
+        cli_error(s->c, "%s: expected a regular file, found a folder, a link or a device",
+                  s->html);
+        s->c->status = CLI_FAILED;
+        return;
+    }
+    FILE *file = open_beside(s->html, temp, sizeof temp);
     bool good = file != NULL;
     if (file) {
         put_page(s, file, title, index, hits, found);
         good = !ferror(file);
-        good = fclose(file) == 0 && good && rename(temp, s->html) == 0;
+        good = fclose(file) == 0 && good && cli_go_on(s->c) && rename(temp, s->html) == 0;
     }
     if (good) return;
-    cli_error(s->c, "%s: could not be written: %s", s->html, strerror(errno));
+    if (cli_go_on(s->c))
+        cli_error(s->c, "%s: could not be written: %s", s->html, strerror(errno));
     s->c->status = CLI_FAILED;
     if (file) remove(temp);
 }
@@ -214,6 +238,19 @@ static void print_hits(const searcher *s, const oc_index *index, const oc_hit *h
 
 /* ---- search ---------------------------------------------------------------------------- */
 
+/* Options that mean nothing here are not passed over in silence. */
+static bool options_fit(const searcher *s, bool makes)
+{
+    if (makes && (s->image || s->model || s->html || s->montage))
+        cli_usage(s->c, "--image, --model, --html and --montage are for an index that is there");
+    else if (!makes && (s->out || s->dtype || s->batch))
+        cli_usage(s->c, "--out, --dtype and --batch are for search index");
+    else if (s->montage && s->top > MONTAGE_MOST)
+        cli_usage(s->c, "--montage: expected --top of at most %d, found %lld", MONTAGE_MOST,
+                  (long long)s->top);
+    return s->c->status == CLI_DONE;
+}
+
 static void find(const searcher *s)
 {
     cli *c = s->c;
@@ -244,7 +281,7 @@ static void find(const searcher *s)
 
 int command_search(cli *c)
 {
-    searcher s = { .c = c, .top = 5, .batch = 8 };
+    searcher s = { .c = c, .top = 5 };
     const cli_option options[] = {
         { "out", CLI_OUT, &s.out, "FILE", "index: the file to make, or to bring up to date",
           0, 0, 0 },
@@ -262,7 +299,9 @@ int command_search(cli *c)
         { 0 }
     };
     if (!cli_begin(c, options, 1, -1)) return c->status;
-    if (strcmp(c->operands[0], "index") == 0) {
+    bool makes = strcmp(c->operands[0], "index") == 0;
+    if (!options_fit(&s, makes)) return c->status;
+    if (makes) {
         if (c->operand_count < 3 || !s.out)
             return cli_usage(c, "expected index MODEL FOLDER --out FILE");
         make_index(&s);

@@ -48,6 +48,8 @@ typedef struct maker {
     oci_listing files;
     picture *pictures;          /* [files.count] */
     oci_journal *journal;
+    journal_head head;
+    bool headed;                /* the journal begins with `head` */
     oc_index *old;              /* NULL: there is none */
     oc_index_report report;
     int64_t done;
@@ -161,13 +163,10 @@ static void look_into_journal(maker *m, const char *path)
     const unsigned char *block;
     size_t size;
     uint64_t offset;
-    journal_head head = { "OCindex", JOURNAL_VERSION, (uint32_t)m->kind, m->how->fingerprint };
     if (oci_failed(m->cx)) return;
-    if (!oci_journal_next(m->cx, m->journal, &block, &size, &offset)) {
-        oci_journal_append(m->cx, m->journal, &head, sizeof head, &offset);
-        return;
-    }
-    if (size != sizeof head || memcmp(block, &head, sizeof head) != 0) {
+    m->headed = oci_journal_next(m->cx, m->journal, &block, &size, &offset);
+    if (!m->headed) return;
+    if (size != sizeof m->head || memcmp(block, &m->head, size) != 0) {
         other_model(m, path);
         return;
     }
@@ -205,6 +204,15 @@ static void refuse(maker *m, size_t i)
     oc_context_clear(m->cx);
 }
 
+/* The head only with the first vectors: a journal of none is in no other model's way. */
+static void append(maker *m, const oci_bytes *block, uint64_t *offset)
+{
+    if (!m->headed)
+        m->headed = oci_journal_append(m->cx, m->journal, &m->head, sizeof m->head, offset) ==
+                    OC_OK;
+    oci_journal_append(m->cx, m->journal, block->data, block->size, offset);
+}
+
 /* `count` vectors into one block of the journal. */
 static void keep_vectors(maker *m, const size_t *pictures, size_t count, const float *vectors)
 {
@@ -230,7 +238,7 @@ static void keep_vectors(maker *m, const size_t *pictures, size_t count, const f
         who[taken++] = pictures[k];
         oci_bytes_append(m->cx, &block, record, bytes);
     }
-    if (taken) oci_journal_append(m->cx, m->journal, block.data, block.size, &offset);
+    if (taken) append(m, &block, &offset);
     for (size_t k = 0; k < taken && !oci_failed(m->cx); k++) {
         picture *p = &m->pictures[who[k]];
         *p = (picture){ IN_JOURNAL, offset + at[k], p->known };
@@ -372,6 +380,7 @@ oc_status oci_index_make(oc_context *cx, const oci_index_maker *how, const char 
 {
     maker m = { .cx = cx, .how = how, .options = options, .path = path,
                 .kind = options->int8 ? OCI_INDEX_I8 : OCI_INDEX_F32 };
+    m.head = (journal_head){ "OCindex", JOURNAL_VERSION, (uint32_t)m.kind, how->fingerprint };
     char journal[OCI_MAX_PATH];
     int n = snprintf(journal, sizeof journal, "%s.part", path);
     if (oci_failed(cx)) return cx->status;

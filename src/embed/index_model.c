@@ -4,6 +4,7 @@
 #include "base/context.h"
 #include "base/size.h"
 #include "checkpoint/folder.h"
+#include "embed/embed.h"
 #include "embed/index.h"
 
 static const oc_embed_options of_length_one = { .size = sizeof of_length_one,
@@ -33,6 +34,8 @@ oc_status oc_index_build(oc_context *cx, const oc_model *model, const char *path
     oci_take_options(&o, sizeof o, options);
     if (!path || (!o.folder && !o.file_count))
         return oci_fail(cx, OC_E_ARGUMENT, "index: expected a path, and pictures or a folder");
+    /* What the model lacks is no fault of each picture, and leaves no journal. */
+    if (!oci_embed_width(cx, model, true) || !oci_model_processor(cx, model)) return cx->status;
     oci_index_maker maker = {
         .fingerprint = oci_model_fingerprint(cx, model), .embed = embed,
         .model_name = o.model_name ? o.model_name : model->folder ? model->folder : "",

@@ -82,4 +82,30 @@ expect 2 search "$index"
 expect 2 search "$index" 'a cat' --image examples/scenes/scene-01.png
 expect 2 search index emoji-match "$photos"
 [ ! -e "$work/none.idx" ] || fail 'an index of nothing'
+
+# A page takes no place but a file's; links stand for devices, which root could replace.
+ln -s /dev/null "$work/link.html"
+for place in "$work/link.html" "$work/empty" /dev/stdout; do
+    expect 1 search "$index" 'a cat' --html "$place"
+    says 'expected a regular file'
+done
+[ -L "$work/link.html" ] || fail 'a link was replaced'
+expect 1 search "$index" 'a cat' --html "$work/nothing/found.html"
+says 'No such file'
+echo mine >"$work/found.html.part"
+expect 0 search "$index" 'a cat' --html "$work/found.html"
+same "$(cat "$work/found.html.part")" mine 'a file with a name like that of a journal'
+expect 2 search "$index" 'a cat' --montage "$work/found.png" --top 1025
+expect 2 search "$index" 'a cat' --out "$work/found.idx"
+expect 2 search index emoji-match "$photos" --out "$work/none.idx" --html "$work/found.html"
+
+# The wrong model leaves nothing that is in the right one's way.
+expect 5 search index emoji-vqa "$photos" --out "$work/second.idx"
+says 'expected a model that embeds pictures'
+[ ! -e "$work/second.idx.part" ] || fail 'a journal of a model that embeds nothing'
+mkdir "$work/broken"
+echo 'no picture' >"$work/broken/one.png"
+expect 1 search index emoji-match "$work/broken" --out "$work/second.idx"
+expect 0 search index emoji-match "$photos" --out "$work/second.idx" --dtype int8
+prints ': 3 pictures: 3 added'
 finish
