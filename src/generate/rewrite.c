@@ -128,7 +128,20 @@ static int refuse(machine *m)
 {
     oci_fail(m->cx, OC_E_FAILED, "markup: expected a pattern that is known, found %s",
              m->pattern);
+    m->pattern = "";
     return 0;
+}
+
+/* The pattern's next character; 0 at its end, again and again. */
+static char next_of(machine *m)
+{
+    return *m->pattern ? *m->pattern++ : '\0';
+}
+
+static void expect(machine *m, char c)
+{
+    if (*m->pattern == c) m->pattern++;
+    else refuse(m);
 }
 
 static int emit(machine *m, operation what, int x, int y)
@@ -155,24 +168,24 @@ static void add_escaped(set *s, char c)
 static void add_class(machine *m, set *s)
 {
     while (*m->pattern && *m->pattern != ']') {
-        char c = *m->pattern++;
+        char c = next_of(m);
         if (c == '\\') {
-            add_escaped(s, *m->pattern++);
-        } else if (m->pattern[0] == '-' && m->pattern[1] != ']') {
+            add_escaped(s, next_of(m));
+        } else if (m->pattern[0] == '-' && m->pattern[1] && m->pattern[1] != ']') {
             for (; c <= m->pattern[1]; c++) s->ascii[(unsigned char)c] = true;
             m->pattern += 2;
         } else {
             s->ascii[(unsigned char)c] = true;
         }
     }
-    if (!*m->pattern++) refuse(m);
+    expect(m, ']');
 }
 
 /* One character of the text: a literal, a class, or any. */
 static void compile_character(machine *m)
 {
     set s = { 0 };
-    char c = *m->pattern++, escaped = c == '\\' ? *m->pattern++ : '\0';
+    char c = next_of(m), escaped = c == '\\' ? next_of(m) : '\0';
     if (c == '[') {
         add_class(m, &s);
     } else if (c == '.') {
@@ -212,7 +225,7 @@ static void compile_atom(machine *m)
         if (!plain) emit(m, SAVE, group * 2, 0);
         compile_choice(m);
         if (!plain) emit(m, SAVE, group * 2 + 1, 0);
-        if (*m->pattern++ != ')') refuse(m);
+        expect(m, ')');
     } else {
         compile_character(m);
     }
@@ -238,9 +251,9 @@ static quantifier read_quantifier(machine *m)
     m->pattern++;
     if (c == '{') {
         q.least = read_number(m);
-        if (*m->pattern++ != ',') refuse(m);
+        expect(m, ',');
         q.most = *m->pattern == '}' ? -1 : read_number(m);
-        if (*m->pattern++ != '}') refuse(m);
+        expect(m, '}');
     } else {
         q = (quantifier){ c == '+', c == '?' ? 1 : -1, false };
     }
@@ -297,7 +310,7 @@ static void compile_choice(machine *m)
         m->groups = groups;
         int split = emit(m, SPLIT, start + 1, 0);
         while (*m->pattern != '|' && !oci_failed(m->cx)) compile_repeated(m);
-        m->pattern++;
+        expect(m, '|');
         if (jump_count == 8) refuse(m);
         else jumps[jump_count++] = emit(m, JUMP, 0, 0);
         m->code[split].y = m->count;

@@ -188,6 +188,8 @@ static void test_patterns(void **state)
         { "b$", "c", "abac\n" }, { "^a", "c", "cbab\n" }, { "(ab){2,2}\\s", "x", "x" },
         { "a*", NULL, NULL }, { "(a", NULL, NULL },
         { "a)", NULL, NULL }, { "a{x", NULL, NULL }, { "[a", NULL, NULL },
+        { "(a|b", NULL, NULL }, { "a{2", NULL, NULL }, { "(", NULL, NULL }, { "[a-", NULL, NULL },
+        { "[\\", NULL, NULL }, { "(a|(b|", NULL, NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         oc_context *cx = one_thread();
