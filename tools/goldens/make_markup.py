@@ -154,7 +154,7 @@ def main():
     if options.check:
         texts = [random_text(rng) for _ in range(options.check)]
     else:
-        texts = BY_HAND + ["\n".join(lines) for lines in REFERENCES] + [random_text(rng) for _ in range(200)]
+        texts = BY_HAND + ["\n".join(lines) for lines in REFERENCES] + [random_text(rng) for _ in range(90)]
     lines = [json.dumps(r, ensure_ascii=False, separators=(",", ":")) + "\n" for r in map(results, texts) if r]
     if options.check:
         sys.stdout.writelines(lines)
