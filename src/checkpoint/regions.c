@@ -56,8 +56,9 @@ static void read_boxes(oc_context *cx, oci_regions *r, const oci_json *doc)
     r->boxes = oci_calloc(cx, count, BOX * sizeof *r->boxes);
     for (r->count = 0; r->count < count && r->boxes && !oci_failed(cx); r->count++)
         if (!read_box(json_array_get(list, r->count), r->boxes + BOX * r->count))
-            oci_json_expected(cx, doc, "regions", "boxes [x0, y0, x1, y1] with 0 <= x0 < x1 <= 1 "
-                              "and 0 <= y0 < y1 <= 1", json_array_get(list, r->count));
+            oci_fail(cx, OC_E_MALFORMED, "%s: regions[%zu]: expected [x0, y0, x1, y1] with "
+                     "0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, found something else", doc->name,
+                     r->count);
 }
 
 /* ---- the feature model ---- */

@@ -26,6 +26,26 @@ static bool is_one_picture(const oc_tensor_view *v, int rank)
     return v->rank == rank || (v->rank == rank + 1 && v->shape[0] == 1);
 }
 
+/* [1, V, D] or [V, D] of floats. */
+static bool embeds_fit(oc_context *cx, const oc_model *model, const oc_tensor_view *v, int64_t D)
+{
+    if ((v->dtype != OC_F32 && v->dtype != OC_F16 && v->dtype != OC_BF16 && v->dtype != OC_F64) ||
+        (v->rank != 2 && v->rank != 3))
+        oci_fail(cx, OC_E_MALFORMED, "regions: visual_embeds: expected floats [1, V, %lld], found "
+                 "%s of rank %d", (long long)D, oci_dtype_name(v->dtype), v->rank);
+    else if (!is_one_picture(v, 2))
+        oci_fail(cx, OC_E_MALFORMED, "regions: visual_embeds: expected the regions of one "
+                 "picture, found those of %lld", (long long)v->shape[0]);
+    else if (v->shape[v->rank - 2] == 0)
+        oci_fail(cx, OC_E_MALFORMED, "regions: visual_embeds: expected at least one region, found "
+                 "none");
+    else if (v->shape[v->rank - 1] != D)
+        oci_fail(cx, OC_E_MALFORMED, "regions: visual_embeds: expected %lld numbers a region, the "
+                 "visual_embedding_dim of %s, found %lld", (long long)D, model->folder,
+                 (long long)v->shape[v->rank - 1]);
+    return !oci_failed(cx);
+}
+
 /* Adds visual_embeds as F32 [1, V, D], every number looked at; *V is set. */
 static void add_embeds(oc_context *cx, const oc_model *model, const oc_tensors *regions,
                        oc_tensors *in, int64_t *V)
@@ -37,21 +57,8 @@ static void add_embeds(oc_context *cx, const oc_model *model, const oc_tensors *
         oci_fail(cx, OC_E_MALFORMED, "regions: visual_embeds: expected, found none");
         return;
     }
-    if ((given.dtype != OC_F32 && given.dtype != OC_F16 && given.dtype != OC_BF16 &&
-         given.dtype != OC_F64) || !is_one_picture(&given, 2) ||
-        (*V = given.shape[given.rank - 2]) == 0) {
-        oci_fail(cx, OC_E_MALFORMED, "regions: visual_embeds: expected the regions of one picture, "
-                 "floats [1, V, %lld], found %s of rank %d%s", (long long)D,
-                 oci_dtype_name(given.dtype), given.rank,
-                 is_one_picture(&given, 2) ? "" : " or of several pictures");
-        return;
-    }
-    if (given.shape[given.rank - 1] != D) {
-        oci_fail(cx, OC_E_MALFORMED, "regions: visual_embeds: expected %lld numbers a region, the "
-                 "visual_embedding_dim of %s, found %lld", (long long)D, model->folder,
-                 (long long)given.shape[given.rank - 1]);
-        return;
-    }
+    if (!embeds_fit(cx, model, &given, D)) return;
+    *V = given.shape[given.rank - 2];
     oc_tensors_add(cx, in, "visual_embeds", OC_F32, 3, (const int64_t[]){ 1, *V, D }, NULL);
     if (oci_failed(cx) || !oc_tensors_find(in, "visual_embeds", &made)) return;
     float *x = (float *)(uintptr_t)made.data;       /* our own set */
@@ -91,7 +98,11 @@ static void add_question(oc_context *cx, const oc_model *model, const char *ques
     oc_encoding *e = oc_encode(cx, oc_model_tokenizer(cx, model), question, strlen(question), NULL,
                                0, NULL);
     const int64_t shape[] = { 1, (int64_t)oc_encoding_count(e) };
-    if (e) {
+    const int64_t most = ((const oci_visual_bert *)model->core.root)->cfg.max_position_embeddings;
+    if (shape[1] > most)
+        oci_fail(cx, OC_E_MALFORMED, "question: expected at most %lld tokens (the model's "
+                 "positions), found %lld", (long long)most, (long long)shape[1]);
+    if (e && !oci_failed(cx)) {
         oc_tensors_add(cx, in, "input_ids", OC_I64, 2, shape, oc_encoding_ids(e));
         oc_tensors_add(cx, in, "attention_mask", OC_I64, 2, shape, oc_encoding_attention_mask(e));
         if (oc_encoding_token_type_ids(e))

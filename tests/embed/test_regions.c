@@ -206,7 +206,7 @@ static void pictures_are_chosen(void **state)
     assert_int_equal(v.shape[0], 2);
     assert_null(oc_answer_regions(cx, vqa, "?", set, NULL));
     oc_tensors_free(set);
-    expect_error("two pictures", OC_E_MALFORMED, "the regions of one picture");
+    expect_error("two pictures", OC_E_MALFORMED, "the regions of one picture, found those of 2");
     static const char *const bad[] = { "2", "-1", "x", "1x", "", "99999999999999999999" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_null(oc_regions_open(cx, path, bad[i]));
@@ -302,7 +302,7 @@ static void bad_features_are_refused(void **state)
     expect_refused(oc_tensors_create(cx), OC_E_MALFORMED, "visual_embeds: expected, found none");
     expect_refused(features(OC_F32, 3, D - 1, 0), OC_E_MALFORMED,
                    "expected 132 numbers a region, the visual_embedding_dim of");
-    expect_refused(features(OC_F32, 0, D, 0), OC_E_MALFORMED, "the regions of one picture");
+    expect_refused(features(OC_F32, 0, D, 0), OC_E_MALFORMED, "at least one region, found none");
     expect_refused(features(OC_I64, 3, D, 0), OC_E_MALFORMED, "found I64 of rank 3");
     expect_refused(features(OC_F32, 3, D, NAN), OC_E_MALFORMED,
                    "expected finite numbers, found nan in region 2 at 131");
@@ -323,8 +323,7 @@ static void bad_features_are_refused(void **state)
     for (size_t i = 0; i < sizeof longest - 1; i++) longest[i] = i % 2 ? ' ' : 'x';
     assert_null(oc_answer_regions(cx, vqa, longest, set, NULL));
     oc_tensors_free(set);
-    assert_true(oc_context_status(cx) != OC_OK);
-    oc_context_clear(cx);
+    expect_error("a long question", OC_E_MALFORMED, "question: expected at most 48 tokens");
     assert_null(oc_answer_regions(cx, vqa, NULL, NULL, NULL));
     assert_int_equal(oc_context_status(cx), OC_OK);         /* NULL of an earlier failure */
     assert_int_equal(oc_answers_count(NULL), 0);
@@ -361,12 +360,13 @@ static void lying_files_are_refused(void **state)
         { "{" MODEL "}", OC_E_MALFORMED, "regions: expected a list of boxes" },
         { "{" MODEL ", \"regions\": []}", OC_E_MALFORMED, "regions: expected a list of boxes" },
         { "{" MODEL ", \"regions\": {}}", OC_E_MALFORMED, "regions: expected" },
-        { "{" MODEL ", \"regions\": [1]}", OC_E_MALFORMED, "regions: expected boxes" },
-        { "{" MODEL ", \"regions\": [[0, 0, 1]]}", OC_E_MALFORMED, "regions: expected boxes" },
-        { "{" MODEL ", \"regions\": [[0, 0, 1, \"1\"]]}", OC_E_MALFORMED, "expected boxes" },
-        { "{" MODEL ", \"regions\": [[0, 0, 1, 1.5]]}", OC_E_MALFORMED, "expected boxes" },
-        { "{" MODEL ", \"regions\": [[0, 0, 384, 384]]}", OC_E_MALFORMED, "expected boxes" },
-        { "{" MODEL ", \"regions\": [[0.5, 0, 0.5, 1]]}", OC_E_MALFORMED, "expected boxes" },
+        { "{" MODEL ", \"regions\": [1]}", OC_E_MALFORMED, "regions[0]: " },
+        { "{" MODEL ", \"regions\": [[0, 0, 1]]}", OC_E_MALFORMED, "regions[0]: " },
+        { "{" MODEL ", \"regions\": [[0, 0, 1, \"1\"]]}", OC_E_MALFORMED, "regions[0]: " },
+        { "{" MODEL ", \"regions\": [[0, 0, 1, 1.5]]}", OC_E_MALFORMED, "regions[0]: " },
+        { "{" MODEL ", \"regions\": [[0, 0, 384, 384]]}", OC_E_MALFORMED, "regions[0]: " },
+        { "{" MODEL ", \"regions\": [[0, 0, 1, 1], [0.5, 0, 0.5, 1]]}", OC_E_MALFORMED,
+          "regions[1]: expected [" },
         { "{" MODEL ", \"regions\": [[0, 0, 1, 1e999]]}", OC_E_MALFORMED, "regions.json" },
         { "{" BOXES "}", OC_E_MALFORMED, "feature_model: expected NAME or ../NAME" },
         { "{" BOXES ", \"feature_model\": \"/etc\"}", OC_E_MALFORMED, "expected NAME" },
