@@ -44,6 +44,12 @@ target_compile_options(ocelli_objects PRIVATE ${OCELLI_WARNINGS})
 target_include_directories(ocelli_objects PRIVATE include src)
 target_link_libraries(ocelli_objects PRIVATE ${OCELLI_DEPENDENCIES} Threads::Threads)
 
+if(OCELLI_CAIRO)
+    # One file knows of it, and says so where it is missing.
+    set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/image/overlay.c APPEND PROPERTY
+                 COMPILE_DEFINITIONS OCELLI_CAIRO)
+endif()
+
 add_library(ocelli_shared SHARED $<TARGET_OBJECTS:ocelli_objects>)
 target_link_libraries(ocelli_shared PRIVATE ${OCELLI_DEPENDENCIES} Threads::Threads m)
 if(OCELLI_WERROR)

@@ -202,6 +202,46 @@ OC_API int64_t oc_image_width(const oc_image *image);
 OC_API int64_t oc_image_height(const oc_image *image);
 OC_API const uint8_t *oc_image_pixels(const oc_image *image);
 
+/* ---- visual prompts: what is drawn on a picture so that a question can point at it ------- */
+
+typedef enum oc_mark_shape {    /* its points: */
+    OC_MARK_BOX,                /* two corners */
+    OC_MARK_ELLIPSE,            /* two corners of the box around it */
+    OC_MARK_ARROW,              /* tail and tip */
+    OC_MARK_POINT,              /* one */
+    OC_MARK_SCRIBBLE,           /* where a line goes through, two or more */
+    OC_MARK_TRIANGLE,           /* three corners */
+    OC_MARK_CONTOUR,            /* the corners of a closed line, three or more */
+    OC_MARK_MASK                /* the corners of an area, three or more; or see `mask` */
+} oc_mark_shape;
+
+typedef struct oc_mark {
+    size_t size;
+    oc_mark_shape shape;
+    const double *points;       /* [count, 2] x and y in pixels from the top left corner */
+    size_t count;
+    const char *color;          /* "#rrggbb" or a name (red, lime, blue, yellow, fuchsia, aqua,
+                                   orange, purple, gold, …); NULL: red */
+    double width;               /* of the line, of a point its radius, in pixels; 0: 3 (a point
+                                   8, a scribble 4) for a picture of 336, and in proportion */
+    double alpha;               /* 0: 1, of an area 0.35 */
+    const oc_image *mask;       /* OC_MARK_MASK in place of points: a picture of the same size,
+                                   marked where a channel is 128 or more */
+} oc_mark;
+
+/* A new picture with the mark on it. Points outside the picture are moved to its edge, which is
+ * logged; where less than a pixel is then left of the shape, and for a wrong number of points,
+ * it is OC_E_ARGUMENT. OC_E_UNSUPPORTED: a build without cairo. */
+OC_API OC_NODISCARD oc_image *oc_image_mark(oc_context *cx, const oc_image *image,
+                                            const oc_mark *mark);
+/* All marks of a JSON array: [{"shape": "box", "points": [40, 40, 180, 180], "color": "red",
+ * "width": 3, "alpha": 1}, …], all but shape and points optional. */
+OC_API OC_NODISCARD oc_image *oc_image_marks(oc_context *cx, const oc_image *image,
+                                             const char *json, size_t size);
+/* The same from a file, where {"shape": "mask", "file": "mask.png"} names a picture beside it. */
+OC_API OC_NODISCARD oc_image *oc_image_marks_open(oc_context *cx, const oc_image *image,
+                                                  const char *path);
+
 /* ---- text ------------------------------------------------------------------------------ */
 
 typedef struct oc_tokenizer oc_tokenizer;   /* immutable, shared between threads */

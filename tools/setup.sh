@@ -40,6 +40,7 @@ for_build() {
     library libwebpdemux libwebp-dev
     library libzip libzip-dev
     library hdf5 libhdf5-dev
+    library cairo libcairo2-dev
 }
 for_test() {
     for_build
