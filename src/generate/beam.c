@@ -83,7 +83,7 @@ static void sort_heap(oci_candidate *heap, int64_t n)
  * make, counts as the least. */
 static void choose_best(beams *b, const float *scores, const float *sums)
 {
-    int64_t V = b->d->ved->shape.vocab_size;
+    int64_t V = b->d->shape.vocab_size;
     oci_candidate *heap = b->candidates;
     clear_heap(heap, b->C);
     for (int64_t k = 0; k < b->S; k++)
@@ -101,7 +101,7 @@ static void draw(oc_context *cx, beams *b, int64_t item, const float *scores,
                  const float *sums)
 {
     const oci_decoding *d = b->d;
-    int64_t V = d->ved->shape.vocab_size, n = b->S * V;
+    int64_t V = d->shape.vocab_size, n = b->S * V;
     oci_arena_mark mark = oci_mark(cx);
     oci_tensor *p = oci_tensor_create(cx, OC_F32, OCI_SHAPE(2, n));
     if (!p) return;
@@ -160,7 +160,7 @@ static float *score_group(oc_context *cx, beams *b, const step_values *v, int64_
                           int64_t group)
 {
     oci_decoding *d = b->d;
-    int64_t V = d->ved->shape.vocab_size, first = row_of(b, item, group, 0);
+    int64_t V = d->shape.vocab_size, first = row_of(b, item, group, 0);
     float *scores = v->scores + (v->handed_out ? first * V : 0);
     oci_ids earlier = { .at = b->tokens, .count = (size_t)(group * b->S) };
     for (int64_t k = 0; k < group * b->S; k++)
@@ -203,7 +203,7 @@ static void advance_group(oc_context *cx, beams *b, const step_values *v, int64_
 /* Rows of `size` bytes, `stride` apart: each of the group's becomes a copy of its source. */
 static void move_rows(const beams *b, int64_t group, void *rows, size_t stride, size_t size)
 {
-    int64_t n = b->d->pictures * b->S;
+    int64_t n = b->d->items * b->S;
     char *spare = b->spare;
     for (int64_t i = 0; i < n; i++) {
         int64_t from = row_in_group(b, group, b->source[row_in_group(b, group, i)]);
@@ -218,7 +218,7 @@ static void move_rows(const beams *b, int64_t group, void *rows, size_t stride, 
 static void move_trace(beams *b, int64_t group)
 {
     size_t stride = (size_t)b->d->room + 1, each = (size_t)b->trace_count[group];
-    int64_t n = b->d->pictures * b->S, *spare = b->spare;
+    int64_t n = b->d->items * b->S, *spare = b->spare;
     int64_t *trace = b->trace + (size_t)(group * n) * stride;
     for (int64_t i = 0; i < n; i++) {
         int64_t source = b->source[row_in_group(b, group, i)];
@@ -239,12 +239,13 @@ static void move_group(beams *b, int64_t group)
     size_t room = (size_t)d->room, L = (size_t)d->length, steps = L - (size_t)d->prompt;
     move_rows(b, group, d->ids, room * sizeof *d->ids, L * sizeof *d->ids);
     move_rows(b, group, d->logprobs, room * sizeof *d->logprobs, steps * sizeof *d->logprobs);
-    move_rows(b, group, d->origin, room * sizeof *d->origin, L * sizeof *d->origin);
+    move_rows(b, group, d->origin, (size_t)d->places * sizeof *d->origin,
+              (size_t)d->cache->length * sizeof *d->origin);
     /* Some decoders' caches keep the encoder's keys in place; see oci_decoder_shape. */
-    if (d->g.use_cache && !d->ved->shape.cross_cache_stays)
+    if (d->g.use_cache && !d->shape.cross_cache_stays)
         move_rows(b, group, d->cross, sizeof *d->cross, sizeof *d->cross);
     if (b->trace) move_trace(b, group);
-    for (int64_t i = 0; i < d->pictures * b->S; i++) {
+    for (int64_t i = 0; i < d->items * b->S; i++) {
         int64_t row = row_in_group(b, group, i);
         b->sums[row] = b->next[row].score;
         d->ids[row * d->room + d->length] = b->next[row].token;
@@ -268,7 +269,7 @@ static void step(oc_context *cx, beams *b)
 {
     oci_decoding *d = b->d;
     oci_arena_mark mark = oci_mark(cx);
-    int64_t V = d->ved->shape.vocab_size;
+    int64_t V = d->shape.vocab_size;
     oci_tensor *logits = oci_step_logits(cx, d, NULL), *own = NULL;
     if (!logits) return;
     oci_step_outputs(cx, d, d->slot, d->rows);
@@ -278,7 +279,7 @@ static void step(oc_context *cx, beams *b)
     if (!v.handed_out) own = oci_tensor_create(cx, OC_F32, OCI_SHAPE(b->S, V));
     if (own) v.scores = oci_f32(own);
     for (int64_t g = 0; g < b->G && !oci_failed(cx); g++) {
-        for (int64_t i = 0; i < d->pictures && !oci_failed(cx); i++)
+        for (int64_t i = 0; i < d->items && !oci_failed(cx); i++)
             advance_group(cx, b, &v, i, g);
         if (!oci_failed(cx)) move_group(b, g);
     }
@@ -293,7 +294,7 @@ static void step(oc_context *cx, beams *b)
 static void add_running(beams *b)
 {
     const oci_decoding *d = b->d;
-    for (int64_t store = 0; store < d->pictures * b->G; store++) {
+    for (int64_t store = 0; store < d->items * b->G; store++) {
         if (b->scorer.stores[store].done) continue;
         view_group(b, store / b->G, store % b->G);
         for (int64_t k = 0; k < b->S; k++) {
@@ -333,7 +334,7 @@ static void finalize(oc_context *cx, beams *b)
     const oci_hypothesis **best = oci_calloc(cx, (size_t)d->rows, sizeof *best);
     if (!best) return;
     add_running(b);
-    for (int64_t i = 0; i < d->pictures * n; i++) {
+    for (int64_t i = 0; i < d->items * n; i++) {
         best[found] = oci_beam_scorer_take(&b->scorer, i / n);
         if (best[found]) longest = oci_max(longest, best[found++]->length);
     }
@@ -356,9 +357,9 @@ static bool begin(oc_context *cx, beams *b)
     b->G = g->num_beam_groups;
     b->S = b->K / b->G;
     b->C = b->S * (g->do_sample ? 2 : oci_max(2, 1 + (int64_t)g->eos_token_id.count));
-    if (b->C > b->S * d->ved->shape.vocab_size)
+    if (b->C > b->S * d->shape.vocab_size)
         oci_fail(cx, OC_E_ARGUMENT, "beam search: expected a vocabulary of at least %lld, "
-                 "found %lld", (long long)(b->C / b->S), (long long)d->ved->shape.vocab_size);
+                 "found %lld", (long long)(b->C / b->S), (long long)d->shape.vocab_size);
     if (d->max_length <= d->prompt)
         oci_fail(cx, OC_E_ARGUMENT, "beam search: expected a max_length over the prompt's %lld "
                  "ids, found %lld", (long long)d->prompt, (long long)d->max_length);
@@ -369,13 +370,13 @@ static bool begin(oc_context *cx, beams *b)
     b->drawn = oci_calloc(cx, (size_t)b->C, sizeof *b->drawn);
     b->views = oci_calloc(cx, (size_t)b->S, sizeof *b->views);
     b->tokens = oci_calloc(cx, (size_t)b->K, sizeof *b->tokens);
-    b->spare = oci_calloc(cx, rows, room * sizeof(int64_t));
+    b->spare = oci_calloc(cx, rows, ((size_t)d->places + 1) * sizeof(int64_t));
     if (d->trace) {
         b->trace = oci_calloc(cx, rows, room * sizeof *b->trace);
         b->trace_count = oci_calloc(cx, (size_t)b->G, sizeof *b->trace_count);
     }
     b->scorer = (oci_beam_scorer){
-        .items = d->pictures, .groups = b->G, .size = b->S, .room = d->room,
+        .items = d->items, .groups = b->G, .size = b->S, .room = d->room,
         .prompt = d->prompt, .max_length = d->max_length, .length_penalty = g->length_penalty,
         .early = g->early_stopping, .eos = &g->eos_token_id };
     if (!oci_beam_scorer_init(cx, &b->scorer)) return false;

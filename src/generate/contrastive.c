@@ -7,6 +7,7 @@
  * The k candidates of a picture are its rows in the cache. They share the past by index; the
  * chosen one's new position joins it by index, too. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,12 +27,13 @@ typedef struct contrastive {
 /* The decoder's last hidden states of the pass: the held output with the highest number. */
 static bool last_hidden(oc_context *cx, const oci_decoding *d, oc_tensor_view *view)
 {
-    static const char stem[] = "decoder_hidden_states.";
+    char stem[64];
+    int n = snprintf(stem, sizeof stem, "%shidden_states.", d->family->outputs);
     long most = -1;
     for (size_t i = 0; i < oc_tensors_count(d->held); i++) {
         oc_tensor_view each = oc_tensors_get(d->held, i);
-        if (strncmp(each.name, stem, sizeof stem - 1)) continue;
-        long number = strtol(each.name + sizeof stem - 1, NULL, 10);
+        if (strncmp(each.name, stem, (size_t)n)) continue;
+        long number = strtol(each.name + n, NULL, 10);
         if (number <= most) continue;
         most = number;
         *view = each;
@@ -55,7 +57,7 @@ static void normalize(const float *x, int64_t n, float *y)
 static void start(oc_context *cx, contrastive *c)
 {
     oci_decoding *d = c->d;
-    int64_t V = d->ved->shape.vocab_size, P = d->prompt, B = d->pictures;
+    int64_t V = d->shape.vocab_size, P = d->prompt, B = d->items;
     oci_arena_mark mark = oci_mark(cx);
     oc_tensor_view hidden;
     const oci_tensor *logits = oci_step_logits(cx, d, NULL);
@@ -77,7 +79,7 @@ static void start(oc_context *cx, contrastive *c)
 /* The k most probable ids of picture b, most probable first, the first of equals. */
 static void take_candidates(oc_context *cx, contrastive *c, int64_t b, const float *scores)
 {
-    int64_t V = c->d->ved->shape.vocab_size, n = 0, *tokens = c->tokens + b * c->k;
+    int64_t V = c->d->shape.vocab_size, n = 0, *tokens = c->tokens + b * c->k;
     float *p = c->p + b * c->k;
     oci_arena_mark mark = oci_mark(cx);
     oci_tensor *all = oci_tensor_create(cx, OC_F32, OCI_SHAPE(V));
@@ -129,8 +131,8 @@ static void accept(oc_context *cx, contrastive *c, int64_t b, int64_t best, cons
                    float *scratch)
 {
     oci_decoding *d = c->d;
-    int64_t V = d->ved->shape.vocab_size, token = c->tokens[b * c->k + best];
-    d->origin[b * d->room + d->length] = b * d->width + best;
+    int64_t V = d->shape.vocab_size, token = c->tokens[b * c->k + best];
+    d->origin[b * d->places + d->length + d->slots] = b * d->width + best;
     if (!d->finished[b]) {
         oci_backend_get(cx)->log_softmax(cx, 1, V, c->pending + b * V, scratch);
         d->ids[b * d->room + d->length] = token;
@@ -157,9 +159,9 @@ static void pick_batch(contrastive *c, int64_t *tokens)
 static void look_ahead(oc_context *cx, contrastive *c, float *scratch)
 {
     oci_decoding *d = c->d;
-    int64_t V = d->ved->shape.vocab_size;
-    float *kept = oci_step_scores(cx, d, d->pictures);
-    for (int64_t b = 0; b < d->pictures && !oci_failed(cx); b++) {
+    int64_t V = d->shape.vocab_size;
+    float *kept = oci_step_scores(cx, d, d->items);
+    for (int64_t b = 0; b < d->items && !oci_failed(cx); b++) {
         if (d->finished[b] && !oci_keeps_rows(d)) continue;
         float *scores = kept ? kept + b * V : scratch;
         memcpy(scores, c->pending + b * V, (size_t)V * sizeof *scores);
@@ -172,18 +174,18 @@ static void step(oc_context *cx, contrastive *c)
 {
     oci_decoding *d = c->d;
     oci_arena_mark mark = oci_mark(cx);
-    int64_t V = d->ved->shape.vocab_size;
+    int64_t V = d->shape.vocab_size;
     oc_tensor_view hidden;
     oci_tensor *scratch = oci_tensor_create(cx, OC_F32, OCI_SHAPE(oci_max(V, c->width)));
     oci_tensor *tokens = oci_tensor_create(cx, OC_I64, OCI_SHAPE(d->rows));
     if (!scratch || !tokens) return;
-    oci_step_outputs(cx, d, c->chosen, d->pictures);        /* of the pass before */
+    oci_step_outputs(cx, d, c->chosen, d->items);        /* of the pass before */
     look_ahead(cx, c, oci_f32(scratch));
     pick_batch(c, oci_i64(tokens));
     const oci_tensor *logits = oci_failed(cx) ? NULL
                                               : oci_step_logits(cx, d, oci_i64(tokens));
     if (!logits || !last_hidden(cx, d, &hidden)) return;
-    for (int64_t b = 0; b < d->pictures; b++) {
+    for (int64_t b = 0; b < d->items; b++) {
         d->ids[b * d->room + d->length] = d->g.pad_token_id;
         if (d->finished[b] && !oci_keeps_rows(d)) continue;
         int64_t first = d->slot[b * d->width];
@@ -200,22 +202,22 @@ static void step(oc_context *cx, contrastive *c)
 
 static bool all_finished(const oci_decoding *d)
 {
-    for (int64_t b = 0; b < d->pictures; b++)
+    for (int64_t b = 0; b < d->items; b++)
         if (!d->finished[b]) return false;
     return true;
 }
 
 void oci_search_contrastive(oc_context *cx, oci_decoding *d)
 {
-    size_t rows = (size_t)d->rows, B = (size_t)d->pictures;
+    size_t rows = (size_t)d->rows, B = (size_t)d->items;
     contrastive c = { .d = d, .k = d->width };
     if (!d->g.use_cache)
         oci_fail(cx, OC_E_ARGUMENT, "contrastive search: expected use_cache true, found false");
-    if (c.k > d->ved->shape.vocab_size)
+    if (c.k > d->shape.vocab_size)
         oci_fail(cx, OC_E_ARGUMENT, "contrastive search: top_k: expected at most the "
-                 "vocabulary's %lld, found %lld", (long long)d->ved->shape.vocab_size,
+                 "vocabulary's %lld, found %lld", (long long)d->shape.vocab_size,
                  (long long)c.k);
-    c.pending = oci_calloc(cx, B, (size_t)d->ved->shape.vocab_size * sizeof *c.pending);
+    c.pending = oci_calloc(cx, B, (size_t)d->shape.vocab_size * sizeof *c.pending);
     c.p = oci_calloc(cx, rows, sizeof *c.p);
     c.tokens = oci_calloc(cx, rows, sizeof *c.tokens);
     c.chosen = oci_calloc(cx, B, sizeof *c.chosen);

@@ -12,7 +12,7 @@
 static int64_t pick(oc_context *cx, const oci_decoding *d, int64_t s, const float *scores)
 {
     const oci_backend *be = oci_backend_get(cx);
-    int64_t V = d->ved->shape.vocab_size;
+    int64_t V = d->shape.vocab_size;
     if (d->search == OCI_SEARCH_GREEDY) return be->argmax(V, scores);
     oci_arena_mark mark = oci_mark(cx);
     oci_tensor *p = oci_tensor_create(cx, OC_F32, OCI_SHAPE(V));
@@ -32,7 +32,7 @@ static int64_t pick(oc_context *cx, const oci_decoding *d, int64_t s, const floa
 static void decide(oc_context *cx, oci_decoding *d, int64_t s, const float *raw, float *scores,
                    float *scratch)
 {
-    int64_t V = d->ved->shape.vocab_size;
+    int64_t V = d->shape.vocab_size;
     oci_backend_get(cx)->log_softmax(cx, 1, V, raw, scratch);
     memmove(scores, raw, (size_t)V * sizeof *raw);
     if (!oci_step_process(cx, d, s, (oci_ids){ 0 }, scores)) return;
@@ -48,7 +48,7 @@ static void decide(oc_context *cx, oci_decoding *d, int64_t s, const float *raw,
 /* Decides for all rows; in the first step those of a picture share their logits. */
 static void decide_all(oc_context *cx, oci_decoding *d, const oci_tensor *logits)
 {
-    int64_t V = d->ved->shape.vocab_size;
+    int64_t V = d->shape.vocab_size;
     bool shared = d->batch_count < d->sequences && d->length == d->prompt;
     float *scores = oci_step_scores(cx, d, d->sequences);
     oci_tensor *scratch = oci_tensor_create(cx, OC_F32, OCI_SHAPE(2, V));

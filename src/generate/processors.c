@@ -255,7 +255,8 @@ bool oci_process_logits(oc_context *cx, const oci_generation_config *g, const oc
     if (g->diversity_penalty > 0)
         penalise_earlier(g->diversity_penalty, &row->earlier, scores, vocab);
     if (g->encoder_repetition_penalty != 1)
-        penalise_repetition(1 / g->encoder_repetition_penalty, &row->encoder_ids, scores, vocab);
+        penalise_repetition(1 / g->encoder_repetition_penalty, &row->penalised_ids, scores,
+                            vocab);
     if (g->repetition_penalty != 1)
         penalise_repetition(g->repetition_penalty, &own, scores, vocab);
     if (g->no_repeat_ngram_size > 0)

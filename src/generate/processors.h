@@ -10,7 +10,9 @@ typedef struct oci_row {            /* what processors know of a row */
     int64_t length;                 /* L: how many */
     int64_t prompt;                 /* P: how many of them were the prompt */
     int64_t max_length;             /* after max_new_tokens was counted in */
-    oci_ids encoder_ids;            /* of a text encoder; count 0: it saw something else */
+    oci_ids encoder_ids;            /* of a text encoder, or the prompt where there is none;
+                                       count 0: it saw something else */
+    oci_ids penalised_ids;          /* the same, for encoder_repetition_penalty */
     oci_ids earlier;                /* what earlier beam groups of its item chose this step */
     int64_t item;                   /* of the batch, for the callback */
     oc_prefix_callback allowed;     /* prefix_allowed_tokens_fn, or NULL */

@@ -10,43 +10,31 @@
 
 /* ---- the batch ---- */
 
-static int64_t sequence_of(const oci_decoding *d, int64_t row)
-{
-    return d->search == OCI_SEARCH_CONTRASTIVE ? row / d->width : row;
-}
-
 /* Without use_cache the reference looks at all ids again in every step. That gives the same
- * numbers, so we keep ours, unless the outputs of that longer pass are wanted. */
+ * numbers, so we keep ours, unless the outputs of that longer pass are wanted; or it gives
+ * others, as the family knows. */
 static bool starts_over(const oci_decoding *d)
 {
-    return !d->g.use_cache && (d->g.output_attentions || d->g.output_hidden_states);
+    return !d->g.use_cache && (d->family->looks_at_all || d->g.output_attentions ||
+                               d->g.output_hidden_states);
+}
+
+/* Ids of which the cache has the keys: fewer than there are keys behind a prompt's pictures. */
+static int64_t ids_cached(const oci_decoding *d)
+{
+    return d->cache->length ? d->cache->length - d->slots : 0;
 }
 
 /* The ids that the decoder has not seen yet, of the rows in the batch: [A, T]. */
 static oci_tensor *pending_ids(oc_context *cx, const oci_decoding *d, const int64_t *tokens)
 {
-    int64_t from = d->cache->length, T = tokens ? 1 : d->length - from;
+    int64_t from = ids_cached(d), T = tokens ? 1 : d->length - from;
     oci_tensor *x = oci_tensor_create(cx, OC_I64, OCI_SHAPE(d->batch_count, T));
     for (int64_t i = 0; x && i < d->batch_count; i++) {
-        const int64_t *ids = d->ids + sequence_of(d, d->batch[i]) * d->room + from;
+        const int64_t *ids = d->ids + oci_sequence_of(d, d->batch[i]) * d->room + from;
         memcpy(oci_i64(x) + i * T, tokens ? tokens + i : ids, (size_t)T * sizeof *ids);
     }
     return x;
-}
-
-/* Without use_cache the reference counts positions over all ids, leaving pads out; with it,
- * the length of the cache. Only sinusoidal positions see the difference. */
-static const int64_t *counted_ids(oc_context *cx, const oci_decoding *d)
-{
-    if (d->g.use_cache) return NULL;
-    oci_tensor *n = oci_tensor_create(cx, OC_I64, OCI_SHAPE(d->batch_count));
-    for (int64_t i = 0; n && i < d->batch_count; i++) {
-        const int64_t *row = d->ids + sequence_of(d, d->batch[i]) * d->room;
-        oci_i64(n)[i] = 0;
-        for (int64_t t = 0; t < d->cache->length; t++)
-            oci_i64(n)[i] += row[t] != d->ved->shape.pad_token_id;
-    }
-    return n ? oci_i64(n) : NULL;
 }
 
 /* Tells the cache where the rows of the batch write and read. In the first pass, over the
@@ -61,14 +49,14 @@ static void place_rows(oci_decoding *d, int64_t T, bool first)
         cache->cross_rows[i] = d->cross[row];
         d->slot[row] = i;
         if (!d->origin || cache->length == 0) continue;
-        int64_t *at = d->batch_origin + i * d->room;
-        memcpy(at, d->origin + sequence_of(d, row) * d->room,
+        int64_t *at = d->batch_origin + i * d->places;
+        memcpy(at, d->origin + oci_sequence_of(d, row) * d->places,
                (size_t)cache->length * sizeof *at);
         for (int64_t t = 0; t < T; t++) at[cache->length + t] = row;
         cache->origin = d->batch_origin;
-        cache->origin_row = d->room;
+        cache->origin_row = d->places;
     }
-    if (first)
+    if (first && !d->apart)
         for (int64_t r = 0; r < d->rows; r++) d->slot[r] = d->slot[r / d->width * d->width];
 }
 
@@ -76,11 +64,12 @@ static void place_rows(oci_decoding *d, int64_t T, bool first)
  * sequence of contrastive search learns its row when a candidate is chosen. */
 static void note_origin(oci_decoding *d, int64_t from, bool first)
 {
+    bool alike = first && !d->apart;
     if (!d->origin || (!first && d->search == OCI_SEARCH_CONTRASTIVE)) return;
     for (int64_t s = 0; s < d->sequences; s++) {
         int64_t own = d->search == OCI_SEARCH_CONTRASTIVE ? s * d->width : s;
         for (int64_t t = from; t < d->cache->length; t++)
-            d->origin[s * d->room + t] = first ? own / d->width * d->width : own;
+            d->origin[s * d->places + t] = alike ? own / d->width * d->width : own;
     }
 }
 
@@ -93,7 +82,7 @@ static bool is_number(const float *x, int64_t n)
 
 static void check_numbers(oc_context *cx, const oci_decoding *d, const oci_tensor *logits)
 {
-    int64_t V = d->ved->shape.vocab_size;
+    int64_t V = d->shape.vocab_size;
     for (int64_t i = 0; logits && i < d->batch_count && !d->g.remove_invalid_values; i++)
         if (!is_number(oci_f32(logits) + i * V, V))
             oci_fail(cx, OC_E_FAILED, "generate: row %lld, token %lld: expected numbers as "
@@ -109,7 +98,7 @@ oci_tensor *oci_step_logits(oc_context *cx, oci_decoding *d, const int64_t *toke
     oci_tensor *ids = pending_ids(cx, d, tokens);
     if (!ids) return NULL;
     place_rows(d, ids->shape[1], first);
-    oci_taps taps = { .attentions = d->g.output_attentions, .prefix = "decoder_",
+    oci_taps taps = { .attentions = d->g.output_attentions, .prefix = d->family->outputs,
                       .hidden_states = d->g.output_hidden_states ||
                                        d->search == OCI_SEARCH_CONTRASTIVE,
                       .cross_prefix = "" };
@@ -117,9 +106,7 @@ oci_tensor *oci_step_logits(oc_context *cx, oci_decoding *d, const int64_t *toke
     d->held = taps.attentions || taps.hidden_states ? oc_tensors_create(cx) : NULL;
     taps.set = d->held;
     if (d->held) cx->taps = &taps;
-    oci_tensor *logits = d->ved->decoder_arch->decode(cx, d->ved->decoder, (oci_decode_call){
-        .input_ids = ids, .encoder_hidden_states = d->states, .cache = d->cache,
-        .last_only = true, .counted = counted_ids(cx, d) });
+    oci_tensor *logits = d->family->pass(cx, d, ids);
     cx->taps = NULL;
     if (oci_failed(cx)) return NULL;
     note_origin(d, from, first);
@@ -129,15 +116,34 @@ oci_tensor *oci_step_logits(oc_context *cx, oci_decoding *d, const int64_t *toke
 
 /* ---- scores ---- */
 
+/* The prompt of item b, where that is what the model's encoder ids are. */
+static oci_ids prompt_of(const oci_decoding *d, int64_t b)
+{
+    if (!d->given || d->family == &oci_picture_family || b >= d->items) return (oci_ids){ 0 };
+    int64_t T = d->given->shape[1];
+    return (oci_ids){ .at = oci_i64(d->given) + b * T, .count = (size_t)T };
+}
+
+/* The number of sequence s within its group of beams, all items counted. */
+static int64_t number_in_group(const oci_decoding *d, int64_t s)
+{
+    if (d->search != OCI_SEARCH_BEAM) return s;
+    int64_t size = d->width / d->g.num_beam_groups;
+    return s / d->width * size + s % size;
+}
+
 bool oci_step_process(oc_context *cx, const oci_decoding *d, int64_t s, oci_ids earlier,
                       float *scores)
 {
+    int64_t item = s / (d->sequences / d->items);
     const oci_row row = {
         .ids = d->ids + s * d->room, .length = d->length, .prompt = d->prompt,
         .max_length = d->max_length, .earlier = earlier,
-        .item = s / (d->sequences / d->pictures), .allowed = d->o.prefix_allowed_tokens,
+        /* The reference gathers prompts by row, and there are as many as items. */
+        .penalised_ids = prompt_of(d, number_in_group(d, s)),
+        .encoder_ids = prompt_of(d, item), .item = item, .allowed = d->o.prefix_allowed_tokens,
         .allowed_user = d->o.prefix_user };
-    int64_t V = d->ved->shape.vocab_size;
+    int64_t V = d->shape.vocab_size;
     if (!oci_process_logits(cx, &d->g, &row, scores, V)) return false;
     if (d->g.do_sample) oci_warp_logits(cx, &d->g, oci_warpers_keep(&d->g), scores, V);
     return !oci_failed(cx);
@@ -147,7 +153,7 @@ float *oci_step_scores(oc_context *cx, oci_decoding *d, int64_t count)
 {
     char name[64];
     oc_tensor_view view;
-    const int64_t shape[] = { count, d->ved->shape.vocab_size };
+    const int64_t shape[] = { count, d->shape.vocab_size };
     if (!d->o.output_scores) return NULL;
     snprintf(name, sizeof name, "scores.%lld", (long long)(d->length - d->prompt));
     oc_tensors_add(cx, d->out, name, OC_F32, 2, shape, NULL);
@@ -159,7 +165,8 @@ float *oci_step_scores(oc_context *cx, oci_decoding *d, int64_t count)
 
 bool oci_keeps_rows(const oci_decoding *d)
 {
-    return d->o.output_scores || d->g.output_attentions || d->g.output_hidden_states;
+    return d->o.output_scores || d->g.output_attentions || d->g.output_hidden_states ||
+           (d->family->looks_at_all && starts_over(d));
 }
 
 /* decoder_attentions.2 of step 5 is decoder_attentions.5.2. */

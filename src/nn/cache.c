@@ -157,6 +157,17 @@ oci_tensor *oci_kv_export(oc_context *cx, const oci_kv *kv, int64_t B, int64_t l
     return y;
 }
 
+float oci_kv_key_sum(oc_context *cx, const oci_kv *kv, int64_t row, int64_t head,
+                     int64_t position)
+{
+    int64_t P = oci_backend_get(cx)->panel, d = kv->head_dim;
+    const float *key = kv->keys + (row * kv->heads + head) * kv->room * d +
+                       position / P * P * d + position % P;
+    float sum = 0;
+    for (int64_t c = 0; c < d; c++) sum += key[c * P];
+    return sum;
+}
+
 oc_status oci_kv_import(oc_context *cx, const oci_kv *kv, const oci_tensor *keys,
                         const oci_tensor *values)
 {

@@ -44,6 +44,9 @@ OC_NODISCARD oci_tensor *oci_kv_export(oc_context *cx, const oci_kv *kv, int64_t
                                        int64_t length, int which);
 oc_status oci_kv_import(oc_context *cx, const oci_kv *kv, const oci_tensor *keys,
                         const oci_tensor *values);
+/* Sum of the elements of one key. */
+float oci_kv_key_sum(oc_context *cx, const oci_kv *kv, int64_t row, int64_t head,
+                     int64_t position);
 /* [B, T, H * head_dim] → [B, H, T, head_dim], or back. */
 OC_NODISCARD oci_tensor *oci_split_heads(oc_context *cx, const oci_tensor *x, int64_t heads);
 OC_NODISCARD oci_tensor *oci_merge_heads(oc_context *cx, const oci_tensor *x);

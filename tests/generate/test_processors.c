@@ -318,10 +318,10 @@ static void encoder_ids_are_favoured(void **state)
 {
     (void)state;
     static const char options[] = "{\"encoder_repetition_penalty\": 2.0}";
-    oci_row row = { .ids = zeros, .length = 1, .prompt = 1, .encoder_ids = LIST(0, 1) };
+    oci_row row = { .ids = zeros, .length = 1, .prompt = 1, .penalised_ids = LIST(0, 1) };
     check_row(options, &row, 4, SCORES(-0.1f, 0.1f, 0.1f, 0.1f),
               SCORES(-0.05f, 0.2f, 0.1f, 0.1f));
-    row.encoder_ids = LIST(5, 0, 5, 0);
+    row.penalised_ids = LIST(5, 0, 5, 0);
     check_row(options, &row, 6, SCORES(0.1f, 0.1f, 0.1f, 0.1f, 0.1f, 0.4f),
               SCORES(0.2f, 0.1f, 0.1f, 0.1f, 0.1f, 0.8f));
 }

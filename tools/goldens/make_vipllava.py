@@ -16,8 +16,9 @@ import transformers
 from transformers import (CLIPVisionConfig, LlamaConfig, LlamaForCausalLM, LlamaModel,
                           VipLlavaConfig, VipLlavaForConditionalGeneration)
 
+import make_generate
 import make_models
-from make_models import Case, rand
+from make_models import Case, flatten, rand, smallest_gap
 
 VIP = "VipLlavaForConditionalGeneration"
 make_models.CLASSES.update({c.__name__: c for c in (
@@ -262,7 +263,112 @@ def llama(klass, seed):
     return make
 
 
-CASES = {"vipllava_base": base, "vipllava_other": other, "vipllava_dynamic": dynamic,
+# ---------------------------------------------------------------- generation
+
+def attempt(model, x, options, raw, gaps):
+    hook = model.register_forward_hook(lambda m, a, o: raw.append(o.logits[:, -1].clone()))
+    torch.manual_seed(3)
+    try:
+        with gaps, torch.no_grad():
+            return model.generate(**x, **make_generate.as_arguments(options), output_scores=True,
+                                  return_dict_in_generate=True)
+    finally:
+        hook.remove()
+
+
+def answers(x, options, result, raw, beams, keep):
+    out = {"sequences": result.sequences.clone()}
+    if beams:
+        out["sequences_scores"] = result.sequences_scores.clone()
+        out["beam_indices"] = result.beam_indices.clone()
+    elif "penalty_alpha" not in options:
+        chosen = result.sequences[:, x["input_ids"].shape[1]:]
+        out["token_logprobs"] = torch.stack([r.log_softmax(-1) for r in raw], 1).gather(
+            2, chosen[:, :, None])[:, :, 0]
+    for name in keep:
+        flatten(name, getattr(result, name), out)
+    return out
+
+
+def g(c, call, x, error=False, keep=(), **options):
+    """One generate(). Where a decision is close, other pictures, or words, are taken."""
+    model, beams = c.model(VIP), options.get("num_beams", 1) > 1
+    if beams or "scores" in keep:
+        options["output_scores"] = True
+    record = {"command": "generate", "class": VIP, "options": options}
+    for shift in range(40):
+        given_, raw, gaps = dict(x), [], make_generate.Gaps()
+        if shift and "pixel_values" in x:
+            given_["pixel_values"] = rand(900 + shift, *x["pixel_values"].shape)
+        elif shift:
+            given_["input_ids"] = x["input_ids"].clone()
+            given_["input_ids"][:, -1] = 3 + shift % 19
+        try:
+            result = attempt(model, given_, options, raw, gaps)
+        except Exception as e:              # noqa: BLE001 - the message is the golden
+            if not error:
+                raise
+            record["error"] = f"{type(e).__name__}: {e}"[:200]
+            c.write(call, given_, None, record)
+            return
+        assert not error, (c.name, call, "was expected to fail")
+        least = gaps.least
+        if not beams and "penalty_alpha" not in options:
+            steps = result.sequences.shape[1] - x["input_ids"].shape[1]
+            least = smallest_gap(result.scores, result.sequences[:, -steps:], model, options)
+        if least >= (make_generate.MIN_GAP if beams else make_models.MIN_GREEDY_GAP):
+            break
+    else:
+        raise AssertionError((c.name, call, least))
+    out = answers(given_, options, result, raw, beams, keep)
+    record["smallest_gap"], record["only"] = round(min(least, 1e6), 6), sorted(out)
+    c.write(call, given_, out, record)
+
+
+def generation(c):
+    build(c, 807, gain=1.1)
+    six = dict(max_new_tokens=6)
+    words = t([PAD, PAD, 7, 12, 9], [2, 14, 8, 5, 6])
+    g(c, "text", {"input_ids": words}, **six)           # its mask is made of the pads
+    g(c, "text_mask", given(words), max_length=12)
+    g(c, "text_pad_is_eos", {"input_ids": words}, eos_token_id=PAD, **six)
+    g(c, "text_beams", {"input_ids": words}, num_beams=3, num_return_sequences=2, **six)
+    g(c, "contrastive", {"input_ids": words}, penalty_alpha=0.6, top_k=3, **six)
+    g(c, "contrastive_image", given(ONE, 2), penalty_alpha=0.6, top_k=3, error=True, **six)
+    g(c, "one_id", given(t([5], [7]), 1), **six)
+    g(c, "long_prompt", given(ONE, 2), max_length=4)
+    for name, ids, n in (("image", ONE, 2), ("left", LEFT, 2), ("right", RIGHT, 2),
+                         ("uneven", UNEVEN, 3), ("uneven_right", UNEVEN_RIGHT, 3),
+                         ("no_image_in_a_row", NONE, 2)):
+        g(c, f"greedy_{name}", given(ids, n), **six)
+        g(c, f"beams_{name}", given(ids, n), num_beams=2, **six)
+    for name, ids, n in (("left", LEFT, 2), ("uneven", UNEVEN, 3)):
+        g(c, f"no_cache_{name}", given(ids, n), use_cache=False, eos_token_id=[2, 5, 8, 11, 14],
+          **six)
+    g(c, "ends", given(LEFT, 2), eos_token_id=[2, 5, 8, 11, 14, 17], keep=("scores",), **six)
+    g(c, "beams_no_cache", given(LEFT, 2), use_cache=False, num_beams=2, max_new_tokens=4)
+    g(c, "beams_ends", given(LEFT, 2), num_beams=3, num_return_sequences=3, max_new_tokens=5,
+      length_penalty=0.5, eos_token_id=[2, 5, 8], keep=("scores",))
+    g(c, "groups", given(UNEVEN, 3), num_beams=4, num_beam_groups=2, diversity_penalty=0.7,
+      **six)
+    g(c, "tell", given(LEFT, 2), max_new_tokens=3, output_attentions=True,
+      output_hidden_states=True, keep=("attentions", "hidden_states"))
+    g(c, "beams_tell", given(ONE[:1], 1), max_new_tokens=3, num_beams=2,
+      output_attentions=True, keep=("attentions",))
+    g(c, "processors", given(ONE, 2), max_new_tokens=7, repetition_penalty=1.4, min_length=9,
+      no_repeat_ngram_size=2, bad_words_ids=[[4], [7, 8]], forced_eos_token_id=2,
+      suppress_tokens=[6], begin_suppress_tokens=[9],
+      exponential_decay_length_penalty=[3, 1.2], sequence_bias=[[[3], -2.0]])
+    for beams in (1, 2):
+        g(c, f"prompt_penalty_{beams}", given(ONE, 2), encoder_repetition_penalty=1.7,
+          encoder_no_repeat_ngram_size=2, num_beams=beams, **six)
+    for name, x in {"float_mask": given(ONE, 2, mask=torch.float32),
+                    "too_many_pictures": given(ONE, 3), "too_few_pictures": given(ONE, 1),
+                    "no_token": given(t([1, 3, 4]), 1)}.items():
+        g(c, name, x, error=True, **six)
+
+
+CASES = {"vipllava_generate": generation, "vipllava_base": base, "vipllava_other": other, "vipllava_dynamic": dynamic,
          "vipllava_zeros": zeros, "llama_causal": llama("LlamaForCausalLM", 805),
          "llama_model": llama("LlamaModel", 806)}
 
