@@ -2,8 +2,6 @@
 #ifndef OCI_IMAGE_OVERLAY_H
 #define OCI_IMAGE_OVERLAY_H
 
-#include <jansson.h>
-
 #include "image/image.h"
 
 enum { OCI_MARK_POINTS = 1 << 16 };     /* most points of a mark */
