@@ -198,5 +198,7 @@ int command_detokenize(cli *c);
 int command_search(cli *c);
 int command_bench(cli *c);
 int command_pull(cli *c);
+int command_convert(cli *c);
+int command_doctor(cli *c);
 
 #endif

@@ -118,6 +118,21 @@ static const cli_command commands[] = {
       "arithmetic units of this machine reach at best. Without IMAGE a picture is\n"
       "made up, and 32 tokens are generated for it.\n",
       "  ocelli bench printed-line-ocr examples/lines/fox.png" },
+    { "convert", command_convert, "IN OUT [options]",
+      "Writes a model in another format, type or number of files",
+      "OUT is a folder, made if missing: config, tokenizer, processor and weights. Each\n"
+      "tensor goes from file to file on its own, so that a model larger than memory can\n"
+      "be converted. --to bin is PyTorch's format, h5 Keras', msgpack Flax'.\n",
+      "  ocelli convert printed-line-ocr reader --dtype f32\n"
+      "  ocelli convert emoji-match shards --max-shard-size 2MB" },
+    { "doctor", command_doctor, "MODEL [options]", "Says what a model folder is, and what ails it",
+      "Reads all of it: files, config against weights, tokenizer and processor, ties; runs\n"
+      "the tokenizer there and back, and a forward pass, whose hash one machine's kernels\n"
+      "give again and again. --against compares hidden states and outputs, as `forward\n"
+      "--output-hidden-states` names them, and tells the first that differs; --in has the\n"
+      "arguments that they came from. The exit status is 1 if something is wrong.\n",
+      "  ocelli doctor printed-line-ocr\n"
+      "  ocelli doctor emoji-match --save-inputs inputs.safetensors --json" },
     { "pull", command_pull, "ORG/NAME [options]", "Downloads a model from the hub",
       "Into the Hugging Face cache, which other programs share; MODEL is then ORG/NAME.\n"
       "Fetches configs, tokenizer, processor, and weights in one format: safetensors,\n"
@@ -147,7 +162,7 @@ static const char *const aliases[][2] = {
 
 /* Part of the plan, so that a script learns "not yet" and not "never heard of". */
 static const char *const planned[] = {
-    "chat", "train", "serve", "convert", "doctor", "image-text-to-text", NULL
+    "chat", "train", "serve", "image-text-to-text", NULL
 };
 
 /* The largest values are OCI_LIMITS_MAP's; tests/cli/test_limits.sh compares. */

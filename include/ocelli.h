@@ -371,6 +371,19 @@ typedef struct oc_save_options {
 OC_API oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder,
                                const oc_save_options *options);
 
+typedef struct oc_convert_options {
+    size_t size;
+    oc_save_options save;           /* format, dtype, max_shard_size of what is written */
+    const char *weights, *revision; /* of what is read, as in oc_model_options */
+} oc_convert_options;
+
+/* Writes the model `name` into `folder` (made if missing) in another format, type or number of
+ * shards: what oc_model_save writes of it, but one tensor at a time from file to file, so that
+ * memory for the largest tensor is enough. OC_E_ARGUMENT: `folder` is the model's own, or has
+ * weights of another format. */
+OC_API oc_status oc_convert(oc_context *cx, const char *name, const char *folder,
+                            const oc_convert_options *options);
+
 typedef struct oc_inspect_options {
     size_t size;
     bool tensors;           /* tell of every tensor */
@@ -381,6 +394,25 @@ typedef struct oc_inspect_options {
 /* What `ocelli inspect` tells, as one JSON object in a new string: reads headers only. */
 OC_API OC_NODISCARD char *oc_inspect(oc_context *cx, const char *name,
                                      const oc_inspect_options *options);
+
+typedef struct oc_doctor_options {
+    size_t size;
+    const char *class_name, *weights, *revision;        /* as in oc_model_options */
+    const char *in;                 /* a safetensors file: the arguments of the forward pass;
+                                       NULL: seeded ones */
+    const char *save_inputs;        /* where to write those, for a reference to be run on */
+    const char *against;            /* a safetensors file of outputs, as oc_forward names them:
+                                       compared one by one, to 1e-4 of the largest number */
+} oc_doctor_options;
+
+/* What `ocelli doctor` tells, as one JSON object in a new string (oc_string_free): what the
+ * folder is, whether all of it can be read, what is missing, unused, tied or at odds, the
+ * tokenizer there and back, and a hash of a forward pass, which one machine's kernels give
+ * again and again. "findings" are {level, about, text}, with what Transformers makes of each;
+ * "healthy" is true if none is an "error". Only a folder that is not there is an error of the
+ * call. */
+OC_API OC_NODISCARD char *oc_doctor(oc_context *cx, const char *name,
+                                    const oc_doctor_options *options);
 
 /* ---- the hub ---- */
 

@@ -192,21 +192,25 @@ static void copy_file(oc_context *cx, const char *from, const char *to)
     oci_buffer_unref(&bytes);
 }
 
+void oci_companions_copy(oc_context *cx, const char *from, const char *to)
+{
+    char source[OCI_MAX_PATH], target[OCI_MAX_PATH];
+    for (size_t i = 0; i < OCI_COMPANIONS && !oci_failed(cx); i++) {
+        snprintf(source, sizeof source, "%s/%s", from, oci_companions[i]);
+        snprintf(target, sizeof target, "%s/%s", to, oci_companions[i]);
+        if (oci_file_exists(cx, source)) copy_file(cx, source, target);
+    }
+}
+
 oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder,
                         const oc_save_options *options)
 {
-    char from[OCI_MAX_PATH], to[OCI_MAX_PATH];
     if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
     if (!folder) return oci_fail(cx, OC_E_ARGUMENT, "save: expected a folder, found NULL");
     oci_folder_make(cx, folder);
-    /* As they are: the tokenizer's and processor's files say nothing of weights. */
-    bool same = oci_same_file(model->folder, folder);
-    for (size_t i = 0; !same && i < OCI_COMPANIONS; i++) {
-        snprintf(from, sizeof from, "%s/%s", model->folder, oci_companions[i]);
-        snprintf(to, sizeof to, "%s/%s", folder, oci_companions[i]);
-        if (!oci_failed(cx) && oci_file_exists(cx, from)) copy_file(cx, from, to);
-    }
+    if (!oci_same_file(model->folder, folder))
+        oci_companions_copy(cx, model->folder, folder);
     /* The weights come last but for the config: a folder with a config is whole. */
     return oci_failed(cx) ? cx->status
                          : oci_model_write(cx, &model->core, NULL, folder, options);

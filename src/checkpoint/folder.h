@@ -25,6 +25,10 @@ struct oc_model {
  * file names must not name another. */
 OC_NODISCARD oc_model *oci_model_open_alone(oc_context *cx, const char *name);
 
+/* Copies what a folder has beside config and weights, as it is: tokenizer's and processor's files
+ * say nothing of weights. */
+void oci_companions_copy(oc_context *cx, const char *from, const char *to);
+
 /* False, with OC_E_ARGUMENT set, for a model opened without them. */
 bool oci_model_has_weights(oc_context *cx, const oc_model *model);
 /* The part, or NULL with its error set. */

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# ocelli convert: other types and numbers of files, and back; whole folders; nothing overwritten
+# that should stay.
+. tests/cli/lib.sh
+export OCELLI_MODELS=${OCELLI_MODELS:-$PWD/models}
+reader=$OCELLI_MODELS/printed-line-ocr
+
+# There and back is the same file, whatever the number of shards between.
+expect 0 convert printed-line-ocr "$work/wide" --dtype f32 --max-shard-size 5MB
+prints "^$work/wide\$"
+silent "$err"
+[ -s "$work/wide/model.safetensors.index.json" ] || fail 'no index'
+[ "$(ls "$work/wide" | grep -c '^model-0000.-of-0000.\.safetensors$')" -gt 3 ] || fail 'no shards'
+for file in "$work"/wide/model-*; do
+    [ "$(stat -c %s "$file")" -lt 5100000 ] || fail "$file is too large"
+done
+expect 0 convert "$work/wide" "$work/narrow" --dtype bf16
+cmp "$work/narrow/model.safetensors" "$reader/model.safetensors" || fail 'bf16 -> f32 -> bf16'
+for name in tokenizer.json tokenizer_config.json preprocessor_config.json generation_config.json \
+        vocab.json merges.txt; do
+    cmp -s "$work/wide/$name" "$reader/$name" || fail "$name was not taken along"
+done
+grep -q '"torch_dtype": "float32"' "$work/wide/config.json" || fail 'torch_dtype of f32'
+grep -q '"torch_dtype": "bfloat16"' "$work/narrow/config.json" || fail 'torch_dtype of bf16'
+
+# The same answers.
+in=tests/data/lines/forward.in.safetensors
+expect 0 forward printed-line-ocr --in $in --out "$work/a.safetensors"
+expect 0 forward "$work/wide" --in $in --out "$work/b.safetensors"
+cmp "$work/a.safetensors" "$work/b.safetensors" || fail 'f32 gives other numbers'
+expect 0 read --model "$work/wide" examples/lines/fox.png
+prints '^The quick brown fox jumps over the lazy dog\.$'
+expect 0 convert emoji-match "$work/half" --dtype f16
+expect 0 embed "$work/half" --text 'a cat'
+
+# A second save has the folder to itself: shards of the first are gone.
+expect 0 convert printed-line-ocr "$work/wide" --dtype f16
+same "$(ls "$work/wide" | grep -c '^model')" 1 'files of weights'
+expect 0 read --model "$work/wide" examples/lines/fox.png
+
+# --weights chooses.
+cp "$reader/model.safetensors" "$work/narrow/other.safetensors"
+expect 0 inspect "$work/narrow" --weights other.safetensors
+prints 'other\.safetensors'
+expect 0 convert "$work/narrow" "$work/chosen" --weights other.safetensors
+cmp -s "$work/chosen/model.safetensors" "$reader/model.safetensors" || fail '--weights'
+expect 3 inspect "$work/narrow" --weights nothing.bin
+expect 2 inspect "$work/narrow" --weights config.json
+
+# What is refused; what was there stays.
+cp -r "$OCELLI_MODELS/emoji-vqa" "$work/same"
+expect 2 convert "$work/same" "$work/same" --dtype f32
+says 'another folder'
+ln -s same "$work/link"
+expect 2 convert "$work/same" "$work/link" --dtype f32
+cmp -s "$work/same/model.safetensors" "$OCELLI_MODELS/emoji-vqa/model.safetensors" || fail 'IN was overwritten'
+mkdir "$work/bin"
+: >"$work/bin/pytorch_model.bin"
+expect 2 convert "$work/same" "$work/bin"
+says 'another format'
+expect 2 convert "$work/same"
+expect 2 convert "$work/same" "$work/x" --to zip
+expect 2 convert "$work/same" "$work/x" --dtype f8
+for size in 0 5Gb 1,5GB GB -1 1e9 99999999999999999999GB; do
+    expect 2 convert "$work/same" "$work/x" --max-shard-size "$size"
+done
+expect 3 convert "$work/nothing" "$work/x"
+expect 1 convert "$work/same" "$work/no/such/folder"
+head -c 100000 "$OCELLI_MODELS/emoji-vqa/model.safetensors" >"$work/same/model.safetensors"
+expect 4 convert "$work/same" "$work/x"
+cp "$OCELLI_MODELS/emoji-match/model.safetensors" "$work/same/"
+expect 4 convert "$work/same" "$work/x"
+says 'required, but missing'
+[ ! -e "$work/x" ] || fail 'a refused conversion left a folder'
+finish
