@@ -39,7 +39,6 @@ for_build() {
     library libutf8proc libutf8proc-dev
     library libwebpdemux libwebp-dev
     library libzip libzip-dev
-    library hdf5 libhdf5-dev
     library cairo libcairo2-dev
 }
 for_test() {

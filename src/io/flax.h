@@ -28,4 +28,12 @@ void oci_flax_read(const oci_flax *file, const oci_entry *entry, void *to);
 /* Where they lie, if in one piece at a multiple of the element's size; else NULL. */
 const void *oci_flax_peek(const oci_flax *file, const oci_entry *entry);
 
+/* Writes the tensors, whose names are paths ("vit/embeddings/cls_token"), into a save begun for
+ * `path`: as a tree, or of a shard flat. Arrays of more than `chunk` bytes are cut into pieces
+ * of that size, which is a multiple of every element's. */
+enum { OCI_FLAX_CHUNK = 1 << 30 };      /* flax' own */
+oc_status oci_flax_write(oc_context *cx, oci_save *save, const char *path,
+                         const oci_save_tensor *const *tensors, size_t count, bool shard,
+                         size_t chunk, const oci_save_source *source);
+
 #endif

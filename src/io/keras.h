@@ -2,8 +2,10 @@
  * a shard the paths alone. Names come out as the datasets' paths ("vit/tf_vi_t_model/vit/
  * embeddings/cls_token:0"); nothing is renamed or transposed here (io/layout.h does that).
  *
- * libhdf5 reads the file itself, a tensor at a time. What it may follow is decided here: hard
- * links only, no filters, no external or virtual storage, numbers only. */
+ * Reader and writer are our own, of that part of HDF5 which Keras uses. libhdf5 takes memory by
+ * the counts that a file claims, beside our budget, leaks on broken files, and may not be used
+ * by two threads; this reader takes memory by what is in the file, and looks at each byte of
+ * its structures once. */
 #ifndef OCI_IO_KERAS_H
 #define OCI_IO_KERAS_H
 
@@ -12,17 +14,26 @@
 
 typedef struct oci_keras {
     char *path;
-    int64_t file;                   /* libhdf5's handle + 1; 0: none */
+    oci_buffer *bytes;              /* the file mapped, or NULL: */
+    oci_file *source;               /* the open file */
     oci_arena arena;                /* names */
-    oci_entry *entries;             /* sorted by name */
+    oci_entry *entries;             /* sorted by name; offset: in the file */
     size_t count, room;
 } oci_keras;
 
-/* False: error set, *file empty. A build without HDF5 answers OC_E_UNSUPPORTED. */
-bool oci_keras_open(oc_context *cx, oci_keras *file, const char *path);
+/* Reads the structures, or maps the file. False: error set, *file empty. */
+bool oci_keras_open(oc_context *cx, oci_keras *file, const char *path, bool map);
 void oci_keras_close(oci_keras *file);
-/* A tensor's elements, in C order, to `to` [entry->bytes]. libhdf5 is not for two threads at
- * once: a lock of ours keeps others out meanwhile. */
-bool oci_keras_read(oc_context *cx, oci_keras *file, const oci_entry *entry, void *to);
+/* Copies a tensor's bytes, C order, to `to` [entry->bytes]. */
+bool oci_keras_read(oc_context *cx, const oci_keras *file, const oci_entry *entry, void *to);
+/* Where they lie, if mapped and at a multiple of the element's size; else NULL. */
+const void *oci_keras_peek(const oci_keras *file, const oci_entry *entry);
+
+/* Writes the tensors, whose names are paths as above (also for a shard, which leaves the first
+ * parts out), into a save begun for `path`. Groups get the attributes that Keras (layer_names,
+ * weight_names) or, of a shard, Transformers (layer_names) looks for. */
+oc_status oci_keras_write(oc_context *cx, oci_save *save, const char *path,
+                          const oci_save_tensor *const *tensors, size_t count, bool shard,
+                          const oci_save_source *source);
 
 #endif

@@ -118,7 +118,9 @@ static bool keras_name(const oci_entry *stored, bool flat, char name[OCI_MAX_NAM
     normalise_keras(text);
     if (!split(&p, text, '/')) return false;
     if (!flat) drop(&p, 0);                     /* the layer's group */
-    if (!flat && p.count > 1) drop(&p, 0);      /* the model */
+    /* The model; flat names have it where tf_shard_checkpoint mistakes BART's "model.shared"
+     * for no scope. */
+    if (p.count > 1 && (!flat || strstr(p.parts[0], "model."))) drop(&p, 0);
     rename_composite(&p);
     if (!p.count) return false;
     if (is(p.parts[p.count - 1], "kernel")) {
@@ -180,25 +182,60 @@ bool oci_layout_moves(const oci_entry *torch, const int *order)
     return false;
 }
 
+void oci_gather(unsigned char *out, const unsigned char *in, size_t step, size_t size,
+                int64_t count)
+{
+    if (step == size) {
+        memcpy(out, in, (size_t)count * size);
+        return;
+    }
+    switch (size) {             /* so that each copy is one load and one store */
+    case 2:
+        for (int64_t i = 0; i < count; i++) memcpy(out + 2 * i, in + (size_t)i * step, 2);
+        break;
+    case 4:
+        for (int64_t i = 0; i < count; i++) memcpy(out + 4 * i, in + (size_t)i * step, 4);
+        break;
+    default:
+        for (int64_t i = 0; i < count; i++)
+            memcpy(out + (size_t)i * size, in + (size_t)i * step, size);
+    }
+}
+
+/* `to` [columns, rows] of `from` [rows, columns], in squares whose lines stay in the cache. */
+static void turn(const unsigned char *from, unsigned char *to, int64_t rows, int64_t columns,
+                 size_t size)
+{
+    enum { SIDE = 32 };
+    const size_t line = (size_t)columns * size;
+    for (int64_t r = 0; r < rows; r += SIDE)
+        for (int64_t c = 0; c < columns; c++)
+            oci_gather(to + ((size_t)c * (size_t)rows + (size_t)r) * size,
+                   from + (size_t)r * line + (size_t)c * size, line, size,
+                   rows - r < SIDE ? rows - r : SIDE);
+}
+
 void oci_layout_permute(const oci_entry *stored, const int *order, const void *from, void *to)
 {
     const unsigned char *in = from;
     unsigned char *out = to;
     size_t size = oci_dtype_size(stored->dtype), stride[OCI_MAX_RANK], step[OCI_MAX_RANK];
-    int64_t index[OCI_MAX_RANK] = { 0 }, count = (int64_t)(stored->bytes / size);
-    int rank = stored->rank;
+    int64_t index[OCI_MAX_RANK] = { 0 };
+    const int rank = stored->rank;
+    if (stored->bytes == 0) return;
+    if (rank == 2) {
+        turn(in, out, stored->shape[0], stored->shape[1], size);
+        return;
+    }
     for (int d = rank - 1; d >= 0; d--)
         stride[d] = d == rank - 1 ? size : stride[d + 1] * (size_t)stored->shape[d + 1];
     for (int d = 0; d < rank; d++) step[d] = stride[order[d]];
-    size_t at = 0;
-    for (int64_t i = 0; i < count; i++) {
-        memcpy(out, in + at, size);
-        out += size;
-        for (int d = rank - 1; d >= 0; d--) {
-            at += step[d];
-            if (++index[d] < stored->shape[order[d]]) break;
-            at -= step[d] * (size_t)index[d];
-            index[d] = 0;
-        }
+    const int64_t inner = stored->shape[order[rank - 1]];
+    const int64_t lines = (int64_t)(stored->bytes / size) / inner;
+    for (int64_t i = 0; i < lines; i++, out += (size_t)inner * size) {
+        size_t at = 0;
+        for (int d = 0; d < rank - 1; d++) at += step[d] * (size_t)index[d];
+        oci_gather(out, in + at, step[rank - 1], size, inner);
+        for (int d = rank - 2; d >= 0 && ++index[d] == stored->shape[order[d]]; d--) index[d] = 0;
     }
 }

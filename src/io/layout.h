@@ -24,7 +24,12 @@ bool oci_layout_entry(oci_layout layout, const oci_entry *stored, oci_entry *tor
 /* Whether the order changes anything about where elements lie. */
 bool oci_layout_moves(const oci_entry *torch, const int *order);
 
-/* Copies the elements of `stored` (C order, at `from`) to `to` in the order of `torch`. */
+/* Copies the elements of `stored` (C order, at `from`) to `to`, dimension i of which is dimension
+ * order[i] of them: an order that moves something. */
 void oci_layout_permute(const oci_entry *stored, const int *order, const void *from, void *to);
+
+/* `count` elements of `size` bytes that lie `step` bytes apart, side by side. */
+void oci_gather(unsigned char *out, const unsigned char *in, size_t step, size_t size,
+                int64_t count);
 
 #endif

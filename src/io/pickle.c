@@ -22,7 +22,7 @@ typedef struct machine {
     const char *name;
     const unsigned char *at, *end, *begin;
     value **stack, **memo;
-    size_t depth, stack_room, memo_count;
+    size_t depth, stack_room, memo_count, memo_room;
     size_t *marks;                  /* depths of the stack */
     size_t mark_count, mark_room;
     unsigned char *chunk;           /* rest of the last chunk that small values came from */
@@ -127,7 +127,7 @@ static bool pop_mark(machine *m, value ***items, size_t *count)
 {
     if (!m->mark_count) return malformed(m, "expected a mark on the stack, found none");
     size_t from = m->marks[--m->mark_count];
-    *items = m->stack + from;
+    *items = m->stack ? m->stack + from : NULL;     /* nothing was ever pushed */
     *count = m->depth - from;
     m->depth = from;
     return true;
@@ -141,6 +141,9 @@ static bool put(machine *m, uint64_t index)
     if (index > m->memo_count)
         return fail(m, OC_E_MALFORMED, "memo: expected an index of at most %zu, found %" PRIu64,
                     m->memo_count, index);
+    value **memo = grown(m, m->memo, (size_t)index, &m->memo_room, sizeof *memo);
+    if (!memo) return false;
+    m->memo = memo;
     m->memo[index] = v;
     m->memo_count += index == m->memo_count;
     return true;
@@ -639,13 +642,7 @@ bool oci_pickle_run(oc_context *cx, oci_pickle *pickle, const char *name,
     *pickle = (oci_pickle){ 0 };
     machine m = { .cx = cx, .pickle = pickle, .name = name, .at = data, .begin = data,
                   .end = data + size, .copies = size };
-    size_t room;
     if (oci_failed(cx)) return false;
-    /* A memo entry costs the writer a byte or more. */
-    if (!oci_mul(size, sizeof *m.memo, &room) || !(m.memo = take(&m, room))) {
-        oci_fail(cx, OC_E_MEMORY, "%s: a pickle of %zu bytes", name, size);
-        return false;
-    }
     while (!oci_failed(cx)) {
         const unsigned char *op = bytes(&m, 1);
         if (!op) break;

@@ -9,13 +9,27 @@
 #include "base/context.h"
 #include "base/dtype.h"
 #include "base/size.h"
-#include "io/file.h"
+#include "io/layout.h"
 #include "io/quote.h"
 
 static bool malformed(oc_context *cx, const oci_torch *f, const char *what)
 {
     oci_fail(cx, OC_E_MALFORMED, "%s: %s", f->path, what);
     return false;
+}
+
+/* ---- bytes of the file ------------------------------------------------------------------ */
+
+static uint64_t file_size(const oci_torch *f)
+{
+    return f->bytes ? f->bytes->size : f->source->size;
+}
+
+static bool read_part(oc_context *cx, const oci_torch *f, uint64_t at, void *to, size_t size)
+{
+    if (!f->bytes) return oci_file_read_at(cx, f->source, at, to, size);
+    memcpy(to, f->bytes->data + at, size);
+    return true;
 }
 
 /* ---- the state dict -------------------------------------------------------------------- */
@@ -123,10 +137,9 @@ static bool check_byte_order(oc_context *cx, const oci_torch *f)
     return little;
 }
 
-static bool open_zip(oc_context *cx, oci_torch *f, oci_buffer *bytes)
+static bool read_zip(oc_context *cx, oci_torch *f)
 {
     char name[OCI_MAX_PATH + 16];
-    if (!oci_zip_parse(cx, &f->zip, f->path, bytes)) return false;
     const oci_zip_entry *entry = find_pickle(cx, f);
     if (!entry || !check_byte_order(cx, f)) return false;
     if (entry->size > cx->limits.pickle_bytes) {
@@ -148,18 +161,12 @@ static const unsigned char legacy_magic[] = {
     0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e,
     0x80, 0x02, 0x4d, 0xe9, 0x03, 0x2e };
 
-static bool is_legacy(const oci_buffer *bytes)
-{
-    return bytes->size > sizeof legacy_magic &&
-           !memcmp(bytes->data, legacy_magic, sizeof legacy_magic);
-}
-
 /* One of the pickles in a row; *at moves behind it. */
-static bool run_next(oc_context *cx, oci_torch *f, oci_pickle *pickle, size_t *at)
+static bool run_next(oc_context *cx, oci_torch *f, oci_pickle *pickle, const oci_buffer *head,
+                     size_t *at)
 {
-    size_t left = f->bytes->size - *at, used = 0;
-    if (left > cx->limits.pickle_bytes) left = (size_t)cx->limits.pickle_bytes;
-    bool ok = oci_pickle_run(cx, pickle, f->path, f->bytes->data + *at, left, &used);
+    size_t used = 0;
+    bool ok = oci_pickle_run(cx, pickle, f->path, head->data + *at, head->size - *at, &used);
     *at += used;
     return ok;
 }
@@ -187,10 +194,11 @@ static const oci_pickle_storage *named_storage(const oci_pickle *p, const char *
 }
 
 /* After the list of keys: for each an int64 count and its elements. */
-static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *keys, size_t at)
+static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *keys, uint64_t at)
 {
     if (keys->kind != OCI_PICKLE_LIST) return malformed(cx, f, "expected a list of storages");
     f->storages = oci_calloc(cx, keys->as.list.count + 1, sizeof *f->storages);
+    if (!f->storages) return false;
     if (f->pickle.storage_count)
         qsort(f->pickle.storages, f->pickle.storage_count, sizeof *f->pickle.storages,
               by_storage_key);
@@ -200,14 +208,16 @@ static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *
         const oci_pickle_storage *s = key->kind == OCI_PICKLE_TEXT
                                       ? named_storage(&f->pickle, key->as.text.data) : NULL;
         if (!s) return malformed(cx, f, "expected storages that the tensors name");
-        size_t bytes, left = f->bytes->size - at;
+        const uint64_t left = file_size(f) - at;
+        uint64_t bytes;
         int64_t count = -1;
-        if (left >= sizeof count) memcpy(&count, f->bytes->data + at, sizeof count);
-        if (count != s->count || !oci_mul((size_t)count, oci_dtype_size(s->dtype), &bytes) ||
+        if (left >= sizeof count && !read_part(cx, f, at, &count, sizeof count)) break;
+        if (count != s->count ||
+            !oci_mul_u64((uint64_t)count, oci_dtype_size(s->dtype), &bytes) ||
             bytes > left - sizeof count) {
             oci_fail(cx, OC_E_MALFORMED, "%s: storage %s: expected %" PRId64 " elements, found "
-                     "%" PRId64 " and %zu bytes in the file", f->path, oci_quote(&name, s->key),
-                     s->count, count, left);
+                     "%" PRId64 " and %" PRIu64 " bytes in the file", f->path,
+                     oci_quote(&name, s->key), s->count, count, left);
             break;
         }
         at += sizeof count;
@@ -218,13 +228,12 @@ static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *
     return !oci_failed(cx);
 }
 
-static bool open_legacy(oc_context *cx, oci_torch *f, oci_buffer *bytes)
+static bool run_pickles(oc_context *cx, oci_torch *f, const oci_buffer *head)
 {
     oci_pickle system = { 0 }, keys = { 0 };
     size_t at = sizeof legacy_magic;
-    f->bytes = bytes;
-    bool ok = run_next(cx, f, &system, &at) && run_next(cx, f, &f->pickle, &at) &&
-              run_next(cx, f, &keys, &at);
+    bool ok = run_next(cx, f, &system, head, &at) && run_next(cx, f, &f->pickle, head, &at) &&
+              run_next(cx, f, &keys, head, &at);
     const oci_pickle_value *little = oci_pickle_get(system.root, "little_endian");
     if (ok && (!little || little->kind != OCI_PICKLE_BOOL || !little->as.truth)) {
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: little_endian: expected true", f->path);
@@ -236,21 +245,52 @@ static bool open_legacy(oc_context *cx, oci_torch *f, oci_buffer *bytes)
     return ok;
 }
 
+/* The pickles stand first; a file's tensors may be far more than they. */
+static bool read_legacy(oc_context *cx, oci_torch *f)
+{
+    const uint64_t size = file_size(f), most = cx->limits.pickle_bytes;
+    oci_buffer *head = oci_buffer_create(cx, (size_t)(size < most ? size : most));
+    bool ok = head && read_part(cx, f, 0, head->data, head->size) && run_pickles(cx, f, head);
+    oci_buffer_unref(&head);
+    return ok;
+}
+
 /* ---- the file -------------------------------------------------------------------------- */
+
+/* As much of the beginning as there is of `wanted`. */
+static bool begins_with(oc_context *cx, const oci_torch *f, const void *wanted, size_t size)
+{
+    unsigned char begin[sizeof legacy_magic];
+    return size <= file_size(f) && read_part(cx, f, 0, begin, size) &&
+           !memcmp(begin, wanted, size);
+}
+
+/* The archive takes over what is open of the file. */
+static bool open_zip(oc_context *cx, oci_torch *f, bool map)
+{
+    bool ok;
+    if (map) {
+        oci_buffer *bytes = f->bytes;
+        f->bytes = NULL;
+        ok = oci_zip_parse(cx, &f->zip, f->path, bytes);
+    } else {
+        oci_file_close(f->source);
+        f->source = NULL;
+        ok = oci_zip_open(cx, &f->zip, f->path);
+    }
+    return ok && read_zip(cx, f);
+}
 
 bool oci_torch_open(oc_context *cx, oci_torch *file, const char *path, bool map)
 {
     *file = (oci_torch){ 0 };
     file->path = oci_strdup(cx, path);
-    oci_buffer *bytes = map ? oci_file_map(cx, path)
-                            : oci_file_read(cx, path, cx->limits.file_bytes);
-    if (bytes && bytes->size >= 4 && !memcmp(bytes->data, "PK\3\4", 4)) {
-        open_zip(cx, file, bytes);
-    } else if (bytes && is_legacy(bytes)) {
-        open_legacy(cx, file, bytes);
-    } else if (bytes) {
-        oci_buffer_unref(&bytes);
-        malformed(cx, file, "expected a file of torch.save, a zip or pickles");
+    if (map) file->bytes = oci_file_map(cx, path);
+    else file->source = oci_file_open(cx, path);
+    if (!oci_failed(cx)) {
+        if (begins_with(cx, file, "PK\3\4", 4)) open_zip(cx, file, map);
+        else if (begins_with(cx, file, legacy_magic, sizeof legacy_magic)) read_legacy(cx, file);
+        else malformed(cx, file, "expected a file of torch.save, a zip or pickles");
     }
     if (oci_failed(cx)) oci_torch_close(file);
     return !oci_failed(cx);
@@ -260,6 +300,7 @@ void oci_torch_close(oci_torch *file)
 {
     oci_buffer_unref(&file->storage);
     oci_buffer_unref(&file->bytes);
+    oci_file_close(file->source);
     oci_zip_close(&file->zip);
     oci_pickle_deinit(&file->pickle);
     oci_free(file->storages);
@@ -270,43 +311,76 @@ void oci_torch_close(oci_torch *file)
     *file = (oci_torch){ 0 };
 }
 
-/* The bytes of a storage of the zip, unpacked unless they are the last ones that were. Two
- * tensors may disagree about a storage; each is checked against what the archive has. */
-static const unsigned char *unpacked(oc_context *cx, oci_torch *f, const oci_pickle_storage *s)
+/* ---- elements -------------------------------------------------------------------------- */
+
+/* Two tensors may disagree about a storage; each is checked against what the archive has. */
+static const oci_zip_entry *storage_entry(oc_context *cx, const oci_torch *f,
+                                          const oci_pickle_storage *s)
 {
     char name[OCI_MAX_NAME];
     oci_quoted quoted;
     int n = snprintf(name, sizeof name, "data/%s", s->key);
     const oci_zip_entry *entry = n > 0 && (size_t)n < sizeof name ? in_folder(f, name) : NULL;
     uint64_t bytes;
-    if (!entry || !oci_mul_u64((uint64_t)s->count, oci_dtype_size(s->dtype), &bytes) ||
-        entry->size != bytes) {
-        oci_fail(cx, OC_E_MALFORMED, "%s: data/%s: expected %" PRId64 " elements of %zu bytes, "
-                 "found %" PRIu64 " bytes", f->path, oci_quote(&quoted, s->key), s->count,
-                 oci_dtype_size(s->dtype), entry ? entry->size : 0);
-        return NULL;
-    }
-    if (f->held != entry || !f->storage) {
-        oci_buffer_unref(&f->storage);
-        f->storage = oci_zip_read(cx, &f->zip, entry);
-        f->held = entry;
-    }
-    return f->storage ? f->storage->data : NULL;
+    if (entry && oci_mul_u64((uint64_t)s->count, oci_dtype_size(s->dtype), &bytes) &&
+        entry->size == bytes) return entry;
+    oci_fail(cx, OC_E_MALFORMED, "%s: data/%s: expected %" PRId64 " elements of %zu bytes, found "
+             "%" PRIu64 " bytes", f->path, oci_quote(&quoted, s->key), s->count,
+             oci_dtype_size(s->dtype), entry ? entry->size : 0);
+    return NULL;
 }
 
-static const unsigned char *storage_data(oc_context *cx, oci_torch *f,
-                                         const oci_pickle_storage *s)
+static const struct oci_torch_storage *legacy_storage(oc_context *cx, const oci_torch *f,
+                                                      const oci_pickle_storage *s)
 {
-    if (!f->bytes) return unpacked(cx, f, s);
     const struct oci_torch_storage key = { .key = s->key };
     const struct oci_torch_storage *hit = f->storage_count ?
         bsearch(&key, f->storages, f->storage_count, sizeof key, by_key) : NULL;
     oci_quoted quoted;
-    if (hit && hit->bytes / oci_dtype_size(s->dtype) >= (uint64_t)s->count)
-        return f->bytes->data + hit->offset;
+    if (hit && hit->bytes / oci_dtype_size(s->dtype) >= (uint64_t)s->count) return hit;
     oci_fail(cx, OC_E_MALFORMED, "%s: storage %s: required, but missing", f->path,
              oci_quote(&quoted, s->key));
     return NULL;
+}
+
+/* Bytes of a storage, from its byte `from` on; of the newer form all of them. */
+static bool read_storage(oc_context *cx, const oci_torch *f, const oci_pickle_storage *s,
+                         uint64_t from, void *to, size_t size)
+{
+    if (f->folder) {
+        const oci_zip_entry *entry = storage_entry(cx, f, s);
+        return entry && oci_zip_read_to(cx, &f->zip, entry, to);
+    }
+    const struct oci_torch_storage *stored = legacy_storage(cx, f, s);
+    return stored && read_part(cx, f, stored->offset + from, to, size);
+}
+
+/* The whole storage, unless it is the last one that was asked for. */
+static const unsigned char *held_storage(oc_context *cx, oci_torch *f,
+                                         const oci_pickle_storage *s)
+{
+    if (f->folder ? !storage_entry(cx, f, s) : !legacy_storage(cx, f, s)) return NULL;
+    /* Which is as many bytes as the file has, and so can be counted. */
+    const size_t size = (size_t)s->count * oci_dtype_size(s->dtype);
+    if (f->storage && f->storage->size == size && !strcmp(f->held, s->key))
+        return f->storage->data;
+    oci_buffer_unref(&f->storage);
+    f->storage = oci_buffer_create(cx, size);
+    f->held = s->key;
+    if (f->storage && !read_storage(cx, f, s, 0, f->storage->data, size))
+        oci_buffer_unref(&f->storage);
+    return f->storage ? f->storage->data : NULL;
+}
+
+/* Elements in C order without gaps. Dimensions of 1 may have any stride. */
+static bool is_plain(const oci_pickle_tensor *t)
+{
+    int64_t count = 1;
+    for (int i = t->rank - 1; i >= 0; i--) {
+        if (t->shape[i] != 1 && t->stride[i] != count) return false;
+        count *= t->shape[i];
+    }
+    return true;
 }
 
 /* Copies a strided tensor into C order, the innermost dimension in a loop of its own. */
@@ -320,12 +394,7 @@ static void gather(const oci_pickle_tensor *t, const unsigned char *from, size_t
     for (int64_t r = 0; r < rows; r++) {
         int64_t at = t->offset;
         for (int d = 0; d < t->rank - 1; d++) at += index[d] * t->stride[d];
-        if (stride == 1) {
-            memcpy(to, from + (size_t)at * size, (size_t)inner * size);
-        } else {
-            for (int64_t i = 0; i < inner; i++)
-                memcpy(to + (size_t)i * size, from + (size_t)(at + i * stride) * size, size);
-        }
+        oci_gather(to, from + (size_t)at * size, (size_t)stride * size, size, inner);
         to += (size_t)inner * size;
         for (int d = t->rank - 2; d >= 0 && ++index[d] == t->shape[d]; d--) index[d] = 0;
     }
@@ -334,12 +403,14 @@ static void gather(const oci_pickle_tensor *t, const unsigned char *from, size_t
 bool oci_torch_read(oc_context *cx, oci_torch *file, const oci_entry *entry, void *to)
 {
     const oci_pickle_tensor *t = file->tensors[entry->offset];
-    size_t size = oci_dtype_size(entry->dtype);
+    const oci_pickle_storage *s = t->storage;
+    const size_t size = oci_dtype_size(entry->dtype);
     if (oci_failed(cx)) return false;
     if (entry->bytes == 0) return true;
-    const unsigned char *data = storage_data(cx, file, t->storage);
-    if (!data) return false;
-    if (t->storage->view_key) data += (size_t)t->storage->view_offset * size;
-    gather(t, data, size, to);
-    return true;
+    const int64_t view = s->view_key ? s->view_offset : 0;
+    if (is_plain(t) && (!file->folder || entry->bytes / size == (uint64_t)s->count))
+        return read_storage(cx, file, s, (uint64_t)(view + t->offset) * size, to, entry->bytes);
+    const unsigned char *data = held_storage(cx, file, s);
+    if (data) gather(t, data + (size_t)view * size, size, to);
+    return data != NULL;
 }

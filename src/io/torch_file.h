@@ -16,18 +16,27 @@ typedef struct oci_torch {
     size_t count;
     oci_zip zip;                    /* the newer form … */
     char *folder;                   /* … and its one folder, with the '/' */
-    oci_buffer *bytes;              /* the older form … */
-    struct oci_torch_storage { const char *key; size_t offset, bytes; } *storages;
+    oci_buffer *bytes;              /* the older form, mapped … */
+    oci_file *source;               /* … or open */
+    struct oci_torch_storage { const char *key; uint64_t offset, bytes; } *storages;
     size_t storage_count;           /* … and where its storages lie */
-    const oci_zip_entry *held;      /* what `storage` holds: the last one unpacked */
+    const char *held;               /* key of what `storage` holds: the last one that some
+                                       tensor has only a part of */
     oci_buffer *storage;
 } oci_torch;
 
-/* Reads (map false) or maps the file. False: error set, *file empty. */
+/* Reads what names the tensors, or maps the file. False: error set, *file empty; else it stays
+ * where it is until it is closed. */
 bool oci_torch_open(oc_context *cx, oci_torch *file, const char *path, bool map);
 void oci_torch_close(oci_torch *file);
-/* A tensor's elements, in C order, to `to` [entry->bytes]. Unpacks a storage at a time. One
- * thread at a time. */
+/* A tensor's elements, in C order, to `to` [entry->bytes]; straight out of the file, or, if it
+ * is not the whole of its storage in one piece, through that. One thread at a time. */
 bool oci_torch_read(oc_context *cx, oci_torch *file, const oci_entry *entry, void *to);
+
+/* Writes the tensors into a save begun for `path`, in the newer form; second names share the
+ * storages of the first. */
+oc_status oci_torch_write(oc_context *cx, oci_save *save, const char *path,
+                          const oci_save_tensor *const *tensors, size_t count,
+                          const oci_save_source *source);
 
 #endif

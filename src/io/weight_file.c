@@ -72,6 +72,14 @@ static bool torch_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, v
     return oci_torch_read(cx, &f->as.torch, e, to);
 }
 
+static oc_status torch_save(oc_context *cx, oci_save *save, const char *path,
+                            const oci_save_tensor *const *tensors, size_t count, bool shard,
+                            const oci_save_source *source)
+{
+    (void)shard;
+    return oci_torch_write(cx, save, path, tensors, count, source);
+}
+
 static const void *nowhere(const oci_weight_file *f, const oci_entry *e)
 {
     (void)f;
@@ -83,8 +91,7 @@ static const void *nowhere(const oci_weight_file *f, const oci_entry *e)
 
 static bool keras_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
 {
-    (void)map;
-    if (!oci_keras_open(cx, &f->as.keras, path)) return false;
+    if (!oci_keras_open(cx, &f->as.keras, path, map)) return false;
     f->path = f->as.keras.path;
     f->entries = f->as.keras.entries;
     f->count = f->as.keras.count;
@@ -97,6 +104,11 @@ static void keras_close(oci_weight_file *f) { oci_keras_close(&f->as.keras); }
 static bool keras_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, void *to)
 {
     return oci_keras_read(cx, &f->as.keras, e, to);
+}
+
+static const void *keras_peek(const oci_weight_file *f, const oci_entry *e)
+{
+    return oci_keras_peek(&f->as.keras, e);
 }
 
 /* ---- Flax ------------------------------------------------------------------------------ */
@@ -125,6 +137,13 @@ static const void *flax_peek(const oci_weight_file *f, const oci_entry *e)
     return oci_flax_peek(&f->as.flax, e);
 }
 
+static oc_status flax_save(oc_context *cx, oci_save *save, const char *path,
+                           const oci_save_tensor *const *tensors, size_t count, bool shard,
+                           const oci_save_source *source)
+{
+    return oci_flax_write(cx, save, path, tensors, count, shard, OCI_FLAX_CHUNK, source);
+}
+
 /* ---- all ------------------------------------------------------------------------------- */
 
 const oci_weight_format oci_weight_formats[] = {
@@ -134,12 +153,13 @@ const oci_weight_format oci_weight_formats[] = {
       .save = safetensors_save },
     { .suffix = ".bin", .single = "pytorch_model.bin", .index = "pytorch_model.bin.index.json",
       .keeps_ties = true, .open = torch_open, .close = torch_close, .read = torch_read,
-      .peek = nowhere },
+      .peek = nowhere, .save = torch_save },
     { .suffix = ".h5", .single = "tf_model.h5", .index = "tf_model.h5.index.json",
-      .open = keras_open, .close = keras_close, .read = keras_read, .peek = nowhere },
+      .layout = OCI_LAYOUT_KERAS, .open = keras_open, .close = keras_close,
+      .read = keras_read, .peek = keras_peek, .save = oci_keras_write },
     { .suffix = ".msgpack", .single = "flax_model.msgpack",
-      .index = "flax_model.msgpack.index.json", .open = flax_open, .close = flax_close,
-      .read = flax_read, .peek = flax_peek },
+      .index = "flax_model.msgpack.index.json", .layout = OCI_LAYOUT_FLAX, .open = flax_open,
+      .close = flax_close, .read = flax_read, .peek = flax_peek, .save = flax_save },
     { 0 }
 };
 

@@ -62,6 +62,25 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* Keras writes a variable that two layers share (a tied head's embeddings) below each of them:
+ * the same path after the layer's name. One of them is kept. */
+static bool is_same_variable(const oci_weight_ref *a, const oci_weight_ref *b)
+{
+    const char *x = strchr(a->stored->name, '/'), *y = strchr(b->stored->name, '/');
+    return a->file == b->file && a->file->layout == OCI_LAYOUT_KERAS && x && y &&
+           !strcmp(x, y) && a->stored->bytes == b->stored->bytes;
+}
+
+static void drop_shared(oci_weights *w)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->count; i++)
+        if (!kept || strcmp(w->refs[kept - 1].name, w->refs[i].name) ||
+            !is_same_variable(&w->refs[kept - 1], &w->refs[i]))
+            w->refs[kept++] = w->refs[i];
+    w->count = kept;
+}
+
 /* Two tensors of one name: the same key in two shards, or gamma beside weight. */
 static bool check_unique(oc_context *cx, const oci_weights *w)
 {
@@ -114,7 +133,8 @@ static bool make_refs(oc_context *cx, oci_weights *w)
     for (size_t f = 0; f < w->file_count; f++)
         for (size_t i = 0; i < w->files[f].count; i++)
             if (!make_ref(cx, w, &w->files[f], &w->files[f].entries[i])) return false;
-    qsort(w->refs, w->count, sizeof *w->refs, by_name);
+    if (w->count) qsort(w->refs, w->count, sizeof *w->refs, by_name);
+    drop_shared(w);
     return check_unique(cx, w);
 }
 

@@ -23,6 +23,15 @@ enum {
 
 /* ---- before libzip sees the archive ---- */
 
+/* Bytes of the archive, wherever it is; false outside of it, or with an error set. */
+static bool look(oc_context *cx, const oci_zip *zip, uint64_t at, size_t size, void *to)
+{
+    if (size > zip->size || at > zip->size - size) return false;
+    if (!zip->bytes) return oci_file_read_at(cx, zip->file, at, to, size);
+    memcpy(to, zip->bytes->data + at, size);
+    return true;
+}
+
 static uint64_t little_endian_64(const unsigned char *p)
 {
     uint64_t n;
@@ -32,11 +41,11 @@ static uint64_t little_endian_64(const unsigned char *p)
 
 static bool too_many(oc_context *cx, const oci_zip *zip, uint64_t count)
 {
-    const uint64_t room = zip->bytes->size / DIRECTORY_ENTRY;
+    const uint64_t room = zip->size / DIRECTORY_ENTRY;
     if (count > room)
         oci_fail(cx, OC_E_MALFORMED, "%s: zip64 directory: expected at most %" PRIu64
-                 " entries in a file of %zu bytes, found %" PRIu64, zip->path, room,
-                 zip->bytes->size, count);
+                 " entries in a file of %" PRIu64 " bytes, found %" PRIu64, zip->path, room,
+                 zip->size, count);
     else if (count > cx->limits.zip_entries)
         oci_fail(cx, OC_E_LIMIT, "%s: expected at most %" PRIu64 " entries, found %" PRIu64,
                  zip->path, cx->limits.zip_entries, count);
@@ -49,19 +58,20 @@ static bool too_many(oc_context *cx, const oci_zip *zip, uint64_t count)
 static bool check_counts(oc_context *cx, const oci_zip *zip)
 {
     static const unsigned char locator[] = { 'P', 'K', 6, 7 }, record[] = { 'P', 'K', 6, 6 };
-    const unsigned char *const data = zip->bytes->data;
-    const size_t size = zip->bytes->size, tail = END_SIZE + END_COMMENT + LOCATOR_SIZE;
-    for (size_t at = size > tail ? size - tail : 0; at + LOCATOR_SIZE <= size; at++) {
-        if (memcmp(data + at, locator, sizeof locator) != 0) continue;
-        const uint64_t to = little_endian_64(data + at + LOCATOR_OFFSET);
-        if (size < END64_SIZE || to > size - END64_SIZE ||
-            memcmp(data + to, record, sizeof record) != 0)
+    const size_t most = END_SIZE + END_COMMENT + LOCATOR_SIZE;
+    const size_t size = zip->size < most ? (size_t)zip->size : most;
+    unsigned char *tail = oci_alloc(cx, size), found[END64_SIZE];
+    bool ok = tail && look(cx, zip, zip->size - size, size, tail);
+    for (size_t at = 0; ok && at + LOCATOR_SIZE <= size; at++) {
+        if (memcmp(tail + at, locator, sizeof locator) != 0 ||
+            !look(cx, zip, little_endian_64(tail + at + LOCATOR_OFFSET), END64_SIZE, found) ||
+            memcmp(found, record, sizeof record) != 0)
             continue;
-        for (int k = 0; k < 2; k++)
-            if (too_many(cx, zip, little_endian_64(data + to + END64_ENTRIES + 8 * k)))
-                return false;
+        ok = !too_many(cx, zip, little_endian_64(found + END64_ENTRIES)) &&
+             !too_many(cx, zip, little_endian_64(found + END64_ENTRIES + 8));
     }
-    return true;
+    oci_free(tail);
+    return ok && !oci_failed(cx);
 }
 
 /* ---- libzip's errors as ours ---- */
@@ -77,11 +87,64 @@ static void zip_failure(oc_context *cx, const oci_zip *zip, const char *what, zi
              zip_error_strerror(error));
 }
 
+/* What libzip reads from: our archive, through the file gateway. */
+struct oci_zip_source {
+    oc_context *cx;             /* of the call that goes on; errors of reading stay in it */
+    const oci_zip *zip;
+    uint64_t at;
+    zip_error_t error;
+};
+
+static zip_int64_t serve_bytes(struct oci_zip_source *s, void *data, zip_uint64_t size)
+{
+    const uint64_t left = s->zip->size - s->at;
+    if (size > left) size = left;
+    if (!look(s->cx, s->zip, s->at, (size_t)size, data)) {
+        zip_error_set(&s->error, ZIP_ER_READ, 0);
+        return -1;
+    }
+    s->at += size;
+    return (zip_int64_t)size;
+}
+
+static zip_int64_t serve(void *user, void *data, zip_uint64_t size, zip_source_cmd_t command)
+{
+    struct oci_zip_source *s = user;
+    zip_int64_t to;
+    zip_stat_t *st = data;
+    switch (command) {
+    case ZIP_SOURCE_SUPPORTS:
+        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE,
+            ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL,
+            -1);
+    case ZIP_SOURCE_OPEN: s->at = 0; return 0;
+    case ZIP_SOURCE_READ: return serve_bytes(s, data, size);
+    case ZIP_SOURCE_CLOSE: case ZIP_SOURCE_FREE: return 0;      /* the zip owns it */
+    case ZIP_SOURCE_TELL: return (zip_int64_t)s->at;
+    case ZIP_SOURCE_SEEK:
+        to = zip_source_seek_compute_offset(s->at, s->zip->size, data, size, &s->error);
+        if (to < 0) return -1;
+        s->at = (uint64_t)to;
+        return 0;
+    case ZIP_SOURCE_STAT:
+        zip_stat_init(st);
+        st->size = s->zip->size;
+        st->valid = ZIP_STAT_SIZE;
+        return sizeof *st;
+    case ZIP_SOURCE_ERROR: return zip_error_to_data(&s->error, data, size);
+    default: zip_error_set(&s->error, ZIP_ER_OPNOTSUPP, 0); return -1;
+    }
+}
+
 static bool open_archive(oc_context *cx, oci_zip *zip)
 {
     zip_error_t error;
+    zip->source = oci_calloc(cx, 1, sizeof *zip->source);
+    if (!zip->source) return false;
+    *zip->source = (struct oci_zip_source){ .cx = cx, .zip = zip };
+    zip_error_init(&zip->source->error);
     zip_error_init(&error);
-    zip_source_t *source = zip_source_buffer_create(zip->bytes->data, zip->bytes->size, 0, &error);
+    zip_source_t *source = zip_source_function_create(serve, zip->source, &error);
     zip->archive = source ? zip_open_from_source(source, ZIP_RDONLY, &error) : NULL;
     if (!zip->archive) {
         zip_failure(cx, zip, "zip archive", &error);
@@ -123,11 +186,11 @@ static bool check_entry(oc_context *cx, const oci_zip *zip, const zip_stat_t *s)
     else if (s->comp_method != ZIP_CM_STORE && s->comp_method != ZIP_CM_DEFLATE)
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected it stored or deflated, found method %u",
                  zip->path, name, (unsigned)s->comp_method);
-    else if (s->comp_size > zip->bytes->size ||
+    else if (s->comp_size > zip->size ||
              (s->comp_method == ZIP_CM_STORE && s->size != s->comp_size))
         oci_fail(cx, OC_E_MALFORMED, "%s: %s: %" PRIu64 " bytes packed, %" PRIu64
-                 " unpacked, in a file of %zu", zip->path, name, (uint64_t)s->comp_size,
-                 (uint64_t)s->size, zip->bytes->size);
+                 " unpacked, in a file of %" PRIu64, zip->path, name, (uint64_t)s->comp_size,
+                 (uint64_t)s->size, zip->size);
     else if (s->size > RATIO_FREE && s->size / ratio > s->comp_size)
         oci_fail(cx, OC_E_LIMIT, "%s: %s: expected at most %" PRIu64 " times its packed size, "
                  "found %" PRIu64 " bytes in %" PRIu64, zip->path, name, ratio,
@@ -182,21 +245,36 @@ static bool read_entries(oc_context *cx, oci_zip *zip)
     return check_entries(cx, zip);
 }
 
-bool oci_zip_parse(oc_context *cx, oci_zip *zip, const char *path, oci_buffer *bytes)
+static bool open_zip(oc_context *cx, oci_zip *zip, const char *path)
 {
-    *zip = (oci_zip){ .bytes = bytes };
-    if (bytes && !oci_failed(cx) && (zip->path = oci_strdup(cx, path)) &&
-        check_counts(cx, zip) && open_archive(cx, zip) && read_entries(cx, zip))
+    if (!oci_failed(cx) && (zip->path = oci_strdup(cx, path)) && check_counts(cx, zip) &&
+        open_archive(cx, zip) && read_entries(cx, zip))
         return true;
     oci_zip_close(zip);
     return false;
 }
 
+bool oci_zip_parse(oc_context *cx, oci_zip *zip, const char *path, oci_buffer *bytes)
+{
+    *zip = (oci_zip){ .bytes = bytes, .size = bytes ? bytes->size : 0 };
+    return open_zip(cx, zip, path);
+}
+
+bool oci_zip_open(oc_context *cx, oci_zip *zip, const char *path)
+{
+    *zip = (oci_zip){ .file = oci_file_open(cx, path) };
+    if (zip->file) zip->size = zip->file->size;
+    return open_zip(cx, zip, path);
+}
+
 void oci_zip_close(oci_zip *zip)
 {
     if (zip->archive) zip_discard(zip->archive);
+    if (zip->source) zip_error_fini(&zip->source->error);
+    oci_free(zip->source);
     oci_free(zip->entries);
     oci_free(zip->path);
+    oci_file_close(zip->file);
     oci_buffer_unref(&zip->bytes);
     *zip = (oci_zip){ 0 };
 }
@@ -213,26 +291,26 @@ const oci_zip_entry *oci_zip_find(const oci_zip *zip, const char *name)
 /* Reads to the claimed size, and then asks for one byte more: the checksum is compared when
  * libzip meets the end, and data beyond the size is found. */
 static void unpack(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entry,
-                   zip_file_t *file, oci_buffer *to)
+                   zip_file_t *file, unsigned char *to)
 {
     oci_quoted quoted;
     unsigned char beyond;
-    size_t got = 0;
+    uint64_t got = 0;
     zip_int64_t n = 1;
-    while (got < to->size && (n = zip_fread(file, to->data + got, to->size - got)) > 0)
-        got += (size_t)n;
-    if (n > 0 && got == to->size) n = zip_fread(file, &beyond, 1);
+    while (got < entry->size && (n = zip_fread(file, to + got, entry->size - got)) > 0)
+        got += (uint64_t)n;
+    if (n > 0 && got == entry->size) n = zip_fread(file, &beyond, 1);
     if (n < 0)
         zip_failure(cx, zip, entry->name, zip_file_get_error(file));
-    else if (n > 0 || got < to->size)
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected %zu bytes, found %s", zip->path,
-                 oci_quote(&quoted, entry->name), to->size, n > 0 ? "more" : "fewer");
+    else if (n > 0 || got < entry->size)
+        oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected %" PRIu64 " bytes, found %s", zip->path,
+                 oci_quote(&quoted, entry->name), entry->size, n > 0 ? "more" : "fewer");
 }
 
-oci_buffer *oci_zip_read(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entry)
+bool oci_zip_read_to(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entry, void *to)
 {
-    oci_buffer *to = entry->size < SIZE_MAX ? oci_buffer_create(cx, (size_t)entry->size) : NULL;
-    if (!to) return NULL;
+    if (oci_failed(cx)) return false;
+    zip->source->cx = cx;
     zip_file_t *file = zip_fopen_index(zip->archive, entry->index, 0);
     if (file) {
         unpack(cx, zip, entry, file, to);
@@ -240,6 +318,12 @@ oci_buffer *oci_zip_read(oc_context *cx, const oci_zip *zip, const oci_zip_entry
     } else {
         zip_failure(cx, zip, entry->name, zip_get_error(zip->archive));
     }
-    if (oci_failed(cx)) oci_buffer_unref(&to);
+    return !oci_failed(cx);
+}
+
+oci_buffer *oci_zip_read(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entry)
+{
+    oci_buffer *to = entry->size < SIZE_MAX ? oci_buffer_create(cx, (size_t)entry->size) : NULL;
+    if (to && !oci_zip_read_to(cx, zip, entry, to->data)) oci_buffer_unref(&to);
     return to;
 }

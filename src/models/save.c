@@ -4,15 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/context.h"
 #include "base/size.h"
 #include "io/weight_save.h"
+#include "models/foreign.h"
 #include "models/model.h"
 #include "nn/param.h"
 
 /* One tensor to be: its parameter, or what a file has of it. */
 typedef struct part {
-    oci_param param;            /* name NULL: a walk's names do not last */
     const oci_weight_ref *ref;  /* NULL: the values are the model's own */
+    const oci_foreign_name *foreign;    /* as Keras or Flax have it; NULL: as PyTorch has it */
 } part;
 
 typedef struct plan {
@@ -20,21 +22,18 @@ typedef struct plan {
     const oci_weights *weights;     /* NULL: the model's own values */
     oc_save_options options;
     const oci_weight_format *format;
-    part *parts;                    /* [room] */
-    oci_save_tensor *tensors;       /* [room], of the same indices */
+    oci_param *params;              /* [room], their names in the arena */
+    part *parts;                    /* [room], of the same indices … */
+    oci_save_tensor *tensors;       /* … and so these */
     size_t count, room;
+    bool *used;                     /* [weights->count] */
     oci_arena names;
     oci_weight_room read;           /* a tensor out of a file … */
-    float *values;                  /* … or out of the model */
+    float *values;                  /* … or out of the model, */
+    void *turned;                   /* and in another order */
 } plan;
 
 /* ---- what is written ------------------------------------------------------------------- */
-
-static bool is_written(const plan *p, const oci_param *param, const oci_weight_ref *ref)
-{
-    bool there = p->weights ? ref != NULL : *param->slot != NULL;
-    return there && (!param->tied || p->format->keeps_ties);
-}
 
 static const oci_weight_ref *ref_of(const plan *p, const oci_param *param)
 {
@@ -43,25 +42,51 @@ static const oci_weight_ref *ref_of(const plan *p, const oci_param *param)
 
 static void visit_count(oci_walker *walker, const oci_param *param)
 {
-    plan *p = walker->user;
-    p->room += is_written(p, param, ref_of(p, param));
+    (void)param;
+    ((plan *)walker->user)->room++;
 }
 
-/* A trained model is written in the type it was trained in. */
+static bool is_float(oc_dtype dtype)
+{
+    return dtype == OC_F32 || dtype == OC_BF16 || dtype == OC_F16 || dtype == OC_F64;
+}
+
+/* A trained model is written in the type it was trained in; integers stay what they are. */
 static oc_dtype stored_dtype(const plan *p, const oci_param *param, const oci_weight_ref *ref)
 {
+    oc_dtype own = ref ? ref->entry->dtype : (*param->slot)->stored;
+    if (!is_float(own)) return own;
     if (p->options.dtype) return p->options.dtype;
-    if (ref) return ref->entry->dtype;
-    oc_dtype own = (*param->slot)->stored;
-    return p->model->trainable || own == OC_F64 ? OC_F32 : own;
+    if (own == OC_BF16 && p->format->layout == OCI_LAYOUT_KERAS) return OC_F32;
+    return !ref && (p->model->trainable || own == OC_F64) ? OC_F32 : own;
 }
 
-/* The tensor that a tied parameter is a second name of. */
+/* The tensor that a tied parameter is a second name of; NULL: none, or it is not written. */
 static const oci_save_tensor *first_name(const plan *p, const oci_param *param)
 {
     for (size_t i = 0; param->tied && i < p->count; i++)
-        if (p->parts[i].param.slot == param->shared) return &p->tensors[i];
+        if (p->params[i].slot == param->shared) return &p->tensors[i];
     return NULL;
+}
+
+static void add(oc_context *cx, plan *p, const oci_param *param, const oci_weight_ref *ref,
+                const oci_save_tensor *first)
+{
+    /* A file's tensors keep its names, with or without the base model's prefix. */
+    const char *name = ref ? ref->name : param->name;
+    size_t size = strlen(name) + 1;
+    char *copy = oci_arena_alloc(cx, &p->names, size);
+    if (!copy) return;
+    oci_param *own = &p->params[p->count];
+    *own = *param;
+    own->name = memcpy(copy, name, size);
+    p->parts[p->count].ref = ref;
+    oci_save_tensor *t = &p->tensors[p->count++];
+    *t = (oci_save_tensor){ .name = copy, .dtype = stored_dtype(p, param, ref),
+                            .rank = own->rank, .shape = own->shape, .same_as = first };
+    if (!oci_shape_bytes(t->dtype, t->rank, t->shape, &t->bytes))
+        oci_fail(cx, OC_E_LIMIT, "%s: %s: the number of bytes overflows", p->model->config.name,
+                 copy);
 }
 
 static void visit_plan(oci_walker *walker, const oci_param *param)
@@ -69,40 +94,77 @@ static void visit_plan(oci_walker *walker, const oci_param *param)
     oc_context *cx = walker->cx;
     plan *p = walker->user;
     const oci_weight_ref *ref = ref_of(p, param);
-    if (oci_failed(cx) || !is_written(p, param, ref) || p->count == p->room) return;
+    if (oci_failed(cx) || !(p->weights ? ref != NULL : *param->slot != NULL)) return;
     if (ref && !oci_weight_fits(cx, param, ref)) return;
-    part *own = &p->parts[p->count];
-    size_t size = strlen(param->name) + 1;
-    char *name = oci_arena_alloc(cx, &p->names, size);
-    if (!name) return;
-    memcpy(name, param->name, size);
-    *own = (part){ .param = *param, .ref = ref };
-    own->param.name = name;
-    oci_save_tensor *t = &p->tensors[p->count];
-    *t = (oci_save_tensor){ .name = name, .dtype = stored_dtype(p, param, ref),
-                            .rank = param->rank, .shape = own->param.shape,
-                            .same_as = first_name(p, param) };
-    if (!oci_shape_bytes(t->dtype, t->rank, t->shape, &t->bytes))
-        oci_fail(cx, OC_E_LIMIT, "%s: %s: the number of bytes overflows", p->model->config.name,
-                 name);
-    p->count++;
+    if (ref && p->used[ref - p->weights->refs]) return;
+    if (ref) p->used[ref - p->weights->refs] = true;
+    const oci_save_tensor *first = first_name(p, param);
+    if (!first || p->format->keeps_ties) add(cx, p, param, ref, first);
+}
+
+/* What a folder has beyond the model: a head that we do not run, buffers. It stays, under its
+ * name; for Keras and Flax as what its shape suggests, buffers apart, which they compute. */
+static void add_rest(oc_context *cx, plan *p)
+{
+    for (size_t i = 0; p->weights && i < p->weights->count && !oci_failed(cx); i++) {
+        const oci_weight_ref *ref = &p->weights->refs[i];
+        if (p->used[i] || (p->format->layout != OCI_LAYOUT_TORCH &&
+                           (!is_float(ref->entry->dtype) || oci_key_ignored(ref->name))))
+            continue;
+        oci_param param = { .name = ref->name, .rank = ref->entry->rank,
+                            .kind = OCI_PARAM_PRODUCT };
+        memcpy(param.shape, ref->entry->shape, sizeof param.shape);
+        add(cx, p, &param, ref, NULL);
+    }
+}
+
+/* Names, shapes and orders of Keras or Flax in place of PyTorch's. */
+static void translate(oc_context *cx, plan *p)
+{
+    oci_foreign foreign;
+    if (oci_failed(cx) || p->format->layout == OCI_LAYOUT_TORCH) return;
+    if (!oci_foreign_begin(cx, p->model, p->format->layout, p->params, p->count, &foreign)) return;
+    for (size_t i = 0; i < p->count; i++) {
+        oci_foreign_name *n = oci_arena_alloc(cx, &p->names, sizeof *n);
+        if (!n || !oci_foreign_entry(cx, &foreign, p->params, i, n)) return;
+        p->parts[i].foreign = n;
+        p->tensors[i].name = n->name;
+        p->tensors[i].rank = n->rank;
+        p->tensors[i].shape = n->shape;
+    }
 }
 
 /* ---- where values come from ------------------------------------------------------------ */
 
-/* The last tensor's values are gone before the next one's are made: one at a time. */
+/* In PyTorch's order. The last tensor's values are gone before the next one's are made. */
+static const void *values_of(oc_context *cx, plan *p, size_t index, oc_dtype *dtype)
+{
+    const oci_weight_ref *ref = p->parts[index].ref;
+    if (ref) {
+        *dtype = ref->entry->dtype;
+        return oci_weight_bytes(cx, ref, &p->read);
+    }
+    *dtype = OC_F32;
+    oci_free(p->values);
+    return p->values = oci_param_values(cx, &p->params[index]);
+}
+
 static const void *fetch(oc_context *cx, void *user, const oci_save_tensor *tensor,
                          oc_dtype *dtype)
 {
     plan *p = user;
-    const part *own = &p->parts[tensor - p->tensors];
-    if (own->ref) {
-        *dtype = own->ref->entry->dtype;
-        return oci_weight_bytes(cx, own->ref, &p->read);
-    }
-    *dtype = OC_F32;
-    oci_free(p->values);
-    return p->values = oci_param_values(cx, &own->param);
+    const size_t index = (size_t)(tensor - p->tensors);
+    const oci_foreign_name *foreign = p->parts[index].foreign;
+    oci_free(p->turned);
+    p->turned = NULL;
+    const void *data = values_of(cx, p, index, dtype);
+    if (!data || !foreign || !foreign->moves) return data;
+    oci_entry own = { .dtype = *dtype, .rank = p->params[index].rank };
+    memcpy(own.shape, p->params[index].shape, sizeof own.shape);
+    if (oci_shape_bytes(own.dtype, own.rank, own.shape, &own.bytes))
+        p->turned = oci_alloc(cx, own.bytes);
+    if (p->turned) oci_layout_permute(&own, foreign->order, data, p->turned);
+    return p->turned;
 }
 
 /* ---- files ----------------------------------------------------------------------------- */
@@ -111,24 +173,32 @@ static const void *fetch(oc_context *cx, void *user, const oci_save_tensor *tens
 static uint64_t shard_bytes(const plan *p)
 {
     if (p->options.max_shard_size) return p->options.max_shard_size;
-    return p->format->keeps_ties || !strcmp(p->format->suffix, ".safetensors")
-           ? UINT64_C(5000000000) : UINT64_C(10000000000);
+    return p->format->layout == OCI_LAYOUT_TORCH ? UINT64_C(5000000000)
+                                                 : UINT64_C(10000000000);
 }
 
 static void write_weights(oc_context *cx, plan *p, const char *folder)
 {
     oci_save_source source = { fetch, p };
-    oci_model_walk(cx, p->model, visit_count, p);
+    if (p->weights) p->used = oci_calloc(cx, p->weights->count, sizeof *p->used);
+    if (p->weights) p->room = p->weights->count;
+    else oci_model_walk(cx, p->model, visit_count, p);
+    p->params = oci_calloc(cx, p->room, sizeof *p->params);
     p->parts = oci_calloc(cx, p->room, sizeof *p->parts);
     p->tensors = oci_calloc(cx, p->room, sizeof *p->tensors);
-    if (p->parts && p->tensors) oci_model_walk(cx, p->model, visit_plan, p);
+    if (p->tensors) oci_model_walk(cx, p->model, visit_plan, p);
+    add_rest(cx, p);
+    translate(cx, p);
     if (!oci_failed(cx))
         oci_weights_save(cx, folder, p->format, p->tensors, p->count, shard_bytes(p), &source);
+    oci_free(p->turned);
     oci_free(p->values);
     oci_weight_room_free(&p->read);
     oci_arena_deinit(&p->names);
     oci_free(p->tensors);
     oci_free(p->parts);
+    oci_free(p->params);
+    oci_free(p->used);
 }
 
 /* The config as it was read; only the type of the weights follows what is written. */

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""tests/data/io/formats: tiny files of torch.save, HDF5 and flax, and beside each what is in it
+as .safetensors; and the seeds of their fuzz targets. Needs torch, h5py, flax and ml_dtypes (the
+reference environment with TensorFlow and Flax)."""
+import collections
+import io
+import os
+import shutil
+
+import flax.serialization
+import h5py
+import jax.numpy as jnp
+import numpy as np
+import torch
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file
+
+OUT = "tests/data/io/formats"
+CORPUS = "fuzz/corpus"
+
+
+def state_dict():
+    base = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+    shared = torch.arange(6, dtype=torch.float32)
+    d = collections.OrderedDict()
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64,
+                  torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool):
+        d[str(dtype)[6:]] = (torch.arange(6) % 5).to(dtype).reshape(2, 3)
+    d["scalar"] = torch.tensor(2.5)
+    d["empty"] = torch.zeros(0, 3)
+    d["turned"] = base.permute(2, 0, 1)
+    d["every_other"] = base[:, :, ::2]
+    d["middle"] = base[1, 1:]
+    d["first"] = shared
+    d["second"] = shared
+    d["part"] = shared[2:5]
+    d["parameter"] = torch.nn.Parameter(torch.ones(2, 2) * 3)
+    d["ones_stride"] = torch.arange(4.0).as_strided((1, 4), (7, 1))
+    return d
+
+
+def save_torch():
+    d = state_dict()
+    save_file({k: v.detach().clone().contiguous() for k, v in d.items()}, OUT + "/torch.safetensors")
+    torch.save(d, OUT + "/zip.bin")
+    torch.save(d, OUT + "/protocol-4.bin", pickle_protocol=4)
+    torch.save(d, OUT + "/legacy.bin", _use_new_zipfile_serialization=False)
+    torch.save({"epoch": 3, "lr": 0.5, "state_dict": d, "args": ["a", None, True, (1, -2), 1 << 40],
+                "optimizer": {"state": {}, "groups": [{"lr": 1e-3}]}, "size": torch.Size([2]),
+                "type": torch.float32}, OUT + "/wrapped.bin")
+    module = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        module.weight.fill_(1), module.bias.fill_(2)
+    torch.save(module.state_dict(), OUT + "/module.bin")     # has _metadata
+
+
+def save_h5():
+    rng = np.random.RandomState(1)
+    arrays = {}
+    for dtype in ("f4", "f8", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1"):
+        arrays["a/m/" + dtype] = rng.randint(0, 100, (2, 3)).astype("<" + dtype)
+    arrays["a/m/scalar"] = np.float32(1.5)
+    arrays["a/m/none"] = np.zeros((0, 2), "f4")
+    for i in range(10):         # two nodes of links
+        arrays[f"b/m/layer_._{i}/x:0"] = np.full((2,), i, "f4")
+    with h5py.File(OUT + "/keras.h5", "w") as f:
+        f.attrs["layer_names"] = ["a", "b"]
+        for name, a in arrays.items():
+            f.create_dataset(name, data=a)
+    with h5py.File(OUT + "/keras-plain.h5", "w") as f:
+        f.attrs["backend"] = "tensorflow"
+        compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        compact.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple((3,))
+        d = h5py.h5d.create(f.id, b"compact", h5py.h5t.IEEE_F32LE, space, compact)
+        d.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array([1, 2, 3], "f4"))
+        f.create_dataset("x", data=np.array([[1, 2]], "f4"))
+        f["y"] = f["x"]         # a hard link: the same tensor twice
+    arrays["compact"], arrays["plain/x"] = np.array([1, 2, 3], "f4"), np.array([[1, 2]], "f4")
+    save_arrays({k: np.ascontiguousarray(v).reshape(np.shape(v)) for k, v in arrays.items()},
+                OUT + "/keras.safetensors")
+    broken = {
+        "filters": lambda f: f.create_dataset("x", data=np.zeros(64), compression="gzip"),
+        "chunks": lambda f: f.create_dataset("x", data=np.zeros(4), chunks=(2,)),
+        "soft": lambda f: f.__setitem__("x", h5py.SoftLink("/y")),
+        "external": lambda f: f.__setitem__("x", h5py.ExternalLink("other.h5", "/y")),
+        "external-data": lambda f: f.create_dataset("x", (4,), external=[("other", 0, 32)]),
+        "big-endian": lambda f: f.create_dataset("x", data=np.zeros(2, ">f4")),
+        "text": lambda f: f.create_dataset("x", data=np.array([b"ab"])),
+        "complex": lambda f: f.create_dataset("x", data=np.zeros(2, "c8")),
+        "null": lambda f: f.create_dataset("x", data=h5py.Empty("f4")),
+        "unwritten": lambda f: f.create_dataset("x", (1 << 40,), "f4"),
+        "rank-9": lambda f: f.create_dataset("x", data=np.zeros((1,) * 9)),
+    }
+    for name, make in broken.items():
+        with h5py.File(f"{OUT}/bad-{name}.h5", "w") as f:
+            make(f)
+    with h5py.File(f"{OUT}/bad-latest.h5", "w", libver="latest") as f:
+        f["x"] = np.zeros(2)
+    with h5py.File(f"{OUT}/bad-circle.h5", "w") as f:
+        f["a/b"] = f.create_group("a")
+
+
+def save_msgpack():
+    tree = {"vit": {"kernel": np.arange(6, dtype="f4").reshape(2, 3), "scalar": np.float32(2.5),
+                    "zero": np.array(3.0, "f4"), "none": np.zeros((0, 2), "f4")},
+            "types": {t: (np.arange(3) % 2).astype(t) for t in
+                      ("float64", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32",
+                       "uint16", "uint8", "bool")},
+            "step": 3}
+    tree["types"]["bfloat16"] = jnp.arange(3, dtype=jnp.bfloat16)
+    tree["chunked"] = np.arange(50, dtype="f4").reshape(5, 10)
+    flax.serialization.MAX_CHUNK_SIZE = 128
+    with open(OUT + "/flax.msgpack", "wb") as f:
+        f.write(flax.serialization.msgpack_serialize(tree))
+    with open(OUT + "/flax-shard.msgpack", "wb") as f:
+        f.write(flax.serialization.to_bytes({"a/kernel": np.ones((2, 2), "f4"),
+                                             "b/bias": np.zeros(2, "f4")}))
+    flat = {"vit." + k: v for k, v in tree["vit"].items()}
+    flat |= {"types." + k: v for k, v in tree["types"].items() if k != "bfloat16"}
+    flat["chunked"] = tree["chunked"]
+    tensors = {k: torch.from_numpy(np.array(v).astype("i8" if v.dtype == "u8" else v.dtype))
+               for k, v in flat.items() if v.dtype.kind != "u" or v.dtype == "u1"}
+    tensors["types.bfloat16"] = torch.arange(3).to(torch.bfloat16)
+    save_file(tensors, OUT + "/flax.safetensors")
+
+
+def seeds():
+    for target, files in {"torch": ["zip.bin", "legacy.bin", "wrapped.bin"],
+                          "h5": ["keras-plain.h5", "bad-circle.h5"],
+                          "msgpack": ["flax.msgpack", "flax-shard.msgpack"]}.items():
+        os.makedirs(f"{CORPUS}/{target}", exist_ok=True)
+        for file in files:
+            shutil.copy(f"{OUT}/{file}", f"{CORPUS}/{target}/{file.split('.')[0]}")
+    os.makedirs(f"{CORPUS}/pickle", exist_ok=True)
+    for name in ("zip", "protocol-4", "wrapped", "module"):
+        import zipfile
+        with zipfile.ZipFile(f"{OUT}/{name}.bin") as z:
+            entry = [n for n in z.namelist() if n.endswith("data.pkl")][0]
+            with open(f"{CORPUS}/pickle/{name}", "wb") as f:
+                f.write(z.read(entry))
+    os.makedirs(f"{CORPUS}/weights_index", exist_ok=True)
+    with open(f"{CORPUS}/weights_index/good", "w") as f:
+        f.write('{"metadata": {"total_size": 8}, "weight_map": {"a": "model-00001-of-00002.'
+                'safetensors", "b": "model-00002-of-00002.safetensors"}}\n')
+    with open(f"{CORPUS}/weights_index/outside", "w") as f:
+        f.write('{"weight_map": {"a": "../model-00001-of-00002.safetensors"}}')
+
+
+os.makedirs(OUT, exist_ok=True)
+save_torch()
+save_h5()
+save_msgpack()
+seeds()
