@@ -49,7 +49,8 @@ static double least_seconds(oc_context *cx, oci_task task, measurement *m)
 
 oc_status oc_measure_machine(oc_context *cx, oc_machine *machine)
 {
-    if (!cx || !machine || oci_failed(cx)) return oc_context_status(cx);
+    if (!oci_given(cx, machine, __func__, "a place for the result"))
+        return oc_context_status(cx);
     int64_t threads = oci_pool_threads(cx->pool);
     measurement m = { .backend = oci_backend_get(cx), .each = FLOATS / threads / 256 * 256 };
     m.operations = m.backend->fma_loop(1) * ROUNDS;

@@ -218,14 +218,15 @@ const char *oc_model_fresh(const oc_model *model, size_t index)
 
 int64_t oc_model_parameters(oc_context *cx, const oc_model *model)
 {
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model)) return -1;
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
+        return -1;
     return oci_model_count(cx, &model->core);
 }
 
 oc_status oc_model_resize_tokens(oc_context *cx, oc_model *model, int64_t tokens,
                                  int64_t multiple_of, uint64_t seed)
 {
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
     int64_t now = oci_model_tokens(&model->core), most = (int64_t)cx->limits.vocab_size;
     if (tokens == 0) tokens = now;
@@ -245,9 +246,11 @@ oc_status oc_model_resize_tokens(oc_context *cx, oc_model *model, int64_t tokens
 oc_status oc_model_prune_heads(oc_context *cx, oc_model *model, const char *heads)
 {
     oci_json doc = { 0 };
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
-    if (!parse(cx, &doc, "heads to prune", heads)) return cx->status;
+    if (!oci_given(cx, heads, __func__, "heads to prune") ||
+        !parse(cx, &doc, "heads to prune", heads))
+        return cx->status;
     oci_model_prune(cx, &model->core, doc.root);
     oci_json_close(&doc);
     return cx->status;
@@ -279,7 +282,7 @@ static void visit_freeze(oci_walker *walker, const oci_param *p)
 
 oc_status oc_model_freeze(oc_context *cx, oc_model *model, const char *prefix)
 {
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
     selection s = { .model = &model->core, .prefix = prefix ? prefix : "" };
     oci_model_walk(cx, &model->core, visit_freeze, &s);
@@ -301,7 +304,8 @@ static void visit_get(oci_walker *walker, const oci_param *p)
 
 oc_tensors *oc_model_get(oc_context *cx, const oc_model *model, const char *prefix)
 {
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model)) return NULL;
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
+        return NULL;
     selection s = { .prefix = prefix ? prefix : "", .out = oc_tensors_create(cx) };
     if (s.out) oci_model_walk(cx, &model->core, visit_get, &s);
     if (!oci_failed(cx)) return s.out;
@@ -333,7 +337,9 @@ static void visit_set(oci_walker *walker, const oci_param *p)
 
 oc_status oc_model_set(oc_context *cx, oc_model *model, const oc_tensors *values)
 {
-    if (!cx || oci_failed(cx) || !model || !values || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, model, __func__, "a model") ||
+        !oci_given(cx, values, __func__, "named tensors") ||
+        !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
     selection s = { .model = &model->core, .prefix = "", .in = values };
     oci_model_walk(cx, &model->core, visit_set, &s);

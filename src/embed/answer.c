@@ -195,7 +195,8 @@ static bool may_be_asked(oc_context *cx, const oc_model *model, const char *ques
 oc_answers *oc_answer_regions(oc_context *cx, const oc_model *model, const char *question,
                               const oc_tensors *regions, const oc_answer_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || !regions || !may_be_asked(cx, model, question))
+    if (!oci_given(cx, model, __func__, "a model") ||
+        !oci_given(cx, regions, __func__, "regions") || !may_be_asked(cx, model, question))
         return NULL;
     oc_answer_options o = { .size = sizeof o };
     oci_take_options(&o, sizeof o, options);
@@ -216,7 +217,8 @@ oc_answers *oc_answer_regions(oc_context *cx, const oc_model *model, const char 
 oc_answers *oc_answer_image(oc_context *cx, const oc_model *model, const char *question,
                             const oc_image *image, const oc_answer_options *options)
 {
-    if (!cx || oci_failed(cx) || !model || !may_be_asked(cx, model, question)) return NULL;
+    if (!oci_given(cx, model, __func__, "a model") || !may_be_asked(cx, model, question))
+        return NULL;
     oc_tensors *regions = oc_embed_regions(cx, model, image, NULL);
     oc_answers *answers = oc_answer_regions(cx, model, question, regions, options);
     oc_tensors_free(regions);

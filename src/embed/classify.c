@@ -93,7 +93,7 @@ oc_tensors *oc_classify(oc_context *cx, const oc_model *model, oc_image *const *
                         const oc_classify_options *options)
 {
     oc_classify_options o = { .size = sizeof o };
-    if (!cx || oci_failed(cx) || !model) return NULL;
+    if (!oci_given(cx, model, __func__, "a model")) return NULL;
     oci_take_options(&o, sizeof o, options);
     if (!o.pattern) o.pattern = "{}";
     check(cx, model, &o, labels, label_count);

@@ -103,7 +103,8 @@ oc_tensors *oc_embed_images(oc_context *cx, const oc_model *model, oc_image *con
 {
     oc_embed_options o = read_options(options);
     float *rows = NULL;
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model)) return NULL;
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
+        return NULL;
     if (count == 0 || !images)
         oci_fail(cx, OC_E_ARGUMENT, "embed: expected images, found none");
     int64_t E = oci_embed_width(cx, model, true);
@@ -239,7 +240,8 @@ oc_tensors *oc_embed_texts(oc_context *cx, const oc_model *model, const char *co
     oc_embed_options o = read_options(options);
     float *rows = NULL;
     reading r;
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model)) return NULL;
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
+        return NULL;
     if (count == 0 || !texts)
         oci_fail(cx, OC_E_ARGUMENT, "embed: expected texts, found none");
     int64_t E = oci_embed_width(cx, model, false);

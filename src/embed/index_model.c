@@ -29,7 +29,7 @@ oc_status oc_index_build(oc_context *cx, const oc_model *model, const char *path
                          const oc_index_options *options)
 {
     oc_index_options o = { .size = sizeof o };
-    if (!cx || oci_failed(cx) || !model || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
     oci_take_options(&o, sizeof o, options);
     if (!path || (!o.folder && !o.file_count))
@@ -47,7 +47,8 @@ oc_status oc_index_build(oc_context *cx, const oc_model *model, const char *path
 /* Vectors of another model, or of this one before it was trained on, mean nothing to it. */
 static bool fits(oc_context *cx, const oc_index *index, const oc_model *model)
 {
-    if (!cx || oci_failed(cx) || !index || !model || !oci_model_has_weights(cx, model))
+    if (!oci_given(cx, index, __func__, "an index") ||
+        !oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return false;
     if (oci_model_fingerprint(cx, model) != index->header.fingerprint)
         oci_fail(cx, OC_E_ARGUMENT, "the index was made with another model (%s) than %s, or "

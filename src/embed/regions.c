@@ -116,7 +116,7 @@ static oc_tensors *embed(oc_context *cx, const oc_model *model, const oc_image *
 oc_tensors *oc_embed_regions(oc_context *cx, const oc_model *model, const oc_image *image,
                              const oc_region_options *options)
 {
-    if (!cx || oci_failed(cx) || !model) return NULL;
+    if (!oci_given(cx, model, __func__, "a model")) return NULL;
     oc_region_options o = { .size = sizeof o };
     oci_take_options(&o, sizeof o, options);
     if (!image) {

@@ -187,7 +187,7 @@ static void search(oc_context *cx, const oc_index *x, const float *queries, size
 size_t oc_index_search(oc_context *cx, const oc_index *index, const float *queries,
                        size_t count, size_t top, oc_hit *hits)
 {
-    if (!cx || oci_failed(cx) || !index || count == 0 || top == 0) return 0;
+    if (!oci_given(cx, index, __func__, "an index") || count == 0 || top == 0) return 0;
     if (!queries || !hits) {
         oci_fail(cx, OC_E_ARGUMENT, "search: expected queries and room for hits, found NULL");
         return 0;

@@ -280,7 +280,7 @@ oc_image *oci_image_copy(oc_context *cx, const oc_image *image)
 
 oc_image *oc_image_mark(oc_context *cx, const oc_image *image, const oc_mark *mark)
 {
-    if (!cx || oci_failed(cx) || !image || !oci_given(cx, mark, __func__, "a mark"))
+    if (!oci_given(cx, image, __func__, "a picture") || !oci_given(cx, mark, __func__, "a mark"))
         return NULL;
     oc_mark m = { .size = sizeof m };
     oci_take_options(&m, sizeof m, mark);

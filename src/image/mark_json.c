@@ -162,7 +162,7 @@ static oc_image *draw_all(oc_context *cx, const oc_image *image, const oci_json 
 oc_image *oc_image_marks(oc_context *cx, const oc_image *image, const char *json, size_t size)
 {
     oci_json doc = { 0 };
-    if (!cx || oci_failed(cx) || !image || !oci_given(cx, json, __func__, "a text"))
+    if (!oci_given(cx, image, __func__, "a picture") || !oci_given(cx, json, __func__, "a text"))
         return NULL;
     oc_image *out = oci_json_parse(cx, &doc, "marks", json, size)
                         ? draw_all(cx, image, &doc, NULL) : NULL;
@@ -173,7 +173,7 @@ oc_image *oc_image_marks(oc_context *cx, const oc_image *image, const char *json
 oc_image *oc_image_marks_open(oc_context *cx, const oc_image *image, const char *path)
 {
     oci_json doc = { 0 };
-    if (!cx || oci_failed(cx) || !image || !oci_given(cx, path, __func__, "a path"))
+    if (!oci_given(cx, image, __func__, "a picture") || !oci_given(cx, path, __func__, "a path"))
         return NULL;
     oc_image *out = oci_json_open(cx, &doc, path) ? draw_all(cx, image, &doc, path) : NULL;
     oci_json_close(&doc);

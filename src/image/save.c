@@ -69,7 +69,8 @@ static void write_rows(png_writer *w, const oc_image *image)
 
 char *oc_image_png(oc_context *cx, const oc_image *image, size_t *size)
 {
-    if (!cx || oci_failed(cx) || !image || !size) return NULL;
+    if (!oci_given(cx, image, __func__, "a picture") || !oci_given(cx, size, __func__, "a size"))
+        return NULL;
     png_writer *w = oci_calloc(cx, 1, sizeof *w);
     if (!w) return NULL;
     w->cx = cx;
@@ -104,7 +105,7 @@ oc_status oc_image_save(oc_context *cx, const oc_image *image, const char *path)
 
 oc_image *oc_image_fit(oc_context *cx, const oc_image *image, int64_t side)
 {
-    if (!cx || oci_failed(cx) || !image) return NULL;
+    if (!oci_given(cx, image, __func__, "a picture")) return NULL;
     if (side < 1) {
         oci_fail(cx, OC_E_ARGUMENT, "fit: expected a side of 1 or more, found %lld",
                  (long long)side);
