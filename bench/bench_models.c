@@ -32,7 +32,12 @@ extern char **environ;
 
 enum { MAX_RUNS = 200, MAX_LINES = 64, TOKENS = 32, FOLDER = 4096, MAX_THREADS = 8 };
 
-typedef enum kind { FORWARD, GENERATE, READ, COLD } kind;
+typedef enum kind {
+    FORWARD,
+    IMAGES, TEXTS,              /* FORWARD of one side of a dual encoder */
+    EMBED,                      /* texts of mixed lengths, from strings */
+    GENERATE, READ, COLD
+} kind;
 
 typedef struct work {
     const char *name;
@@ -50,6 +55,9 @@ static const work works[] = {
     { "swin-b1", FORWARD, CHECKPOINT_SWIN, 1, OC_F32, "donut-swin-1280", 0 },
     { "bert-b32", FORWARD, CHECKPOINT_BERT, 32, OC_F32, "bert-base", 0 },
     { "visual-bert-b8", FORWARD, CHECKPOINT_VISUAL_BERT, 8, OC_F32, "visual-bert-vqa", 0 },
+    { "vtde-images-b8", IMAGES, CHECKPOINT_DUAL, 8, OC_F32, "vtde-base", 0 },
+    { "vtde-texts-b32", TEXTS, CHECKPOINT_DUAL, 32, OC_F32, "vtde-base", 0 },
+    { "vtde-mixed-b32", EMBED, CHECKPOINT_DUAL, 32, OC_F32, "vtde-base", 0 },
     { "trocr-b1", GENERATE, CHECKPOINT_TROCR, 1, OC_F32, "trocr-base-384", 0 },
     { "trocr-b4", GENERATE, CHECKPOINT_TROCR, 4, OC_F32, "trocr-base-384", 0 },
     { "trocr-beam4", GENERATE, CHECKPOINT_TROCR, 1, OC_F32, "trocr-base-384", 4 },
@@ -76,6 +84,7 @@ typedef struct session {
     int threads;
     oc_model *models[WORKS];     /* of the first work of each folder */
     oc_tensors *inputs[WORKS];
+    char **texts[WORKS];
     char message[512];          /* what went wrong outside the library; "" if nothing */
 } session;
 
@@ -112,6 +121,7 @@ static void session_close(session *s)
 {
     for (int i = 0; i < WORKS; i++) {
         oc_tensors_free(s->inputs[i]);
+        free(s->texts[i]);
         oc_model_close(s->models[i]);
     }
     oc_context_free(s->cx);
@@ -165,8 +175,17 @@ static oc_model *model_of(session *s, const work *w)
 static oc_tensors *inputs_of(session *s, const work *w)
 {
     oc_tensors **inputs = &s->inputs[w - works];
-    if (!*inputs) *inputs = inputs_make(s->cx, w->model, w->batch);
+    checkpoint_kind fed = w->kind == IMAGES ? CHECKPOINT_VIT :
+                          w->kind == TEXTS ? CHECKPOINT_BERT : w->model;
+    if (!*inputs) *inputs = inputs_make(s->cx, fed, w->batch);
     return *inputs;
+}
+
+static char **texts_of(session *s, const work *w)
+{
+    char ***texts = &s->texts[w - works];
+    if (!*texts) *texts = inputs_texts(w->batch);
+    return *texts;
 }
 
 /* ---- the works, once ------------------------------------------------------------------- */
@@ -181,10 +200,24 @@ static oc_tensors *generate(session *s, const work *w, int tokens)
                        &OC_OPTIONS(oc_generate_options, .config = config));
 }
 
+static oc_tensors *forward(session *s, const work *w)
+{
+    static const char *const classes[] = {
+        [IMAGES] = "VisionTextDualEncoderModel.get_image_features",
+        [TEXTS] = "VisionTextDualEncoderModel.get_text_features",
+        [EMBED] = NULL
+    };
+    if (w->kind == EMBED)
+        return oc_embed_texts(s->cx, model_of(s, w), (const char *const *)texts_of(s, w),
+                              (size_t)w->batch, NULL);
+    return oc_forward(s->cx, model_of(s, w), inputs_of(s, w),
+                      &OC_OPTIONS(oc_forward_options, .class_name = classes[w->kind]));
+}
+
 static sample run_forward(session *s, const work *w)
 {
     double start = now_ms();
-    oc_tensors *out = oc_forward(s->cx, model_of(s, w), inputs_of(s, w), NULL);
+    oc_tensors *out = forward(s, w);
     sample one = { .ms = now_ms() - start };
     oc_tensors_free(out);
     return one;
@@ -273,7 +306,7 @@ static sample run_cold(session *s, const work *w)
 static sample run_once(session *s, const work *w)
 {
     switch (w->kind) {
-    case FORWARD: return run_forward(s, w);
+    case FORWARD: case IMAGES: case TEXTS: case EMBED: return run_forward(s, w);
     case GENERATE: return run_generate(s, w);
     case READ: return run_read(s, w);
     case COLD: break;
@@ -433,8 +466,8 @@ static void dump(session *s, const work *w, const char *path)
 {
     oc_tensors *out = NULL;
     oc_tensor_view ids;
-    if (w->kind == FORWARD) {
-        out = oc_forward(s->cx, model_of(s, w), inputs_of(s, w), NULL);
+    if (w->kind <= EMBED) {
+        out = forward(s, w);
     } else if (w->kind == GENERATE) {
         oc_tensors *tokens = generate(s, w, TOKENS), *in = oc_tensors_create(s->cx);
         if (tokens && oc_tensors_find(tokens, "sequences", &ids)) {

@@ -181,6 +181,14 @@ static const char bert_config[] =
 static const char visual_bert_config[] =
     "{\"architectures\": [\"VisualBertForQuestionAnswering\"], "
     "\"model_type\": \"visual_bert\", \"visual_embedding_dim\": 2048, \"id2label\": {%s}}\n";
+static const char dual_config[] =
+    "{\"architectures\": [\"VisionTextDualEncoderModel\"], "
+    "\"model_type\": \"vision-text-dual-encoder\", \"projection_dim\": 512, "
+    "\"vision_config\": {\"model_type\": \"vit\"}, "
+    "\"text_config\": {\"model_type\": \"bert\"}}\n";
+static const char bert_tokenizer_config[] =
+    "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": true, "
+    "\"model_max_length\": 512}\n";
 
 static const char generation_config[] =
     "{" IDS ", \"max_length\": 33, \"transformers_version\": \"4.37.2\"}\n";
@@ -225,6 +233,27 @@ static char *visual_bert_text(void)
         snprintf(text, ANSWERS * 32 + sizeof visual_bert_config, visual_bert_config, labels);
     free(labels);
     return text;
+}
+
+/* A vocabulary of BERT's size with its special tokens where BERT has them. */
+static bool write_vocab(const char *folder)
+{
+    enum { ROOM = 16 };
+    static const struct { int id; const char *token; } special[] = {
+        { 0, "[PAD]" }, { 100, "[UNK]" }, { 101, "[CLS]" }, { 102, "[SEP]" }, { 103, "[MASK]" }
+    };
+    char *text = malloc((CHECKPOINT_LAST_WORD + 1) * ROOM);
+    size_t n = 0, next = 0;
+    for (int i = 0; text && i <= CHECKPOINT_LAST_WORD; i++) {
+        bool is = next < sizeof special / sizeof *special && special[next].id == i;
+        n += (size_t)(is ? snprintf(text + n, ROOM, "%s\n", special[next].token)
+                         : snprintf(text + n, ROOM, "w%d\n", i));
+        next += is;
+    }
+    bool good = text && write_text(folder, "vocab.txt", text) &&
+                write_text(folder, "tokenizer_config.json", bert_tokenizer_config);
+    free(text);
+    return good;
 }
 
 /* A model as the library makes it from a config. */
@@ -284,6 +313,9 @@ bool checkpoint_make(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const
         text = visual_bert_text();
         good = text && make_drawn(cx, text, folder);
         free(text);
+        break;
+    case CHECKPOINT_DUAL:
+        good = write_vocab(folder) && make_drawn(cx, dual_config, folder);
         break;
     }
     if (oc_context_status(cx) != OC_OK) fprintf(stderr, "%s\n", oc_context_message(cx));

@@ -1,8 +1,10 @@
 #include "inputs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { LEAST = 5, MOST = 64, WORD = 8 };        /* tokens of a text; bytes of a word */
 enum { WORDS = 32, QUESTION = 20, REGIONS = 36, REGION_WIDTH = 2048, IDS = 20000 };
 
 /* Knuth's multiplicative hash: what is near is far apart. */
@@ -61,6 +63,21 @@ oc_tensors *inputs_make(oc_context *cx, checkpoint_kind kind, int batch)
         add_ids(cx, set, "visual_attention_mask", batch, REGIONS, 1);
         add_ids(cx, set, "visual_token_type_ids", batch, REGIONS, 1);
         break;
+    case CHECKPOINT_DUAL: break;        /* its towers' are those of a ViT and of a BERT */
     }
     return set;
+}
+
+char **inputs_texts(int count)
+{
+    size_t n = (size_t)count, room = (MOST - 2) * WORD + 1;
+    char **texts = malloc(n * (sizeof *texts + room));
+    for (size_t i = 0; texts && i < n; i++) {
+        texts[i] = (char *)(texts + n) + i * room;
+        size_t words = LEAST + scatter(i) / 256 % (MOST - LEAST + 1) - 2, at = 0;
+        for (size_t k = 0; k < words; k++)
+            at += (size_t)snprintf(texts[i] + at, room - at, "w%u ",
+                                   1000 + scatter(i * MOST + k) / 256 % IDS);
+    }
+    return texts;
 }

@@ -19,7 +19,8 @@ import transformers
 from PIL import Image
 from safetensors.numpy import load_file
 from transformers import (AutoTokenizer, BertModel, DonutSwinModel, ViTImageProcessor,
-                          ViTModel, VisionEncoderDecoderModel, VisualBertForQuestionAnswering)
+                          ViTModel, VisionEncoderDecoderModel, VisionTextDualEncoderModel,
+                          VisualBertForQuestionAnswering)
 
 import serving
 
@@ -98,6 +99,27 @@ def visual_bert_work(batch):
     return lambda: (model(**inputs), None)[1]
 
 
+def dual_output(work):
+    """A function that gives the features of one side; from strings where texts are mixed."""
+    model = opened(VisionTextDualEncoderModel, "vtde-base")
+    if work == "vtde-images-b8":
+        x = torch.from_numpy(serving.pixels(8, 224)).to(DTYPE)
+        return lambda: model.get_image_features(pixel_values=x)
+    if work == "vtde-texts-b32":
+        ids = torch.from_numpy(serving.ids(32, 32))
+        mask = torch.ones_like(ids)
+        return lambda: model.get_text_features(input_ids=ids, attention_mask=mask)
+    tokenizer = AutoTokenizer.from_pretrained(os.path.join(args.models, "vtde-base"))
+    texts = serving.mixed_texts(32)
+    return lambda: model.get_text_features(
+        **tokenizer(texts, padding=True, return_tensors="pt"))
+
+
+def dual_work(work):
+    run = dual_output(work)
+    return lambda: (run(), None)[1]
+
+
 def generate(model, x, tokens, beams=1):
     ids = model.generate(pixel_values=x, min_new_tokens=tokens, max_new_tokens=tokens,
                          num_beams=beams, do_sample=False)
@@ -130,6 +152,9 @@ def check(work, path):
     if work == "vit-b1":
         out = runnable_vit()(torch.from_numpy(serving.pixels(1, 224)).to(DTYPE)).last_hidden_state
         return serving.difference(ours["last_hidden_state"], out.float().numpy())
+    if work.startswith("vtde-"):
+        (features,) = ours.values()
+        return serving.difference(features, dual_output(work)().float().numpy())
     model = trocr("trocr-base-384" if work == "trocr-b1" else "trocr-base-384-bf16")
     x = torch.from_numpy(serving.pixels(1, 384)).to(DTYPE)
     ids = generate(model, x, serving.TOKENS).numpy()
@@ -145,6 +170,8 @@ if args.variant in ("eager", "bf16"):
         "swin-b1": swin_work,
         "bert-b32": lambda: bert_work(32),
         "visual-bert-b8": lambda: visual_bert_work(8),
+        **{work: lambda work=work: dual_work(work)
+           for work in ("vtde-images-b8", "vtde-texts-b32", "vtde-mixed-b32")},
         "trocr-b1": lambda: trocr_work("trocr-base-384"),
         "trocr-b4": lambda: trocr_work("trocr-base-384", batch=4),
         "trocr-beam4": lambda: trocr_work("trocr-base-384", beams=4),

@@ -2,7 +2,8 @@
 """ocelli beside its peers: every program in turn, run by run, on the same cores.
 
     bench/run.py [--torch-python PYTHON] [--ort-python PYTHON] [--threads 1,2] [--rounds 7]
-                 [--only vit,trocr,bf16,line,cold,gemm] [--skip torch-freeze,...] [--check]
+                 [--only vit,trocr,bf16,line,cold,gemm,tokenizers] [--skip torch-freeze,...]
+                 [--check]
 
 Needs nothing but Python 3.9's own library; the peers need environments of their own
 (README.md). In each round each program does the work once, in the order A B C A B C …, so that
@@ -20,6 +21,9 @@ import subprocess
 import sys
 import time
 
+VOCABS = ["bert-base-uncased", "gpt2", "roberta-base", "xlm-roberta-base", "donut-xlmr", "clip",
+          "llama"]
+
 # group: ([(work, untimed runs, timed runs a round)], programs). Short works repeat within a
 # round, after an untimed run, since the programs before them have emptied the caches.
 GROUPS = {
@@ -31,6 +35,8 @@ GROUPS = {
     "beam": ([("trocr-beam4", 0, 1)], ["ocelli", "torch-eager"]),
     "swin": ([("swin-b1", 0, 1)], ["ocelli", "torch-eager"]),
     "text": ([("bert-b32", 1, 2), ("visual-bert-b8", 1, 2)], ["ocelli", "torch-eager"]),
+    "vtde": ([("vtde-images-b8", 1, 2), ("vtde-texts-b32", 1, 2), ("vtde-mixed-b32", 1, 2)],
+             ["ocelli", "torch-eager"]),
     "bf16": ([("trocr-bf16-b1", 0, 1)], ["ocelli", "torch-eager", "torch-bf16"]),
     "line": ([("line-warm", 2, 5), ("line-batch", 0, 1)],
              ["ocelli", "torch-eager", "ort-plain", "ort-fused"]),
@@ -38,9 +44,17 @@ GROUPS = {
     "gemm": ([(f"gemm-{shape}", 3, 20) for shape in
               ("1024x1024x1024", "197x768x768", "197x3072x768", "197x768x3072")],
              ["ocelli-products", "torch-gemm", "openblas-gemm", "onednn-gemm"]),
+    "tokenizers": ([(f"lines-{v}", 0, 1) for v in VOCABS],
+                   ["ocelli-tokenizers", "tokenizers-encode", "tokenizers-transformers"]),
+    "documents": ([(f"documents-{v}", 0, 1) for v in VOCABS],
+                  ["ocelli-tokenizers", "tokenizers-encode"]),
+    "word": ([(f"word-{kb}-{v}", 0, 2) for v in VOCABS for kb in (256, 512, 1024)],
+             ["ocelli-tokenizers", "tokenizers-encode"]),
 }
 ONE_THREAD_TOO = {"vit", "gemm"}       # the others' targets are for two threads
-CHECKED = {"vit-b1", "trocr-b1", "trocr-bf16-b1"}
+ONE_THREAD_ONLY = {"tokenizers", "documents", "word"}
+CHECKED = {"vit-b1", "trocr-b1", "trocr-bf16-b1", "vtde-images-b8", "vtde-texts-b32",
+           "vtde-mixed-b32"}
 
 parser = argparse.ArgumentParser(description=__doc__,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -49,8 +63,10 @@ parser.add_argument("--torch-python", default=os.environ.get("OCELLI_TORCH_PYTHO
 parser.add_argument("--ort-python", default=os.environ.get("OCELLI_ORT_PYTHON"))
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--rounds", type=int, default=7)
-parser.add_argument("--only", default="vit,trocr,batch,beam,swin,text,bf16,line,cold")
+parser.add_argument("--only", default="vit,trocr,batch,beam,swin,text,vtde,bf16,line,cold")
 parser.add_argument("--skip", default="torch-freeze", help="programs to leave out")
+parser.add_argument("--vocabs", default=os.path.join(os.environ.get("OCELLI_SHARED", "../shared"),
+                                                     "vocabs"))
 parser.add_argument("--cores", help="which to use, 2,3; the first that are allowed")
 parser.add_argument("--isa", default="auto", help="ocelli's kernels")
 parser.add_argument("--check", action="store_true", help="compare the outputs, too")
@@ -61,6 +77,7 @@ args = parser.parse_args()
 
 BENCH = os.path.join(args.build, "bench")
 MODELS = os.path.join(BENCH, "models")
+MIXED_TEXT = os.path.join(BENCH, "mixed.txt")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -71,6 +88,13 @@ def command_of(who, threads):
         return [os.path.join(BENCH, "bench_models"), "--serve", "--isa", args.isa] + tail
     if who == "ocelli-products":
         return [os.path.join(BENCH, "bench_products"), "--isa", args.isa] + tail[:2]
+    text = ["--text", MIXED_TEXT, "--vocabs", args.vocabs]
+    if who == "ocelli-tokenizers":
+        return [os.path.join(BENCH, "bench_tokenizers")] + text
+    if who.startswith("tokenizers-"):
+        return args.torch_python and [args.torch_python, os.path.join(HERE,
+                                                                      "peers_tokenizers.py"),
+                                      "--variant", who.split("-")[1]] + text
     if who.endswith("-gemm"):
         script, python = "peers_gemm.py", args.torch_python
     elif who.startswith("torch-"):
@@ -89,7 +113,7 @@ class Program:
         env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
                    OPENBLAS_NUM_THREADS=str(threads), HF_HUB_OFFLINE="1",
                    PYTHONDONTWRITEBYTECODE="1",
-                   TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="",
+                   TOKENIZERS_PARALLELISM="false", RAYON_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="",
                    TORCHINDUCTOR_CACHE_DIR=os.path.abspath(os.path.join(BENCH, "inductor")))
         self.log = open(os.path.join(BENCH, f"{who}.log"), "w")
         self.process = subprocess.Popen(
@@ -169,11 +193,11 @@ def others_load():
 
 # ---- measuring -------------------------------------------------------------------------------
 
-def measure(programs, work, warm, repeat, rounds):
+def measure(programs, work, warm, repeat, rounds, first_runs):
     """{who: [answer of each round]}; a program that fails drops out with its error."""
     answers, errors = {}, {}
     for p in programs:
-        first = p.about if "error" in p.about else p.work(work, 0, 1)
+        first = p.about if "error" in p.about else p.work(work, 0, first_runs)
         if "error" in first:
             errors[p.who] = first["error"]
         else:
@@ -204,11 +228,14 @@ def table(work, threads, answers, errors, base, load):
     print(f"\n{work}, {threads} thread{'s' * (threads > 1)} "
           f"(others used {load:.1f} cores before it)\n")
     gemm = work.startswith("gemm-")
+    mb = next((a["mb"] for rounds in answers.values() for a in rounds if "mb" in a), None)
     token = any("token_ms" in a for rounds in answers.values() for a in rounds)
     print("| program | least ms | median ms | of ocelli, least | of ocelli, median |"
           + " ms a token, least | median | of ocelli, median |" * token
-          + " GFLOP/s, best (median) |" * gemm + " peak MB |")
-    print("|---" * (6 + 3 * token + gemm) + "|")
+          + " GFLOP/s, best (median) |" * gemm
+          + " MB/s, best (median) | CPU ms, median | of ocelli, median |" * bool(mb)
+          + " peak MB |")
+    print("|---" * (6 + 3 * token + gemm + 3 * bool(mb)) + "|")
 
     def ratios(rounds, key):
         ours = answers.get(base)
@@ -227,6 +254,10 @@ def table(work, threads, answers, errors, base, load):
                       f"{ratios(rounds, 'token_ms'):.2f}" if ours else "–"]
         if gemm:
             cells.append(gflops(work, ms))
+        if mb:
+            cells += [f"{1e3 * mb / min(ms):.2f} ({1e3 * mb / statistics.median(ms):.2f})",
+                      f"{statistics.median(all_of(rounds, 'cpu_ms')):.4g}",
+                      f"{ratios(rounds, 'cpu_ms'):.2f}" if ours else "–"]
         cells.append(f"{rounds[-1].get('rss_mb', 0):.0f}")
         print("| " + " | ".join(cells) + " |")
     for who, error in errors.items():
@@ -246,6 +277,8 @@ def keep(machine, work, threads, answers, programs):
                     "ms": [a["ms"] for a in rounds]}
             if "token_ms" in rounds[0]:
                 line["token_ms"] = [a["token_ms"] for a in rounds]
+            if "cpu_ms" in rounds[0]:
+                line["cpu_ms"] = [a["cpu_ms"] for a in rounds]
             line["rss_mb"] = rounds[-1].get("rss_mb")
             f.write(json.dumps(line) + "\n")
 
@@ -276,10 +309,12 @@ def run_group(group, threads, cores, machine):
               f"{about['fma_gflops']:.1f} GFLOP/s, {about['read_gbps']:.1f} GB/s")
     try:
         for work, warm, repeat in works:
-            answers, errors = measure(programs, work, warm, repeat, args.rounds)
+            # A tokenizer is opened by that, not run: seconds that warm nothing but the caches.
+            first_runs = 0 if group in ONE_THREAD_ONLY else 1
+            answers, errors = measure(programs, work, warm, repeat, args.rounds, first_runs)
             table(work, threads, answers, errors, sides[0], load)
             keep(machine, work, threads, answers, programs)
-            if args.check and work in CHECKED:
+            if args.check and (work in CHECKED or group in ONE_THREAD_ONLY):
                 compare(programs, work)
     finally:
         for p in programs:
@@ -299,6 +334,12 @@ def prepare_ort():
                         "--models", MODELS], stdout=log, stderr=log, check=True)
 
 
+def prepare_text():
+    if not os.path.exists(MIXED_TEXT):
+        subprocess.run([sys.executable, "-B", os.path.join(HERE, "mixed_text.py"), args.vocabs,
+                        MIXED_TEXT], check=True)
+
+
 def main():
     cores = [int(c) for c in args.cores.split(",")] if args.cores else \
         sorted(os.sched_getaffinity(0))
@@ -311,9 +352,12 @@ def main():
           f"{args.rounds} rounds")
     if args.ort_python and set(args.only.split(",")) & {"vit", "trocr", "batch", "line"}:
         prepare_ort()
+    if set(args.only.split(",")) & ONE_THREAD_ONLY:
+        prepare_text()
     for group in args.only.split(","):
-        for t in threads:
-            if t > 1 or group in ONE_THREAD_TOO or args.all_threads or threads == [1]:
+        for t in [1] if group in ONE_THREAD_ONLY else threads:
+            if (t > 1 or group in ONE_THREAD_TOO | ONE_THREAD_ONLY or args.all_threads
+                    or threads == [1]):
                 run_group(group, t, cores, machine)
 
 

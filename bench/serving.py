@@ -38,6 +38,20 @@ def ids(*shape):
     return 1000 + (scatter(int(np.prod(shape))) // 256 % 20000).astype(np.int64).reshape(shape)
 
 
+def mixed_texts(count):
+    """Texts of 5 to 64 tokens, as bench/inputs.c makes them."""
+    def text(i):
+        words = 5 + int(scatter(i + 1)[i]) // 256 % 60 - 2
+        at = (np.arange(words, dtype=np.uint32) + np.uint32(i * 64)) * np.uint32(2654435761)
+        return " ".join(f"w{1000 + int(x) // 256 % 20000}" for x in at)
+    return [text(i) for i in range(count)]
+
+
+def word(size):
+    """Letters in no order, one word: the same as bench_tokenizers makes."""
+    return (97 + scatter(size) // 256 % 26).astype(np.uint8).tobytes().decode()
+
+
 def now_ms():
     return 1e3 * time.perf_counter()
 
