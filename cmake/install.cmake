@@ -1,7 +1,7 @@
 # Everything installed is found relative to itself, so that a prefix can be moved.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ocelli)
-set(models printed-line-ocr emoji-caption emoji-match emoji-vqa)
+set(models printed-line-ocr emoji-caption emoji-match emoji-vqa emoji-chat)
 
 install(FILES include/ocelli.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS ocelli_shared EXPORT ocelli-targets)
