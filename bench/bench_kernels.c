@@ -358,7 +358,8 @@ static void bench_attention(oc_isa isa, int threads, int64_t T, int64_t heads, b
     int64_t width = heads * 64;
     float *qkv = floats((size_t)(3 * T * width)), *out = floats((size_t)(T * width));
     attention_case c = { cx, oci_cpu_backend(isa), {
-        .B = 1, .Tq = T, .Tk = T, .heads = heads, .kv_heads = heads, .head_dim = 64, .q = qkv, .q_row = width,
+        .B = 1, .Tq = T, .Tk = T, .heads = heads, .kv_heads = heads,
+        .head_dim = 64, .q = qkv, .q_row = width,
         .k = qkv + T * width, .v = qkv + 2 * T * width, .kv_row = width, .scale = 0.125f,
         .causal = causal, .out = out, .out_row = width,
     } };
@@ -387,7 +388,8 @@ static void bench_decode(oc_isa isa, int threads, int64_t rows, int64_t heads, i
     float *both = floats(2 * count);
     oci_kv kv = { rows, heads, 64, room, both, both + count };
     attention_case c = { cx, backend, {
-        .B = rows, .Tq = 1, .Tk = Tk, .heads = heads, .kv_heads = heads, .head_dim = 64, .q = q, .q_row = width,
+        .B = rows, .Tq = 1, .Tk = Tk, .heads = heads, .kv_heads = heads,
+        .head_dim = 64, .q = q, .q_row = width,
         .kv = &kv, .scale = 0.125f, .causal = true, .out = out, .out_row = width,
     } };
     limit l;

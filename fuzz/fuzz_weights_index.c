@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char folder[128];
     static bool made;
     oc_context *cx = fuzz_context();
-    char shard[160];
+    char shard[sizeof folder + 40];
     float value = 1;
     snprintf(folder, sizeof folder, "%s",
              fuzz_file("model.safetensors.index.json", data, size));

@@ -16,7 +16,7 @@ my %may = (
     backend  => [qw(base tensor backend)],
     nn       => [qw(base tensor nn backend/backend.h io/json.h io/weights.h)],
     models   => [qw(base tensor nn models io/json.h io/weights.h io/weight_save.h
-                    io/safetensors.h)],
+                    io/layout.h io/safetensors.h)],
     checkpoint => [qw(base io text image tensor nn models checkpoint)],
     generate => [qw(base io text image tensor nn models checkpoint generate)],
     embed    => [qw(base io text image tensor nn models checkpoint embed backend/backend.h)],

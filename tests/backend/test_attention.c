@@ -17,7 +17,8 @@ static problem make_problem(int64_t B, int64_t Tq, int64_t Tk, int64_t heads, in
                   .weights = guarded(B * heads * Tq * Tk) };
     for (int64_t i = 0; i < B * Tq * q_row; i++) p.q[i] *= 4;
     p.a = (oci_attention_args){
-        .B = B, .Tq = Tq, .Tk = Tk, .heads = heads, .kv_heads = heads, .head_dim = D, .q = p.q, .q_row = q_row,
+        .B = B, .Tq = Tq, .Tk = Tk, .heads = heads, .kv_heads = heads, .head_dim = D,
+        .q = p.q, .q_row = q_row,
         .k = p.k, .v = p.v, .kv_row = kv_row, .scale = 0.37f, .out = p.out,
         .out_row = width + 3, .weights = p.weights,
     };

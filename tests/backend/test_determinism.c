@@ -48,7 +48,8 @@ static void run_attention(const under_test *t, outputs *o, int64_t Tq)
     int64_t n = 2 * Tq * WIDTH, weights = 2 * HEADS * Tq * T;
     float *all = take(o, 2 * n + weights + 4 * T * WIDTH, 0), *out = all, *w = out + n;
     float *dq = w + weights, *dk = dq + n, *dv = dk + 2 * T * WIDTH;
-    oci_attention_args a = { .B = 2, .Tq = Tq, .Tk = T, .heads = HEADS, .kv_heads = HEADS, .head_dim = D, .q = q,
+    oci_attention_args a = { .B = 2, .Tq = Tq, .Tk = T, .heads = HEADS, .kv_heads = HEADS,
+                             .head_dim = D, .q = q,
                              .q_row = WIDTH, .k = k, .v = v, .kv_row = WIDTH, .scale = 0.5f,
                              .causal = true, .out = out, .out_row = WIDTH, .weights = w };
     t->be->attention(t->cx, &a);

@@ -106,7 +106,8 @@ static inline void expect_tensor(oci_weight_file *file, const char *name,
         unsigned char *bytes = malloc(e->bytes + 1);
         bytes[e->bytes] = 0xa5;
         assert_true(file->format->read(cx, file, e, bytes));
-        if (e->bytes && memcmp(bytes, want->data, e->bytes)) fail_msg("%s: %s differs", file->path, name);
+        if (e->bytes && memcmp(bytes, want->data, e->bytes))
+            fail_msg("%s: %s differs", file->path, name);
         assert_int_equal(bytes[e->bytes], 0xa5);
         const void *at = file->format->peek(file, e);
         if (at && e->bytes) assert_memory_equal(at, bytes, e->bytes);

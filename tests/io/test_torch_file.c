@@ -29,8 +29,8 @@ static void module(void **state)
     oc_tensor_view weight = { .dtype = OC_F32, .rank = 2, .shape = (const int64_t[]){ 2, 2 },
                               .data = ones,
                               .bytes = sizeof ones };
-    oc_tensor_view bias = { .dtype = OC_F32, .rank = 1, .shape = (const int64_t[]){ 2 }, .data = twos,
-                            .bytes = sizeof twos };
+    oc_tensor_view bias = { .dtype = OC_F32, .rank = 1, .shape = (const int64_t[]){ 2 },
+                            .data = twos, .bytes = sizeof twos };
     oci_weight_file file;
     const oci_weight_format *format = oci_weight_format_of("x.bin");
     assert_true(oci_weight_file_open(cx, &file, format, FORMATS "module.bin", false, false));
