@@ -43,10 +43,12 @@ static int64_t row_in_group(const beams *b, int64_t group, int64_t index)
 
 /* ---- candidates ---- */
 
-/* Ranks below: a smaller score or, of equals, a later place. */
+/* Ranks below: a smaller score or, of equals, a later place. NaN, which an end token that is
+ * barred gets of the exponential decay, is the largest, as for torch.topk. */
 static bool below(const oci_candidate *a, const oci_candidate *b)
 {
-    if (a->score != b->score) return a->score < b->score;
+    if (isnan(a->score) != isnan(b->score)) return isnan(b->score);
+    if (a->score != b->score && !isnan(a->score)) return a->score < b->score;
     return a->beam != b->beam ? a->beam > b->beam : a->token > b->token;
 }
 
@@ -79,8 +81,7 @@ static void sort_heap(oci_candidate *heap, int64_t n)
     }
 }
 
-/* The C best of S * V sums, the first of equals, best first. NaN, which only odd biases can
- * make, counts as the least. */
+/* The C best of S * V sums, the first of equals, best first. */
 static void choose_best(beams *b, const float *scores, const float *sums)
 {
     int64_t V = b->d->shape.vocab_size;
@@ -90,7 +91,7 @@ static void choose_best(beams *b, const float *scores, const float *sums)
         for (int64_t v = 0; v < V; v++) {
             float sum = scores[k * V + v] + sums[k];
             if (sum < heap[0].score) continue;
-            oci_candidate c = { .score = isnan(sum) ? -INFINITY : sum, .beam = k, .token = v };
+            oci_candidate c = { .score = sum, .beam = k, .token = v };
             if (below(&heap[0], &c)) sift(heap, b->C, c);
         }
     sort_heap(heap, b->C);

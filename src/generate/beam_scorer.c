@@ -74,8 +74,8 @@ static oci_hypothesis *add(oci_beam_scorer *s, int64_t index, const oci_beam *be
         store->worst = store->at[0].value;
         for (int64_t i = 1; i < store->count; i++)
             store->worst = fmin(store->worst, store->at[i].value);
-    } else if (value < store->worst) {
-        store->worst = value;
+    } else if (!(store->worst < value)) {
+        store->worst = value;       /* NaN, too: then nothing replaces what is stored */
     }
     return h;
 }
