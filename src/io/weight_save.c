@@ -17,7 +17,7 @@ typedef struct saver {
     size_t count;
     const oci_save_source *source;
     size_t *shard_of;           /* [count] */
-    size_t shards;
+    size_t shards, round;       /* round: so many earlier saves' names are in the way */
     uint64_t total;             /* bytes of all tensors */
     oci_save **saves;           /* [shards] */
 } saver;
@@ -53,11 +53,33 @@ static bool fill_shards(oc_context *cx, saver *s, uint64_t most)
 static void shard_name(const saver *s, size_t shard, char name[OCI_MAX_NAME])
 {
     const int base = (int)(strlen(s->format->single) - strlen(s->format->suffix));
+    char round[32] = "";
+    if (s->round) snprintf(round, sizeof round, "-%zu", s->round);
     if (s->shards == 1)
         snprintf(name, OCI_MAX_NAME, "%s", s->format->single);
     else
-        snprintf(name, OCI_MAX_NAME, "%.*s-%05zu-of-%05zu%s", base, s->format->single, shard + 1,
-                 s->shards, s->format->suffix);
+        snprintf(name, OCI_MAX_NAME, "%.*s-%05zu-of-%05zu%s%s", base, s->format->single,
+                 shard + 1, s->shards, round, s->format->suffix);
+}
+
+static bool is_taken(oc_context *cx, const saver *s)
+{
+    char name[OCI_MAX_NAME];
+    bool taken = false;
+    for (size_t i = 0; i < s->shards && !taken && !oci_failed(cx); i++) {
+        shard_name(s, i, name);
+        char *path = oci_path_join(cx, s->folder, name);
+        taken = path && oci_file_exists(cx, path);
+        oci_free(path);
+    }
+    return taken;
+}
+
+/* Shards of an earlier save, of which an index tells, stay untouched until there is a new index:
+ * a kill at any moment leaves the one or the other. */
+static void choose_names(oc_context *cx, saver *s)
+{
+    while (s->shards > 1 && s->round < 100 && is_taken(cx, s)) s->round++;
 }
 
 /* ---- writing --------------------------------------------------------------------------- */
@@ -115,18 +137,28 @@ static bool is_digits(const char *text, size_t n)
     return true;
 }
 
-/* How many shards its name speaks of: "model-00001-of-00003.safetensors"; 0: it is none. */
-static size_t shards_of_name(const oci_weight_format *format, const char *name)
+/* "model-00001-of-00003.safetensors", or with "-1" before the suffix (shard_name). */
+static bool is_shard_of(const oci_weight_format *format, const char *name)
 {
     static const char of[] = "-of-";
-    const size_t end = strlen(format->suffix), base = strlen(format->single) - end;
+    const size_t size = strlen(name), end = strlen(format->suffix);
+    const size_t base = strlen(format->single) - end, least = base + 1 + 5 + 4 + 5;
     const char *at = name + base;
-    size_t count = 0;
-    if (strlen(name) != base + 1 + 5 + 4 + 5 + end || strncmp(name, format->single, base) ||
-        *at != '-' || !is_digits(at + 1, 5) || strncmp(at + 6, of, 4) || !is_digits(at + 10, 5) ||
-        strcmp(at + 15, format->suffix)) return 0;
-    for (int i = 10; i < 15; i++) count = 10 * count + (size_t)(at[i] - '0');
-    return count;
+    if (size < least + end || strncmp(name, format->single, base) || *at != '-' ||
+        !is_digits(at + 1, 5) || strncmp(at + 6, of, 4) || !is_digits(at + 10, 5) ||
+        strcmp(name + size - end, format->suffix)) return false;
+    const size_t more = size - end - least;
+    return more == 0 || (at[15] == '-' && more <= 3 && is_digits(at + 16, more - 1));
+}
+
+static bool is_ours(const saver *s, const char *name)
+{
+    char own[OCI_MAX_NAME];
+    for (size_t i = 0; i < s->shards; i++) {
+        shard_name(s, i, own);
+        if (!strcmp(own, name)) return true;
+    }
+    return false;
 }
 
 static void remove_in_folder(oc_context *cx, const saver *s, const char *name)
@@ -139,38 +171,36 @@ static void remove_in_folder(oc_context *cx, const saver *s, const char *name)
 static bool is_shard(const char *name)
 {
     for (const oci_weight_format *f = oci_weight_formats; f->suffix; f++)
-        if (shards_of_name(f, name)) return true;
+        if (is_shard_of(f, name)) return true;
     return false;
 }
 
-/* Shards of another number. Transformers removes these alone; the file without an index would
- * be opened in place of ours, and an index without its shards in place of nothing. */
+/* Shards that are not of this save. Transformers removes these alone; the file without an index
+ * would be opened in place of ours, and an index without its shards in place of nothing. */
 static void remove_stale(oc_context *cx, const saver *s)
 {
     oci_listing listing = { 0 };
     oci_listing_flat(cx, &listing, s->folder, is_shard);
     for (size_t i = 0; i < listing.count && !oci_failed(cx); i++) {
         const char *path = listing.files[i].path, *slash = strrchr(path, '/');
-        size_t count = shards_of_name(s->format, slash ? slash + 1 : path);
-        if (count && (count != s->shards || s->shards == 1)) oci_file_remove(cx, path);
+        const char *name = slash ? slash + 1 : path;
+        if (is_shard_of(s->format, name) && !is_ours(s, name)) oci_file_remove(cx, path);
     }
     oci_listing_free(&listing);
-    remove_in_folder(cx, s, s->shards == 1 ? s->format->index : s->format->single);
 }
 
-/* One file shows itself at once. Shards take names that an old index may know: it goes first,
- * so that a kill between two of them leaves a folder that says what it lacks instead of one
- * that opens as half old and half new. */
+/* The one step that changes what the folder holds is the rename of the file alone, or of the
+ * index; where both are there, the file alone is what is opened. */
 static void show(oc_context *cx, saver *s)
 {
     char *index = oci_path_join(cx, s->folder, s->format->index);
-    if (index && s->shards > 1) oci_file_remove(cx, index);
     for (size_t i = 0; i < s->shards; i++) {
         oci_save_end(cx, s->saves[i], index != NULL);
         s->saves[i] = NULL;
     }
     if (index && s->shards > 1 && !oci_failed(cx)) write_index(cx, s, index);
     oci_free(index);
+    remove_in_folder(cx, s, s->shards == 1 ? s->format->index : s->format->single);
     if (!oci_failed(cx)) remove_stale(cx, s);
 }
 
@@ -181,7 +211,8 @@ oc_status oci_weights_save(oc_context *cx, const char *folder, const oci_weight_
     saver s = { .folder = folder, .format = format, .tensors = tensors, .count = count,
                 .source = source };
     if (oci_failed(cx)) return cx->status;
-    if (fill_shards(cx, &s, shard_bytes) && write_shards(cx, &s)) show(cx, &s);
+    if (fill_shards(cx, &s, shard_bytes)) choose_names(cx, &s);
+    if (!oci_failed(cx) && write_shards(cx, &s)) show(cx, &s);
     for (size_t i = 0; s.saves && i < s.shards; i++) oci_save_end(cx, s.saves[i], false);
     oci_free(s.saves);
     oci_free(s.shard_of);

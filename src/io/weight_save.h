@@ -9,8 +9,8 @@
  * larger one has a shard to itself. What an earlier save left of this format (shards, an index,
  * the file alone) is removed.
  *
- * All files are complete on the disk before the first one appears. A kill leaves what was there
- * or what is new, and never a mixture that would open: shards show themselves by the index. */
+ * All files are complete on the disk before the first one appears, and a kill leaves what was
+ * there or what is new: shards show themselves by the index, and take names that no file has. */
 oc_status oci_weights_save(oc_context *cx, const char *folder, const oci_weight_format *format,
                            const oci_save_tensor *tensors, size_t count, uint64_t shard_bytes,
                            const oci_save_source *source);
