@@ -63,8 +63,8 @@ static void check_class(oci_doctor *d, const json_t *config, const oci_arch *arc
                         "Transformers runs with trust_remote_code=True only; it is never run "
                         "here");
     if (version && strncmp(version, "4.", 2) != 0)
-        oci_doctor_find(d, "note", "transformers_version", "%s wrote it; the numbers here are those "
-                        "of 4.37.2", version);
+        oci_doctor_find(d, "note", "transformers_version", "%s wrote it; the numbers here are "
+                        "those of 4.37.2", version);
 }
 
 /* ---- types ----------------------------------------------------------------------------- */
