@@ -158,8 +158,8 @@ const oci_hypothesis *oci_beam_scorer_take(oci_beam_scorer *s, int64_t item)
         oci_store *store = &s->stores[item * s->groups + g];
         for (int64_t i = 0; i < store->count; i++) {
             oci_hypothesis *h = &store->at[i];
-            /* The last of equals, as from the end of a stable sort. */
-            if (!h->taken && (!best || h->value >= best->value)) best = h;
+            /* The last of equals and of NaN, as from the end of a stable sort. */
+            if (!h->taken && (!best || !(h->value < best->value))) best = h;
         }
     }
     if (best) best->taken = true;

@@ -324,8 +324,10 @@ def pair(decoder, seed):
                  scores=True, **PAIR)
         generate(c, "groups", px, num_beams=4, num_beam_groups=2, diversity_penalty=0.5, **PAIR)
         generate(c, "prompt", dict(px, decoder_input_ids=prompt), num_beams=4, **PAIR)
-        if decoder in ("gpt2",):
+        if decoder == "gpt2":
             contrastive_calls(c, px, prompt)
+        if decoder == "bert":
+            contrastive_bert(c, px, prompt)
     return make
 
 
@@ -342,6 +344,17 @@ def contrastive_calls(c, x, prompt):
              top_k=4, max_new_tokens=3, output_attentions=True, output_hidden_states=True)
     generate(c, "k4_no_cache", x, penalty_alpha=0.6, top_k=4, use_cache=False, error=True)
     generate(c, "too_many", x, penalty_alpha=0.6, top_k=41, error=True)
+
+
+def contrastive_bert(c, x, prompt):
+    """And an end that min_length bars with -inf, of which exponential decay makes NaN: for
+    torch.argmax the largest, so that texts end just where they must not.  (Beams do the same,
+    but torch.topk leaves open in which order.)"""
+    generate(c, "k4", x, penalty_alpha=0.5, top_k=4, **PAIR)
+    generate(c, "k3_prompt", dict(x, decoder_input_ids=prompt), penalty_alpha=0.7, top_k=3,
+             **PAIR)
+    generate(c, "barred_end", x, min_length=9, exponential_decay_length_penalty=[2, 1.3],
+             **PAIR)
 
 
 def contrastive_trocr(c, x):
