@@ -91,6 +91,8 @@ typedef struct oci_arch {
     /* Self-attention of layer number `layer`, of which heads can be pruned; NULL beyond the
      * last. */
     const oci_attention_layer *(*attention)(const void *model, int64_t layer);
+    const char *tokens_part;    /* composites: the part whose tokens resize_token_embeddings
+                                   means, a key of the config; NULL: none */
     /* Composites: the part that the config calls `name`; NULL if there is none. */
     const struct oci_arch *(*part)(const void *model, const char *name, const void **root);
 } oci_arch;

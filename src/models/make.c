@@ -155,20 +155,22 @@ bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[
 
 /* ---- other shapes ---- */
 
-static json_t *token_config(const json_t *root)
-{
-    json_t *decoder = json_object_get(root, "decoder");
-    return json_is_object(decoder) ? decoder : (json_t *)(uintptr_t)root;
-}
-
 int64_t oci_model_tokens(const oci_model *model)
 {
     const oci_arch *arch = model->arch;
-    const json_t *config = token_config(model->config.root);
-    if (config != model->config.root) arch = arch_of(model, "decoder");
-    if (!arch || !arch->decoder_shape) return 0;
-    if (config == model->config.root) return arch->decoder_shape(model->root).vocab_size;
-    return json_integer_value(json_object_get(config, "vocab_size"));
+    const void *root = model->root;
+    if (arch->tokens_part) arch = arch->part(model->root, arch->tokens_part, &root);
+    return arch && arch->decoder_shape ? arch->decoder_shape(root).vocab_size : 0;
+}
+
+/* vocab_size of the part that has the tokens, and at the top where that says it, too. */
+static bool set_tokens(json_t *config, const char *part, int64_t tokens)
+{
+    json_t *of = part ? json_object_get(config, part) : config;
+    if (!json_is_object(of) && json_object_set_new(config, part, of = json_object())) return false;
+    if (part && json_object_get(config, "vocab_size") &&
+        json_object_set_new(config, "vocab_size", json_integer(tokens))) return false;
+    return json_object_set_new(of, "vocab_size", json_integer(tokens)) == 0;
 }
 
 typedef struct rebuilder {
@@ -281,8 +283,7 @@ bool oci_model_resize_tokens(oc_context *cx, oci_model *model, int64_t tokens,
                              uint64_t seed)
 {
     json_t *config = json_deep_copy(model->config.root);
-    if (!config ||
-        json_object_set_new(token_config(config), "vocab_size", json_integer(tokens)))
+    if (!config || !set_tokens(config, model->arch->tokens_part, tokens))
         oci_fail(cx, OC_E_MEMORY, "%s: no memory for a copy", model->config.name);
     else
         oci_model_rebuild(cx, model, config, resize, &seed);

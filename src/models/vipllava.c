@@ -484,4 +484,4 @@ static const oci_class classes[] = {
 const oci_arch oci_vipllava_arch = {
     .model_type = "vipllava", .size = sizeof(oci_vipllava), .classes = classes,
     .other_names = other_names, .open = vipllava_open, .close = vipllava_close,
-    .walk = vipllava_walk, .part = vipllava_part };
+    .walk = vipllava_walk, .tokens_part = "text_config", .part = vipllava_part };

@@ -235,4 +235,5 @@ static const oci_class classes[] = { { "VisionEncoderDecoderModel", inputs, ved_
 
 const oci_arch oci_vision_encoder_decoder = {
     .model_type = "vision-encoder-decoder", .size = sizeof(oci_ved), .classes = classes,
-    .open = ved_open, .close = ved_close, .walk = ved_walk, .part = ved_part };
+    .open = ved_open, .close = ved_close, .walk = ved_walk, .tokens_part = "decoder",
+    .part = ved_part };

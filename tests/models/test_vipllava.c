@@ -110,6 +110,34 @@ static void faults_of_configs(void **state)
     }
 }
 
+/* resize_token_embeddings: table and head follow, the config at both its places. */
+static void tokens_are_resized(void **state)
+{
+    (void)state;
+    oc_context *cx = oc_context_create(NULL);
+    json_t *config = base_config();
+    json_object_set_new(config, "vocab_size", json_integer(24));
+    char *text = json_dumps(config, 0);
+    oc_model *model = oc_model_create(cx, text, NULL);
+    assert_non_null(model);
+    int64_t before = oc_model_parameters(cx, model);
+    assert_int_equal(oc_model_resize_tokens(cx, model, 30, 0, 1), OC_OK);
+    assert_int_equal(oc_model_parameters(cx, model), before + 2 * 6 * 16);
+    char path[96];
+    snprintf(path, sizeof path, "%s/resized", folder);
+    assert_int_equal(oc_model_save(cx, model, path, NULL), OC_OK);
+    strcat(path, "/config.json");
+    json_t *found = json_load_file(path, 0, NULL);
+    const json_t *part = json_object_get(found, "text_config");
+    assert_int_equal(json_integer_value(json_object_get(found, "vocab_size")), 30);
+    assert_int_equal(json_integer_value(json_object_get(part, "vocab_size")), 30);
+    json_decref(found);
+    json_decref(config);
+    free(text);
+    oc_model_close(model);
+    oc_context_free(cx);
+}
+
 /* ---- layouts ---- */
 
 typedef struct rename_pair { const char *from, *to; } rename_pair;
@@ -206,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_of_parts), cmocka_unit_test(faults_of_configs),
+        cmocka_unit_test(tokens_are_resized),
         cmocka_unit_test(three_layouts),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
