@@ -1,11 +1,11 @@
 /* Decoding: one call that turns pictures and prompts into token ids. Everything that lasts for
  * the call is here; what lasts for a step is in the arena.
  *
- * A call works on B items: pictures, or prompts with any number of them. Each has `width` rows in the decoder's cache (beams, samples,
- * candidates of contrastive search, else one) and each row a sequence of ids, but for
- * contrastive search, where a picture's candidates continue its one sequence. What is computed
- * is the batch: the rows that still want a next token. In the first step, over the prompt, the
- * rows of an item are one.
+ * A call works on B items: pictures, or prompts with any number of them. Each has `width` rows in
+ * the decoder's cache (beams, samples, candidates of contrastive search, else one) and each row a
+ * sequence of ids, but for contrastive search, where an item's candidates continue its one
+ * sequence. What is computed is the batch: the rows that still want a next token. In the first
+ * step, over the prompt, the rows of an item are one.
  *
  * What the searches know of a model is its family: two functions, one that reads a call's inputs
  * and one that passes over ids. */
