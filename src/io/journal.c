@@ -21,6 +21,7 @@ struct oci_journal {
     unsigned char *block;       /* what next() handed out; reused */
     size_t room;
     bool at_end;                /* next() has seen all; nothing lies beyond `end` any more */
+    bool ours;                  /* locked, and a journal */
 };
 
 /* Up to `size` bytes at `offset`; fewer at the end of the file. */
@@ -53,6 +54,7 @@ static void check_kind(oc_context *cx, oci_journal *j)
     if (!oci_failed(cx) && (!S_ISREG(st.st_mode) || memcmp(head, magic, got) != 0))
         oci_fail(cx, OC_E_MALFORMED, "%s: expected a journal of ocelli, found something else: "
                  "it is in the way, move it", j->path);
+    j->ours = !oci_failed(cx);
 }
 
 oci_journal *oci_journal_open(oc_context *cx, const char *path)
@@ -169,8 +171,10 @@ oc_status oci_journal_read(oc_context *cx, const oci_journal *j, uint64_t offset
 void oci_journal_close(oc_context *cx, oci_journal *j, bool remove)
 {
     if (!j) return;
-    /* Before the lock goes with the descriptor: afterwards it may be another's. */
-    if (remove && !oci_failed(cx) && unlink(j->path) != 0)
+    /* Before the lock goes with the descriptor: afterwards it may be another's. What came to
+     * nothing leaves nothing, not even after an error. */
+    const bool empty = j->ours && j->size == 0;
+    if ((empty || (remove && !oci_failed(cx))) && unlink(j->path) != 0 && !empty)
         oci_file_error(cx, OC_E_WRITE, j->path, "remove", errno);
     if (j->fd >= 0) close(j->fd);
     oci_free(j->block);

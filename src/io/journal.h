@@ -31,7 +31,8 @@ oc_status oci_journal_append(oc_context *cx, oci_journal *journal, const void *b
 /* Bytes of blocks that were seen whole. */
 oc_status oci_journal_read(oc_context *cx, const oci_journal *journal, uint64_t offset,
                            void *data, size_t size);
-/* Frees, and with `remove` deletes the file unless an error is set. NULL is fine. */
+/* Frees, and with `remove` deletes the file unless an error is set; one without a block goes
+ * either way. NULL is fine. */
 void oci_journal_close(oc_context *cx, oci_journal *journal, bool remove);
 
 #endif

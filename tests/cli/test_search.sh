@@ -106,6 +106,9 @@ says 'expected a model that embeds pictures'
 mkdir "$work/broken"
 echo 'no picture' >"$work/broken/one.png"
 expect 1 search index emoji-match "$work/broken" --out "$work/second.idx"
+says 'none of the pictures could be read'
+expect 2 search index emoji-match "$photos" --out "$index"
+[ -z "$(ls "$work" | grep '\.idx\.part$')" ] || fail 'a journal without a picture is left'
 expect 0 search index emoji-match "$photos" --out "$work/second.idx" --dtype int8
 prints ': 3 pictures: 3 added'
 finish
