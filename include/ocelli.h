@@ -631,6 +631,49 @@ OC_API OC_NODISCARD char *oc_document_json(oc_context *cx, const char *text, siz
 OC_API OC_NODISCARD char *oc_document_markup(oc_context *cx, const char *text, size_t size,
                                              bool fix_markdown, size_t *result_size);
 
+/* ---- conversations about pictures ------------------------------------------------------ */
+
+typedef struct oc_chat oc_chat;     /* one thread at a time; any number of them on one model */
+
+typedef struct oc_chat_options {
+    size_t size;
+    const char *style;              /* "vipllava", "vicuna", "llava", "llama", "plain"; NULL: by
+                                       the folder's chat template, which is OC_E_UNSUPPORTED if
+                                       it is none of these, or without one "vipllava" */
+    const char *system;             /* what it begins with; NULL: the style's own */
+    const char *config;             /* as in oc_generate_options; beams are not for talking.
+                                       max_new_tokens: 512 unless it says else */
+    int64_t context;                /* positions it may take; 0: max_position_embeddings */
+} oc_chat_options;
+
+/* A piece of the answer, in order; the pieces joined are the answer. Returning false ends it. */
+typedef bool (*oc_chat_callback)(void *user, const char *text);
+
+/* With a ViP-LLaVA, which it borrows. */
+OC_API OC_NODISCARD oc_chat *oc_chat_create(oc_context *cx, const oc_model *model,
+                                            const oc_chat_options *options);
+OC_API void oc_chat_free(oc_chat *chat);
+/* A picture that the next question is about; it is encoded now, and never again. */
+OC_API oc_status oc_chat_add_image(oc_context *cx, oc_chat *chat, oc_image *image);
+/* Asks, and gives the answer: borrowed until the next call with this chat. Only what is new of
+ * the conversation is read. The new pictures' places are before the question, or where it says
+ * <image>. `callback` may be NULL. OC_E_LIMIT: the context is full. After any error, and after
+ * a cancel, the conversation is as it was before the question, whose pictures still wait. */
+OC_API const char *oc_chat_say(oc_context *cx, oc_chat *chat, const char *question,
+                               oc_chat_callback callback, void *user);
+/* Takes back the last question with its pictures, and those that wait. */
+OC_API oc_status oc_chat_undo(oc_context *cx, oc_chat *chat);
+
+typedef struct oc_chat_turn {       /* borrowed until the next call with this chat */
+    const char *question, *answer;
+    size_t images;                  /* that came with the question */
+    bool whole;                     /* the answer came to its end by itself */
+} oc_chat_turn;
+OC_API size_t oc_chat_count(const oc_chat *chat);
+OC_API oc_chat_turn oc_chat_get(const oc_chat *chat, size_t index);
+/* Positions of the context that are taken, and how many of them the last question read. */
+OC_API int64_t oc_chat_length(const oc_chat *chat, int64_t *fresh);
+
 /* ---- pictures and texts in one space --------------------------------------------------- */
 
 typedef struct oc_embed_options {

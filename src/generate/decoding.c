@@ -96,7 +96,7 @@ static void make_memory(oc_context *cx, oci_decoding *d)
     }
     if (beams) d->sums = oci_calloc(cx, n, sizeof *d->sums);
     if (beams && d->o.output_scores) d->trace = oci_calloc(cx, n, ids);
-    if (!oci_failed(cx))
+    if (!oci_failed(cx) && !d->cache)
         d->cache = oci_cache_create_shared(cx, s->layers, d->rows, s->heads, s->head_dim,
                                            oci_min(d->room, d->most) + d->slots, d->items,
                                            d->cross_attends ? d->states->shape[1] : 0);
@@ -151,25 +151,33 @@ static void begin_batch(oci_decoding *d)
 
 static const oc_generate_options no_options = { .size = sizeof no_options };
 
-static bool find_family(oc_context *cx, oci_decoding *d)
+static const oci_family *find_family(oc_context *cx, const oc_model *model)
 {
     static const oci_family *const families[] = { &oci_picture_family, &oci_prompt_family };
-    const oc_model *model = d->model;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (families[i]->arch == model->core.arch) d->family = families[i];
-    if (d->family) d->shape = d->family->shape(model->core.root);
-    else
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-encoder-decoder or a vipllava to "
-                 "generate with, found %s", model->folder, model->core.arch->model_type);
-    return d->family != NULL;
+        if (families[i]->arch == model->core.arch) return families[i];
+    oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-encoder-decoder or a vipllava to "
+             "generate with, found %s", model->folder, model->core.arch->model_type);
+    return NULL;
 }
 
 bool oci_decoding_begin(oc_context *cx, oci_decoding *d, const oc_model *model,
                         const oc_tensors *in, const oc_generate_options *options)
 {
-    *d = (oci_decoding){ .model = model, .o = no_options, .started = oci_now(), .start = -1 };
+    *d = (oci_decoding){ .model = model };
+    const oci_family *family = find_family(cx, model);
+    return family && oci_inputs_check(cx, in, family->inputs) &&
+           oci_decoding_begin_as(cx, d, model, family, NULL, in, options);
+}
+
+bool oci_decoding_begin_as(oc_context *cx, oci_decoding *d, const oc_model *model,
+                           const oci_family *family, void *session, const oc_tensors *in,
+                           const oc_generate_options *options)
+{
+    *d = (oci_decoding){ .model = model, .family = family, .session = session,
+                         .shape = family->shape(model->core.root), .o = no_options,
+                         .started = oci_now(), .start = -1 };
     oci_take_options(&d->o, sizeof d->o, options);
-    if (!find_family(cx, d) || !oci_inputs_check(cx, in, d->family->inputs)) return false;
     read_config(cx, d);
     d->out = oc_tensors_create(cx);
     double start = oci_now();

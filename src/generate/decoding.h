@@ -41,6 +41,7 @@ extern const oci_family oci_picture_family, oci_prompt_family;
 struct oci_decoding {
     const oc_model *model;
     const oci_family *family;
+    void *session;              /* whose call it is, where a family has sessions */
     oci_decoder_shape shape;
     oci_generation_config g;
     oc_generate_options o;
@@ -67,7 +68,7 @@ struct oci_decoding {
     int64_t *trace;             /* [sequences, room] beam search: beam_indices; else NULL */
     int64_t *batch, batch_count;    /* [rows] the rows that are computed, ascending */
     int64_t *slot;              /* [rows] where in the last batch the logits of a row were */
-    oci_cache *cache;
+    oci_cache *cache;           /* made here, or by `open`, which then takes it back */
     int64_t *cross;             /* [rows] item whose picture a row looks at */
     int64_t *origin;            /* [sequences, places] cache row of each position; NULL: its own */
     int64_t *batch_origin;      /* [rows, places] the same for the rows of a batch */
@@ -86,6 +87,10 @@ struct oci_decoding {
 /* Reads the config, encodes the pictures, makes the prompt and all memory of the call. */
 bool oci_decoding_begin(oc_context *cx, oci_decoding *d, const oc_model *model,
                         const oc_tensors *in, const oc_generate_options *options);
+/* The same for a family that is not found by the model alone. */
+bool oci_decoding_begin_as(oc_context *cx, oci_decoding *d, const oc_model *model,
+                           const oci_family *family, void *session, const oc_tensors *in,
+                           const oc_generate_options *options);
 void oci_decoding_end(oci_decoding *d);
 /* Pictures through an encoder, some at a time: [N, ..] of what `encode` makes of each group
  * (encode.c). */
