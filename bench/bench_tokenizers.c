@@ -4,7 +4,8 @@
  *     bench/mixed_text.py VOCABS FILE
  *     echo lines-gpt2 1 5 | bench_tokenizers --text FILE --vocabs VOCABS
  *
- * Requests: WORK WARM REPEAT (0: open it only), or dump WORK PATH. Works, V being a folder in VOCABS:
+ * Requests: WORK WARM REPEAT (0: open it only), or dump WORK PATH. Works, V being a folder in
+ * VOCABS:
  *     lines-V        every line of FILE, a call each
  *     documents-V    every document of FILE, a call each
  *     word-N-V       one word of N KB */
