@@ -118,13 +118,14 @@ static void sayf(int fd, const char *format, ...)
     va_start(list, format);
     int n = vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    say(fd, text, (size_t)n);
+    if (n > 0 && (size_t)n < sizeof text) say(fd, text, (size_t)n);
 }
 
 static void answer(const request *r, int status, const char *headers, const char *body)
 {
-    sayf(r->fd, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n%s", status,
-         strlen(body), headers, body);
+    sayf(r->fd, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n", status,
+         strlen(body), headers);
+    say(r->fd, body, strlen(body));
 }
 
 static void digest_of(const char *data, size_t size, char text[OCI_DIGEST_TEXT])
