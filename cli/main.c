@@ -124,7 +124,7 @@ static const cli_command commands[] = {
       "tensor goes from file to file on its own, so that a model larger than memory can\n"
       "be converted. --to bin is PyTorch's format, h5 Keras', msgpack Flax'.\n",
       "  ocelli convert printed-line-ocr reader --dtype f32\n"
-      "  ocelli convert emoji-match shards --max-shard-size 2MB" },
+      "  ocelli convert emoji-match shards --to bin --max-shard-size 2MB" },
     { "doctor", command_doctor, "MODEL [options]", "Says what a model folder is, and what ails it",
       "Reads all of it: files, config against weights, tokenizer and processor, ties; runs\n"
       "the tokenizer there and back, and a forward pass, whose hash one machine's kernels\n"

@@ -38,6 +38,20 @@ expect 0 convert printed-line-ocr "$work/wide" --dtype f16
 same "$(ls "$work/wide" | grep -c '^model')" 1 'files of weights'
 expect 0 read --model "$work/wide" examples/lines/fox.png
 
+# Every format, in shards, and from it the same file again.
+for format in bin h5 msgpack; do
+    expect 0 convert emoji-caption "$work/$format" --to $format --dtype f32 --max-shard-size 1MB --json
+    prints '"folder":'
+    [ -n "$(find "$work/$format" -name "*.$format.index.json")" ] || fail "no index of .$format"
+    [ -s "$work/$format/generation_config.json" ] || fail 'generation_config.json was not taken along'
+    expect 0 convert "$work/$format" "$work/of-$format" --dtype bf16
+    cmp "$work/of-$format/model.safetensors" "$OCELLI_MODELS/emoji-caption/model.safetensors" ||
+        fail "safetensors -> $format -> safetensors"
+done
+
+expect 5 convert emoji-vqa "$work/none" --to h5
+says 'no TensorFlow class of a visual_bert'
+
 # --weights chooses.
 cp "$reader/model.safetensors" "$work/narrow/other.safetensors"
 expect 0 inspect "$work/narrow" --weights other.safetensors
@@ -54,8 +68,6 @@ says 'another folder'
 ln -s same "$work/link"
 expect 2 convert "$work/same" "$work/link" --dtype f32
 cmp -s "$work/same/model.safetensors" "$OCELLI_MODELS/emoji-vqa/model.safetensors" || fail 'IN was overwritten'
-mkdir "$work/bin"
-: >"$work/bin/pytorch_model.bin"
 expect 2 convert "$work/same" "$work/bin"
 says 'another format'
 expect 2 convert "$work/same"
