@@ -64,6 +64,22 @@ static void lay_prompt(oci_decoding *d)
 
 /* ---- memory ---- */
 
+/* 4.37.2's _validate_generated_length: lengths that cannot be met are said and then kept. */
+static void warn_of_lengths(oc_context *cx, const oci_decoding *d, int64_t prompt)
+{
+    const oci_generation_config *g = &d->g;
+    long long most = (long long)d->max_length;
+    if (prompt >= d->max_length)
+        oci_log(cx, OC_LOG_WARNING, "generate: the prompt has %lld tokens and max_length is "
+                "%lld: one token is made at the most", (long long)prompt, most);
+    if (g->min_length > d->max_length)
+        oci_log(cx, OC_LOG_WARNING, "generate: min_length %lld is over max_length %lld: no end "
+                "token is chosen", (long long)g->min_length, most);
+    if (g->min_new_tokens > 0 && g->min_new_tokens + prompt > d->max_length)
+        oci_log(cx, OC_LOG_WARNING, "generate: min_new_tokens %lld after a prompt of %lld is over "
+                "max_length %lld", (long long)g->min_new_tokens, (long long)prompt, most);
+}
+
 /* How many ids a row can come to. One more than there are positions for, so that it is the
  * decoder that complains. */
 static void set_room(oc_context *cx, oci_decoding *d, int64_t prompt)
@@ -71,6 +87,7 @@ static void set_room(oc_context *cx, oci_decoding *d, int64_t prompt)
     const oci_generation_config *g = &d->g;
     int64_t most = oci_min(d->most + 2, (int64_t)cx->limits.sequence);
     d->max_length = g->max_new_tokens >= 0 ? g->max_new_tokens + prompt : g->max_length;
+    warn_of_lengths(cx, d, prompt);
     d->room = oci_max(d->max_length, prompt + 1);       /* one token is always made */
     if (d->room > most) d->room = oci_max(most, prompt + 1);
     d->places = d->room + d->slots;
