@@ -40,12 +40,25 @@ static const cli_command commands[] = {
       "pictures: those that its regions.json makes of IMAGE, or, with --regions, what\n"
       "a detector has made (then there is no IMAGE). --top K prints more answers, each\n"
       "with its probability. A Donut that was trained to answer (DocVQA) writes its\n"
-      "answer; --task and options of `generate` are for it alone. --json adds the\n"
-      "probabilities and the time.\n",
+      "answer; --task is for it alone. A ViP-LLaVA talks (see `ocelli chat`), also of\n"
+      "what --box, --arrow and the other marks point at. --json adds the probabilities\n"
+      "and the time.\n",
+      "  ocelli ask emoji-chat examples/scenes/scene-01.png 'What is inside the red box?' "
+      "--box 0,10,105,118:red\n"
       "  ocelli ask emoji-vqa examples/scenes/scene-01.png 'How many objects are there?'\n"
       "  ocelli ask emoji-vqa examples/scenes/scene-01.png 'Where is the pig?' --top 3\n"
       "  ocelli ask visualbert-vqa --regions regions.npz 'What is on the table?'\n"
       "  ocelli ask donut-base-finetuned-docvqa page.png 'When is the coffee break?'" },
+    { "chat", command_chat, "MODEL [IMAGE] [options]",
+      "Talks about pictures",
+      "A line of standard input is a question, its answer is printed as it comes. /image\n"
+      "FILE adds a picture to the next question, /undo takes the last one back, /save FILE\n"
+      "writes the conversation as JSON, /quit ends it. Ctrl-C ends an answer. Options of\n"
+      "`generate` are taken, but for beams. --json makes an object of every answer.\n",
+      "  echo 'What is in the picture?' | ocelli chat emoji-chat "
+      "examples/scenes/scene-05.png\n"
+      "  printf 'What is inside the red box?\\nWhat color is the background?\\n' | ocelli chat "
+      "emoji-chat examples/scenes/scene-06.png --box 140,280,235,384:red --json" },
     { "classify", command_classify, "MODEL IMAGE... --labels A,B,... [options]",
       "Says which of some labels fit a picture",
       "MODEL is a dual encoder (VisionTextDualEncoder, CLIP); it needs no training for the\n"
@@ -92,7 +105,8 @@ static const cli_command commands[] = {
       "--out forward.safetensors" },
     { "generate", command_generate, "MODEL --in IN --out OUT [options]",
       "Generates ids from named tensors",
-      "IN holds pixel_values and, if wanted, decoder_input_ids; OUT gets sequences.\n"
+      "IN holds pixel_values and, if wanted, decoder_input_ids; for a ViP-LLaVA\n"
+      "input_ids, pixel_values and attention_mask; OUT gets sequences.\n"
       "Other options are the names of Transformers' GenerationConfig with dashes, laid\n"
       "over generation_config.json: --max-new-tokens 20 --repetition-penalty 1.2\n"
       "--use-cache false --bad-words-ids '[[5],[6,7]]' ...\n",
@@ -156,13 +170,13 @@ static const cli_command image_to_text = {
 /* Names of Transformers' pipelines that are one command each. */
 static const char *const aliases[][2] = {
     { "document-question-answering", "ask" },
-    { "visual-question-answering", "ask" },
+    { "visual-question-answering", "ask" }, { "image-text-to-text", "ask" },
     { "zero-shot-image-classification", "classify" }, { "feature-extraction", "embed" },
 };
 
 /* Part of the plan, so that a script learns "not yet" and not "never heard of". */
 static const char *const planned[] = {
-    "chat", "train", "serve", "image-text-to-text", NULL
+    "train", "serve", NULL
 };
 
 /* The largest values are OCI_LIMITS_MAP's; tests/cli/test_limits.sh compares. */
@@ -207,7 +221,7 @@ static int print_overview(cli *c)
     cli_print(c, "Usage: ocelli COMMAND [MODEL] [INPUT...] [options]\n\n"
                  "Runs vision-language models from Hugging Face folders. MODEL is a\n"
                  "folder, the name of a bundled model (printed-line-ocr,\n"
-                 "emoji-caption, emoji-match, emoji-vqa), or that of one in the\n"
+                 "emoji-caption, emoji-match, emoji-vqa, emoji-chat), or one in the\n"
                  "Hugging Face hub's cache, where `ocelli pull ORG/NAME` puts it.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         cli_print(c, "  %-12s%s", commands[i].name, commands[i].summary);

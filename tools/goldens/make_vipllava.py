@@ -115,8 +115,8 @@ def texts(c):
 
 
 def merges(c):
-    f(c, "image", given(ONE, 2), **ALL)
-    f(c, "left", given(LEFT, 2), use_cache=True)
+    f(c, "image", given(ONE, 2), keep="logits|loss|states.[02]|attentions.1|values.1", **ALL)
+    f(c, "left", given(LEFT, 2), keep="logits|loss|values.0", use_cache=True)
     f(c, "left_attentions", given(LEFT, 2, labels=labels_of(LEFT)), keep="^l",
       output_attentions=True)
     f(c, "right", given(RIGHT, 2), keep="logits|hidden_states.1", output_hidden_states=True)
@@ -200,11 +200,11 @@ def other(c):
                     num_key_value_heads=None, rope_theta=500.0, rms_norm_eps=0.05,
                     rope_scaling={"type": "linear", "factor": 2.5}, pad_token_id=3),
           vision=dict(hidden_act="gelu", layer_norm_eps=1e-3))
-    f(c, "right", given(RIGHT, 2), use_cache=True)
+    f(c, "right", given(RIGHT, 2))
     f(c, "labels", given(LEFT, 2, labels=labels_of(LEFT)), gradients=True)
     f(c, "step", {"input_ids": t([11], [4]), "pixel_values": pictures(1),
                   "attention_mask": torch.ones(2, 7, dtype=torch.long),
-                  **past_of(c, given(ONE, 2))}, use_cache=True)
+                  **past_of(c, given(ONE, 2))}, keep="logits", use_cache=True)
 
 
 def dynamic(c):
@@ -254,8 +254,7 @@ def llama(klass, seed):
         run = lambda call, x, **kw: c.forward(call, x, klass=klass, **kw)
         run("all", left, **ALL)
         run("embeds", {"inputs_embeds": rand(7, 2, 5, 16)})
-        run("positions", {**left, "position_ids": t([0, 0, 0, 1, 2], [0, 1, 2, 3, 4])},
-            use_cache=True)
+        run("positions", {**left, "position_ids": t([0, 0, 0, 1, 2], [0, 1, 2, 3, 4])})
         if klass == "LlamaForCausalLM":
             run("labels", {**left, "labels": labels_of(left["input_ids"])}, gradients=True)
         past = past_of(c, {"input_ids": t([3, 1, 7, 12, 9])}, klass)
@@ -351,9 +350,9 @@ def generation(c):
       length_penalty=0.5, eos_token_id=[2, 5, 8], keep=("scores",))
     g(c, "groups", given(UNEVEN, 3), num_beams=4, num_beam_groups=2, diversity_penalty=0.7,
       **six)
-    g(c, "tell", given(LEFT, 2), max_new_tokens=3, output_attentions=True,
+    g(c, "tell", given(words), max_new_tokens=3, output_attentions=True,
       output_hidden_states=True, keep=("attentions", "hidden_states"))
-    g(c, "beams_tell", given(ONE[:1], 1), max_new_tokens=3, num_beams=2,
+    g(c, "beams_tell", given(ONE[:1], 1), max_new_tokens=2, num_beams=2,
       output_attentions=True, keep=("attentions",))
     g(c, "processors", given(ONE, 2), max_new_tokens=7, repetition_penalty=1.4, min_length=9,
       no_repeat_ngram_size=2, bad_words_ids=[[4], [7, 8]], forced_eos_token_id=2,
