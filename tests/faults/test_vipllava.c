@@ -45,13 +45,15 @@ static void job(oc_context *cx, void *user)
 }
 
 static const golden calls[] = {
-    { "vipllava_base", "uneven_right", NULL, false }, { "vipllava_base", "step_left", NULL, false },
+    { "vipllava_base", "uneven_right", NULL, false },
+    { "vipllava_base", "step_left", NULL, false },
     { "vipllava_base", "labels_left", NULL, true },
     { "vipllava_generate", "greedy_left", "{\"max_new_tokens\": 3}", false },
     { "vipllava_generate", "beams_uneven", "{\"max_new_tokens\": 3, \"num_beams\": 2}", false },
     { "vipllava_generate", "contrastive",
       "{\"max_new_tokens\": 3, \"top_k\": 2, \"penalty_alpha\": 0.5}", false },
-    { "vipllava_generate", "no_cache_left", "{\"max_new_tokens\": 2, \"use_cache\": false}", false },
+    { "vipllava_generate", "no_cache_left",
+      "{\"max_new_tokens\": 2, \"use_cache\": false}", false },
 };
 
 static void make(const char *name)
