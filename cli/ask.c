@@ -1,5 +1,6 @@
-/* ocelli ask: a question about a picture. The model's family says how it is answered: a Donut
- * writes a document, a VisualBERT chooses one of its labels by what is in the regions. */
+/* ocelli ask: a question about a picture. The model's family says how it is answered: a
+ * ViP-LLaVA talks, a Donut writes a document, a VisualBERT chooses one of its labels by what is in
+ * the regions. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@ typedef struct asking {
     const char *task;                       /* of Donut */
     const char *regions, *image_id;         /* of VisualBERT: a file in place of a picture */
     int64_t top;
+    cli_marks *marks;                       /* drawn on the picture */
+    oc_chat_options chat;                   /* of ViP-LLaVA */
 } asking;
 
 /* The fields that every answer begins with. */
@@ -21,11 +24,44 @@ static json_t *begin_json(const asking *a)
                      cli_json_text(a->question, strlen(a->question)));
 }
 
-/* Pictures are turned as EXIF says. */
-static oc_image *open_picture(cli *c, const char *path)
+/* Pictures are turned as EXIF says, and marked. */
+static oc_image *open_picture(cli *c, const asking *a)
 {
     const oc_image_options turned = { .size = sizeof turned, .exif_orientation = true };
-    return oc_image_open(c->cx, path, &turned);
+    return cli_draw_marks(c, a->marks, oc_image_open(c->cx, a->picture, &turned));
+}
+
+/* ---- ViP-LLaVA ---- */
+
+static bool on_piece(void *user, const char *text)
+{
+    cli *c = user;
+    cli_print_piece(c, text, strlen(text));
+    return cli_go_on(c);
+}
+
+static void ask_chat(cli *c, const oc_model *model, const asking *a)
+{
+    char *config = cli_config_text(c);
+    oc_chat_options how = a->chat;
+    how.config = config;
+    double start = cli_seconds();
+    oc_image *image = open_picture(c, a);
+    oc_chat *chat = oc_chat_create(c->cx, model, &how);
+    oc_chat_add_image(c->cx, chat, image);
+    const char *answer = oc_chat_say(c->cx, chat, a->question, c->json ? NULL : on_piece, c);
+    if (!cli_failed(c) && c->json) {
+        json_t *out = begin_json(a);
+        json_object_set_new(out, "answer", cli_json_text(answer, strlen(answer)));
+        json_object_set_new(out, "whole", json_boolean(oc_chat_get(chat, 0).whole));
+        json_object_set_new(out, "ms", json_real((cli_seconds() - start) * 1000));
+        cli_print_json(c, out);
+    } else if (answer) {
+        cli_print_line(c, "", 0);
+    }
+    oc_chat_free(chat);
+    oc_image_free(image);
+    free(config);
 }
 
 /* ---- Donut ---- */
@@ -61,7 +97,7 @@ static void ask_document(cli *c, const oc_model *model, const asking *a)
     const oc_parse_options how = { .size = sizeof how, .task = a->task, .question = a->question,
                                    .config = config };
     double start = cli_seconds();
-    oc_image *image = open_picture(c, a->picture);
+    oc_image *image = open_picture(c, a);
     oc_texts *texts = oc_parse(c->cx, model, &image, 1, &how);
     const oc_text *text = oc_texts_get(texts, 0);
     json_t *answer = answer_of(text);
@@ -112,7 +148,7 @@ static void ask_regions(cli *c, const oc_model *model, const asking *a)
 {
     const oc_answer_options how = { .size = sizeof how, .top = (size_t)a->top };
     double start = cli_seconds();
-    oc_image *image = a->regions ? NULL : open_picture(c, a->picture);
+    oc_image *image = a->regions ? NULL : open_picture(c, a);
     oc_tensors *regions = a->regions ? oc_regions_open(c->cx, a->regions, a->image_id)
                                      : oc_embed_regions(c->cx, model, image, NULL);
     oc_answers *answers = oc_answer_regions(c->cx, model, a->question, regions, &how);
@@ -125,8 +161,13 @@ static void ask_regions(cli *c, const oc_model *model, const asking *a)
 /* ---- the command ---- */
 
 /* Options that mean nothing to the model's family are not passed over in silence. */
-static bool options_fit(cli *c, const asking *a, bool chooses)
+static bool options_fit(cli *c, const asking *a, bool chooses, bool talks)
 {
+    bool marked = a->marks->count || a->marks->file || a->marks->save;
+    if (talks && a->task) cli_usage(c, "--task is for a Donut");
+    else if (!talks && (a->chat.style || a->chat.system))
+        cli_usage(c, "--template and --system are for models that talk (ViP-LLaVA)");
+    else if (a->regions && marked) cli_usage(c, "marks go on an IMAGE");
     if (chooses && (a->task || json_object_size(c->config) > 0))
         cli_usage(c, "--task and options of generation are for models that write their answers");
     else if (!chooses && (a->regions || a->top > 1))
@@ -136,7 +177,8 @@ static bool options_fit(cli *c, const asking *a, bool chooses)
 
 int command_ask(cli *c)
 {
-    asking a = { .top = 1 };
+    static cli_marks marks;
+    asking a = { .top = 1, .marks = &marks, .chat = { .size = sizeof a.chat } };
     const cli_option options[] = {
         { "regions", CLI_TEXT, &a.regions, "FILE",
           "features of regions, no picture: .safetensors, .npy, .npz, .tsv", 0, 0, 0 },
@@ -146,8 +188,7 @@ int command_ask(cli *c)
           1000000, 0 },
         { "task", CLI_TEXT, &a.task, "TASK", "Donut: the model's name for asking; docvqa", 0,
           0, 0 },
-        CLI_MODEL_OPTIONS(c),
-        { 0 }
+        CLI_MARK_OPTIONS(&marks), CLI_CHAT_OPTIONS(&a.chat), CLI_MODEL_OPTIONS(c), { 0 }
     };
     c->config = json_object();
     if (!cli_begin(c, options, 2, 3)) return c->status;
@@ -163,8 +204,9 @@ int command_ask(cli *c)
     oc_model *model = cli_open_model(c, c->operands[0], NULL);
     const char *type = oc_model_type(model);
     const bool chooses = type && strcmp(type, "visual_bert") == 0;
-    if (!cli_failed(c) && options_fit(c, &a, chooses))
-        (chooses ? ask_regions : ask_document)(c, model, &a);
+    const bool talks = type && strcmp(type, "vipllava") == 0;
+    if (!cli_failed(c) && options_fit(c, &a, chooses, talks))
+        (chooses ? ask_regions : talks ? ask_chat : ask_document)(c, model, &a);
     oc_model_close(model);
     return cli_end(c);
 }

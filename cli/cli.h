@@ -36,7 +36,8 @@ typedef enum cli_kind {
     CLI_TEXT,                   /* const char *: borrowed from argv */
     CLI_OUT,                    /* the same, a file that is written: not "-" */
     CLI_NUMBER,                 /* int64_t between low and high */
-    CLI_CHOICE                  /* int: which of value's words, "a|b|c" */
+    CLI_CHOICE,                 /* int: which of value's words, "a|b|c" */
+    CLI_MARK                    /* cli_marks: one more, of the shape that the name says */
 } cli_kind;
 
 typedef struct cli_option {     /* a table of these ends with one whose name is NULL */
@@ -111,6 +112,8 @@ oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *optio
  * third one ends the process. */
 void cli_catch_signals(cli *c);
 bool cli_interrupted(void);
+/* The interruption has done what it was for; the next one counts again. */
+void cli_resume(cli *c);
 /* "ocelli COMMAND: message", over the progress bar. */
 void cli_error(cli *c, const char *format, ...) OC_PRINTF(2, 3);
 /* True when the context holds an error: it was reported, and the command should end. */
@@ -127,12 +130,57 @@ bool cli_go_on(const cli *c);
 int cli_end(cli *c);
 double cli_seconds(void);
 
+/* ---- marks.c ---- */
+
+enum { CLI_MARKS_MOST = 64, CLI_MARK_NUMBERS = 256 };
+
+typedef struct cli_mark {       /* as it was given */
+    oc_mark_shape shape;
+    double numbers[CLI_MARK_NUMBERS];
+    size_t number_count;
+    char color[32], file[1024];     /* "": none */
+    double width, alpha;
+} cli_mark;
+
+typedef struct cli_marks {      /* in the order in which they came, behind those of `file` */
+    cli_mark at[CLI_MARKS_MOST];
+    int count;
+    const char *file, *save;
+} cli_marks;
+
+#define CLI_MARK_ROW(m, name, points) { name, CLI_MARK, (m), points, "draws one on the picture",                                         0, 0, 0 }
+#define CLI_MARKS_HELP                                                                         \
+    "marks as JSON: [{\"shape\": \"box\", \"points\": [X0,Y0,X1,Y1], \"color\": \"red\"}]"
+#define CLI_MARK_OPTIONS(m)                                                                    \
+    CLI_MARK_ROW(m, "box", "X0,Y0,X1,Y1[:COLOR[:WIDTH]]"),                                     \
+    CLI_MARK_ROW(m, "ellipse", "X0,Y0,X1,Y1[:COLOR[:WIDTH]]"),                                 \
+    CLI_MARK_ROW(m, "arrow", "TAILX,TAILY,TIPX,TIPY[:COLOR[:WIDTH]]"),                         \
+    CLI_MARK_ROW(m, "point", "X,Y[:COLOR[:RADIUS]]"),                                          \
+    CLI_MARK_ROW(m, "scribble", "X,Y,X,Y,...[:COLOR[:WIDTH]]"),                                \
+    CLI_MARK_ROW(m, "triangle", "X,Y,X,Y,X,Y[:COLOR[:WIDTH]]"),                                \
+    CLI_MARK_ROW(m, "contour", "X,Y,X,Y,X,Y,...[:COLOR[:WIDTH]]"),                             \
+    { "mask", CLI_MARK, (m), "FILE[:COLOR[:ALPHA]]",                                           \
+      "colours what is light on a picture of the same size", 0, 0, 0 },                        \
+    { "marks", CLI_TEXT, &(m)->file, "FILE", CLI_MARKS_HELP, 0, 0, 0 },                        \
+    { "save-prompt", CLI_OUT, &(m)->save, "FILE", "writes the marked picture as PNG", 0, 0, 0 }
+bool cli_take_mark(cli *c, cli_marks *marks, const char *name, const char *value);
+/* The picture with all marks on it, and saved if asked for; `image` is released. */
+oc_image *cli_draw_marks(cli *c, const cli_marks *marks, oc_image *image);
+
+/* Rows for an oc_chat_options. */
+#define CLI_CHAT_OPTIONS(o)                                                                    \
+    { "template", CLI_TEXT, &(o)->style, "NAME",                                               \
+      "prompts as vipllava, vicuna, llava, llama or plain; the folder's own", 0, 0, 0 },       \
+    { "system", CLI_TEXT, &(o)->system, "TEXT", "what the conversation begins with", 0, 0, 0 }
+
 /* ---- output.c ---- */
 
 /* A line on stdout. After a failed write (reported once; a closed pipe silently) does
  * nothing. */
 void cli_print(cli *c, const char *format, ...) OC_PRINTF(2, 3);
 void cli_print_line(cli *c, const char *text, size_t size);
+/* A part of one, at once. */
+void cli_print_piece(cli *c, const char *text, size_t size);
 /* One compact line; takes the reference. NULL is out of memory. */
 void cli_print_json(cli *c, json_t *value);
 void cli_flush(cli *c);
@@ -187,6 +235,7 @@ int command_caption(cli *c);
 int command_parse(cli *c);
 int command_image_to_text(cli *c);
 int command_ask(cli *c);
+int command_chat(cli *c);
 int command_classify(cli *c);
 int command_embed(cli *c);
 int command_inspect(cli *c);

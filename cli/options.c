@@ -116,6 +116,8 @@ static bool take_value(cli *c, const cli_option *o, const char *value)
         cli_usage(c, "--%s: expected a whole number from %lld to %lld, found '%s'",
                   o->name, (long long)o->low, (long long)o->high, value);
         return false;
+    case CLI_MARK:
+        return cli_take_mark(c, o->to, o->name, value);
     case CLI_CHOICE:
         if (parse_choice(value, o->value, &index)) {
             *(int *)o->to = index;

@@ -28,6 +28,14 @@ void cli_print_line(cli *c, const char *text, size_t size)
     if (fwrite(text, 1, size, stdout) != size || putchar('\n') == EOF) write_failed(c);
 }
 
+void cli_print_piece(cli *c, const char *text, size_t size)
+{
+    if (c->stdout_failed) return;
+    cli_progress_clear();
+    errno = 0;
+    if (fwrite(text, 1, size, stdout) != size || fflush(stdout) != 0) write_failed(c);
+}
+
 void cli_print(cli *c, const char *format, ...)
 {
     if (c->stdout_failed) return;

@@ -36,6 +36,12 @@ void cli_catch_signals(cli *c)
     }
 }
 
+void cli_resume(cli *c)
+{
+    interrupted = 0;
+    cli_catch_signals(c);       /* the second one would have ended the process */
+}
+
 bool cli_interrupted(void)
 {
     return interrupted != 0;

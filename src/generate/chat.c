@@ -161,8 +161,8 @@ static oc_tensors *read_prompt(oc_context *cx, const oc_chat *chat, const char *
     int64_t n = (int64_t)oc_encoding_count(e), pictures = 0;
     for (int64_t i = 0; i < n; i++) pictures += ids[i] == chat->image_id;
     if (e && pictures != (int64_t)chat->picture_count)
-        oci_fail(cx, OC_E_ARGUMENT, "chat: expected " OCI_IMAGE_TOKEN " %zu times in the "
-                 "conversation, once for each picture, found it %lld times",
+        oci_fail(cx, OC_E_ARGUMENT, "the conversation: expected " OCI_IMAGE_TOKEN " %zu times, "
+                 "once for each picture, found it %lld times",
                  chat->picture_count, (long long)pictures);
     /* Bounded by the text's limit and by pictures that are in memory. */
     int64_t shape[] = { 1, n + pictures * (chat->patches - 1) };
@@ -352,7 +352,7 @@ oc_status oc_chat_undo(oc_context *cx, oc_chat *chat)
 {
     if (!oci_given(cx, chat, __func__, "a chat")) return cx ? cx->status : OC_E_MEMORY;
     if (chat->turn_count == 0 && chat->waiting == 0)
-        return oci_fail(cx, OC_E_ARGUMENT, "chat: expected a question to take back, found none");
+        return oci_fail(cx, OC_E_ARGUMENT, "expected a question to take back, found none");
     size_t pictures = chat->waiting;
     if (chat->turn_count > 0) {
         oci_turn *turn = &chat->turns[--chat->turn_count];

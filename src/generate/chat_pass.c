@@ -59,13 +59,13 @@ static void chat_open(oc_context *cx, oci_decoding *d, const oc_tensors *in)
     d->given = oci_input_required(cx, in, inputs, "input_ids");
     if (!d->given) return;
     if (d->width != 1 || (d->search != OCI_SEARCH_GREEDY && d->search != OCI_SEARCH_SAMPLE)) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "chat: expected one answer, id by id: no beams, no "
+        oci_fail(cx, OC_E_UNSUPPORTED, "expected one answer, id by id: no beams, no "
                  "contrastive search, no num_return_sequences");
         return;
     }
     int64_t S = d->given->shape[1], left = chat->context - S;
     if (left < 1) {
-        oci_fail(cx, OC_E_LIMIT, "chat: the conversation takes %lld positions, and the model "
+        oci_fail(cx, OC_E_LIMIT, "the conversation takes %lld positions, and the model "
                  "has %lld: take back a question, or begin anew", (long long)S,
                  (long long)chat->context);
         return;
