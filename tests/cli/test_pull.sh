@@ -31,7 +31,7 @@ echo $old >"$hub/models/org/gated/.commit"
 server=$!
 trap 'kill $server; rm -rf "$work"' EXIT
 for _ in $(seq 100); do [ -s "$hub/ports" ] && break; sleep 0.05; done
-read -r port cdn <"$hub/ports"
+read -r port _ <"$hub/ports"
 export HF_ENDPOINT=http://127.0.0.1:$port HF_HOME=$work/home HF_HUB_DOWNLOAD_TIMEOUT=1
 cache=$HF_HOME/hub
 repo=$cache/models--org--tiny
@@ -51,7 +51,7 @@ if [ "$built_with_curl" = 0 ]; then
     expect 5 pull org/tiny
     says 'built without libcurl'
     mkdir -p "$repo/refs" "$repo/snapshots" && cp -r models/emoji-match "$repo/snapshots/$old"
-    printf $old >"$repo/refs/main"
+    printf %s "$old" >"$repo/refs/main"
     expect 0 inspect org/tiny
     HF_HUB_OFFLINE=1 expect 0 pull org/tiny
     finish
@@ -300,12 +300,12 @@ for i in $(seq 1 12); do
     fault "$large?signed slow 99 200000"
     "$ocelli" pull org/tiny >/dev/null 2>&1 &
     pull=$!
-    if [ $i = 3 ] || [ $i = 6 ]; then wait_for_part; else sleep "0.$(printf %02d $((i * 7)))"; fi
+    if [ "$i" = 3 ] || [ "$i" = 6 ]; then wait_for_part; else sleep "0.$(printf %02d $((i * 7)))"; fi
     kill -KILL $pull 2>/dev/null
     wait $pull 2>/dev/null
     case $(cat "$repo/refs/main") in
-        $old) cmp -s "$repo/snapshots/$old/$large" "$other/$large" || fail "kill $i: the old one" ;;
-        $new) cmp -s "$repo/snapshots/$new/$large" "$tiny/$large" || fail "kill $i: the new one" ;;
+        "$old") cmp -s "$repo/snapshots/$old/$large" "$other/$large" || fail "kill $i: the old one" ;;
+        "$new") cmp -s "$repo/snapshots/$new/$large" "$tiny/$large" || fail "kill $i: the new one" ;;
         *) fail "kill $i: refs/main is neither" ;;
     esac
     if [ -e "$repo/snapshots/$new" ]; then
