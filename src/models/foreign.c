@@ -49,7 +49,7 @@ static bool read_part(oc_context *cx, const oci_model *model, const oci_joint *j
     if (!arch || !kind) return false;
     bool decodes = !strcmp(joint->configs[part], "decoder");
     f->parts[part] = decodes ? "" : arch->base_prefix;
-    f->dots |= kind->dots;
+    f->dots[part] = kind->dots;
     return true;
 }
 
@@ -64,12 +64,13 @@ static bool has_scope(const char *scope, const oci_param *params, size_t count)
 bool oci_foreign_begin(oc_context *cx, const oci_model *model, oci_layout layout,
                        const oci_param *params, size_t count, oci_foreign *f)
 {
-    *f = (oci_foreign){ .layout = layout, .parts = { "", "" }, .scope = "" };
+    *f = (oci_foreign){ .layout = layout, .parts = { "", "" }, .scope = "", .count = count };
     const struct kind *kind = kind_of(cx, layout, model->arch->model_type);
     const oci_joint *joint = oci_joint_find(model->arch->model_type);
     const char *scope = model->arch->base_prefix;
     if (!kind) return false;
-    f->dots = kind->dots;
+    f->dots[0] = kind->dots;
+    f->pair = joint != NULL;
     if (joint)
         return read_part(cx, model, joint, 0, f) && read_part(cx, model, joint, 1, f);
     if (layout != OCI_LAYOUT_FLAX && scope && !has_scope(scope, params, count)) f->scope = scope;
@@ -84,14 +85,16 @@ static bool ends_with(const char *text, const char *end)
     return n >= k && !strcmp(text + n - k, end);
 }
 
-/* The weight that a bias stands beside: the parameter before it, if that is one. */
-static const oci_param *weight_of(const oci_param *params, size_t index)
+/* The weight that a bias stands beside: before it in a state dict, behind it where names are
+ * sorted. */
+static const oci_param *weight_of(const oci_foreign *f, const oci_param *params, size_t index)
 {
     const char *bias = params[index].name;
-    const oci_param *before = index ? &params[index - 1] : NULL;
-    size_t n = strlen(bias) - strlen("bias");
-    return before && !strncmp(before->name, bias, n) && !strcmp(before->name + n, "weight")
-           ? before : NULL;
+    const size_t n = strlen(bias) - strlen("bias");
+    for (size_t i = index ? index - 1 : 0; i < f->count && i <= index + 1; i++)
+        if (!strncmp(params[i].name, bias, n) && !strcmp(params[i].name + n, "weight"))
+            return &params[i];
+    return NULL;
 }
 
 /* Rows that are looked up. A table that is a head too is a product to the model, and what it
@@ -140,11 +143,11 @@ static const char *weight_leaf(bool flax, const oci_param *p, oci_foreign_name *
     return "kernel";
 }
 
-static const char *bias_leaf(bool flax, const oci_param *params, size_t index,
+static const char *bias_leaf(const oci_foreign *f, const oci_param *params, size_t index,
                              oci_foreign_name *n)
 {
-    const oci_param *weight = weight_of(params, index);
-    if (flax || !weight) return "bias";
+    const oci_param *weight = weight_of(f, params, index);
+    if (f->layout == OCI_LAYOUT_FLAX || !weight) return "bias";
     if (weight->rank == 1) return "beta";
     if (weight->kind == OCI_PARAM_TURNED) {             /* Conv1D's is a row */
         n->rank = 2;
@@ -166,7 +169,7 @@ static const char *leaf(const oci_foreign *f, const oci_param *params, size_t in
         n->shape[i] = p->shape[i];
     }
     if (!strcmp(last, "weight")) return weight_leaf(flax, p, n);
-    if (!strcmp(last, "bias")) return bias_leaf(flax, params, index, n);
+    if (!strcmp(last, "bias")) return bias_leaf(f, params, index, n);
     if (p->rank == 0 && !flax) {                        /* CLIP's logit_scale */
         n->rank = 1;
         n->shape[0] = 1;
@@ -196,10 +199,10 @@ static void add(text *t, const char *piece, size_t n)
 static void add_text(text *t, const char *piece) { add(t, piece, strlen(piece)); }
 
 /* One part of a name, with what joins it to those before: a number is a list's member. */
-static void add_part(const oci_foreign *f, text *t, const char *part, size_t n)
+static void add_part(const oci_foreign *f, text *t, bool dots, const char *part, size_t n)
 {
     bool keras = f->layout != OCI_LAYOUT_FLAX, digit = part[0] >= '0' && part[0] <= '9';
-    if (t->size) add_text(t, keras && digit ? f->dots ? "." : "_._" : "/");
+    if (t->size) add_text(t, keras && digit ? dots ? "." : "_._" : "/");
     /* The two heads that share BERT's "cls" are layers of their own there. */
     if (keras && n == 3 && !memcmp(part, "cls", 3) && !strncmp(part + 3, ".predictions", 12))
         add_text(t, "mlm___");
@@ -211,19 +214,21 @@ static void add_part(const oci_foreign *f, text *t, const char *part, size_t n)
 /* A prefix such as "bert.", without its dot. */
 static void add_scope(const oci_foreign *f, text *t, const char *scope)
 {
-    if (*scope) add_part(f, t, scope, strlen(scope) - 1);
+    if (*scope) add_part(f, t, false, scope, strlen(scope) - 1);
 }
 
 /* The parts of PyTorch's name but the last; returns that. */
 static const char *add_path(const oci_foreign *f, text *t, const char *name)
 {
     static const char *const names[] = { "encoder.", "vision_model.", "decoder.", "text_model." };
+    int part = -1;              /* projections belong to neither */
+    for (int i = 0; f->pair && i < 4; i++)
+        if (!strncmp(name, names[i], strlen(names[i]))) part = i / 2;
     add_scope(f, t, f->scope);
     for (const char *dot; (dot = strchr(name, '.')) != NULL; name = dot + 1) {
         const bool first = t->size == 0;
-        add_part(f, t, name, (size_t)(dot - name));
-        for (size_t i = 0; first && f->layout != OCI_LAYOUT_FLAX && i < 4; i++)
-            if (!strncmp(name, names[i], strlen(names[i]))) add_scope(f, t, f->parts[i / 2]);
+        add_part(f, t, f->dots[part == 1], name, (size_t)(dot - name));
+        if (first && part >= 0 && f->layout != OCI_LAYOUT_FLAX) add_scope(f, t, f->parts[part]);
     }
     return name;
 }
@@ -255,7 +260,7 @@ bool oci_foreign_entry(oc_context *cx, const oci_foreign *f, const oci_param *pa
     *n = (oci_foreign_name){ .name = "" };
     const char *last = add_path(f, &t, params[index].name);
     last = leaf(f, params, index, last, n);
-    add_part(f, &t, last, strlen(last));
+    add_part(f, &t, false, last, strlen(last));
     if (f->layout != OCI_LAYOUT_FLAX) add_layer(n, path);
     else memcpy(n->name, path, sizeof path);
     if (t.full || !n->name[0])

@@ -10,8 +10,11 @@
 typedef struct oci_foreign {
     oci_layout layout;              /* KERAS or FLAX */
     const char *parts[2];           /* scopes of a composite's two models; "": none */
+    bool pair;                      /* a composite */
     const char *scope;              /* to be put before every name ("bert"); "": names have it */
-    bool dots;                      /* list members are "layers.0" in Keras, not "layer_._0" */
+    size_t count;                   /* of all parameters that are written */
+    bool dots[2];                   /* list members of a part (of a model alone: the first) are
+                                       "layers.0" in Keras, not "layer_._0" */
 } oci_foreign;
 
 typedef struct oci_foreign_name {
@@ -27,7 +30,7 @@ typedef struct oci_foreign_name {
  * [count] are all that are written. */
 bool oci_foreign_begin(oc_context *cx, const oci_model *model, oci_layout layout,
                        const oci_param *params, size_t count, oci_foreign *foreign);
-/* Of params[index]; its neighbour before it says what a bias belongs to. */
+/* Of params[index]; a neighbour says what a bias belongs to. */
 bool oci_foreign_entry(oc_context *cx, const oci_foreign *foreign, const oci_param *params,
                        size_t index, oci_foreign_name *name);
 

@@ -15,7 +15,7 @@ OCELLI is the command, or any program that takes IN OUT --to FORMAT --dtype TYPE
             loaded from the PyTorch file.
 
 Prints a Markdown table (docs/FORMATS.md has it): = equal, - no such class in Transformers,
-x (with the reason below the table) otherwise."""
+x (with the reason below the table) otherwise. A pair has no class where one half has none."""
 import os
 import sys
 
@@ -171,7 +171,10 @@ def theirs(folder, name, model, column):
         framework = column.split()[0]
         if not foreign_class(framework, name):
             return None
-        other = load_foreign(framework, name, folder + "/theirs-bin", from_pt=True)
+        try:
+            other = load_foreign(framework, name, folder + "/theirs-bin", from_pt=True)
+        except Exception:       # a pair of which one half has no such class
+            return None
         other.save_pretrained(made, max_shard_size="4KB" if "shards" in column else "5GB")
     convert(made, out, to="safetensors")
     check_tensors(tensors_in(out), model, dtype)
