@@ -148,7 +148,8 @@ typedef struct cli_marks {      /* in the order in which they came, behind those
     const char *file, *save;
 } cli_marks;
 
-#define CLI_MARK_ROW(m, name, points) { name, CLI_MARK, (m), points, "draws one on the picture",                                         0, 0, 0 }
+#define CLI_MARK_ROW(m, name, points)                                                          \
+    { name, CLI_MARK, (m), points, "draws one on the picture", 0, 0, 0 }
 #define CLI_MARKS_HELP                                                                         \
     "marks as JSON: [{\"shape\": \"box\", \"points\": [X0,Y0,X1,Y1], \"color\": \"red\"}]"
 #define CLI_MARK_OPTIONS(m)                                                                    \

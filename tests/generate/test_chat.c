@@ -379,8 +379,8 @@ static void refused(void **state)
     need_model();
     static const char *const configs[] = { "{\"num_beams\": 2}",
                                            "{\"penalty_alpha\": 0.6, \"top_k\": 4}",
-                                           "{\"do_sample\": true, "
-                                           "\"num_return_sequences\": 2}" };
+                                           ("{\"do_sample\": true, "
+                                            "\"num_return_sequences\": 2}") };
     oc_context *cx = oc_context_create(NULL);
     for (size_t i = 0; i < 3; i++) {
         oc_chat_options o = OC_OPTIONS(oc_chat_options, .config = configs[i]);
