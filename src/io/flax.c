@@ -25,13 +25,22 @@ typedef struct item {
     uint64_t n;                 /* INTEGER: its value (negative: wrapped); ARRAY, MAP: items or
                                    pairs that follow; TEXT, BYTES, EXT: bytes */
     int ext;
-    const unsigned char *data;  /* of TEXT, BYTES, EXT */
+    uint64_t at;                /* where those bytes are in the file */
 } item;
+
+/* The part of a file that is not mapped at which the scanner is: arrays are passed over. */
+struct window {
+    uint64_t at;
+    size_t size;
+    unsigned char bytes[4096];
+};
 
 typedef struct scanner {
     oc_context *cx;
     const char *path;
-    const unsigned char *begin, *at, *end;
+    const oci_flax *file;
+    uint64_t at, end;           /* in the file */
+    struct window *window;
 } scanner;
 
 OC_PRINTF(2, 3)
@@ -42,24 +51,43 @@ static bool malformed(scanner *s, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    oci_fail(s->cx, OC_E_MALFORMED, "%s: byte %td: %s", s->path, s->at - s->begin, text);
+    oci_fail(s->cx, OC_E_MALFORMED, "%s: byte %" PRIu64 ": %s", s->path, s->at, text);
     return false;
+}
+
+/* `n` bytes of the file, at most a window of them, which the caller has found to be in it. Valid
+ * until the next call; NULL: error set. */
+static const unsigned char *look(scanner *s, uint64_t at, size_t n)
+{
+    struct window *w = s->window;
+    if (s->file->bytes) return s->file->bytes->data + at;
+    if (n == 0) return w->bytes;
+    if (at < w->at || at + n > w->at + w->size) {
+        const uint64_t left = s->file->source->size - at;
+        w->at = at;
+        w->size = left < sizeof w->bytes ? (size_t)left : sizeof w->bytes;
+        if (!oci_file_read_at(s->cx, s->file->source, at, w->bytes, w->size)) w->size = 0;
+    }
+    return w->size ? w->bytes + (at - w->at) : NULL;
 }
 
 /* `n` bytes, big-endian as all of msgpack. */
 static bool number(scanner *s, unsigned n, uint64_t *result)
 {
-    if ((size_t)(s->end - s->at) < n) return malformed(s, "expected more, found the file's end");
     *result = 0;
-    for (unsigned i = 0; i < n; i++) *result = *result << 8 | *s->at++;
-    return true;
+    if (s->end - s->at < n) return malformed(s, "expected more, found the file's end");
+    const unsigned char *p = look(s, s->at, n);
+    for (unsigned i = 0; p && i < n; i++) *result = *result << 8 | p[i];
+    s->at += n;
+    return p != NULL;
 }
 
 static bool body(scanner *s, item *it)
 {
-    if (it->n > (uint64_t)(s->end - s->at))
-        return malformed(s, "expected %" PRIu64 " more bytes, found %td", it->n, s->end - s->at);
-    it->data = s->at;
+    if (it->n > s->end - s->at)
+        return malformed(s, "expected %" PRIu64 " more bytes, found %" PRIu64, it->n,
+                         s->end - s->at);
+    it->at = s->at;
     s->at += it->n;
     return true;
 }
@@ -119,9 +147,11 @@ static bool expect(scanner *s, item *it, kind wanted, const char *what)
     return it->kind == wanted || malformed(s, "expected %s", what);
 }
 
-static bool is_text(const item *it, const char *text)
+static bool is_text(scanner *s, const item *it, const char *text)
 {
-    return it->kind == TEXT && it->n == strlen(text) && !memcmp(it->data, text, (size_t)it->n);
+    if (it->kind != TEXT || it->n != strlen(text)) return false;
+    const unsigned char *p = look(s, it->at, (size_t)it->n);
+    return p && !memcmp(p, text, (size_t)it->n);
 }
 
 /* ---- leaves ---------------------------------------------------------------------------- */
@@ -139,7 +169,7 @@ static bool read_dtype(scanner *s, oc_dtype *dtype)
     item it;
     if (!expect(s, &it, TEXT, "the name of a dtype")) return false;
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
-        if (is_text(&it, dtypes[i].name)) {
+        if (is_text(s, &it, dtypes[i].name)) {
             *dtype = dtypes[i].dtype;
             return true;
         }
@@ -174,8 +204,8 @@ static bool read_array(scanner *outer, const item *ext, oci_flax *f, oci_entry *
 {
     scanner s = *outer;
     item it, size;
-    s.at = ext->data;
-    s.end = ext->data + ext->n;
+    s.at = ext->at;
+    s.end = ext->at + ext->n;
     if (!expect(&s, &it, ARRAY, "an array of shape, dtype and bytes")) return false;
     if (it.n != 3) return malformed(&s, "expected an array of shape, dtype and bytes");
     if (!expect(&s, &it, ARRAY, "a shape")) return false;
@@ -186,7 +216,7 @@ static bool read_array(scanner *outer, const item *ext, oci_flax *f, oci_entry *
     if (!oci_shape_bytes(e->dtype, e->rank, e->shape, &e->bytes) || it.n != e->bytes)
         return malformed(&s, "expected the bytes of the shape and dtype, found %" PRIu64, it.n);
     if (s.at != s.end) return malformed(&s, "expected the end of the array, found more");
-    return add_piece(s.cx, f, (struct oci_flax_piece){ (size_t)(it.data - s.begin), e->bytes });
+    return add_piece(s.cx, f, (struct oci_flax_piece){ it.at, e->bytes });
 }
 
 /* {"__msgpack_chunked_array__": true, "shape": {"0": d0, …}, "chunks": {"0": array, …}}: what
@@ -196,11 +226,11 @@ static bool read_chunked(scanner *s, oci_flax *f, oci_entry *e)
     item it, pairs;
     size_t total = 0;
     if (!next(s, &it)) return false;                                            /* true */
-    if (!next(s, &it) || !is_text(&it, "shape")) return malformed(s, "expected \"shape\"");
+    if (!next(s, &it) || !is_text(s, &it, "shape")) return malformed(s, "expected \"shape\"");
     if (!expect(s, &pairs, MAP, "a map of dimensions")) return false;
     for (uint64_t i = 0; i < pairs.n; i++)
         if (!next(s, &it) || !next(s, &it) || !add_dimension(s, e, &it)) return false;
-    if (!next(s, &it) || !is_text(&it, "chunks")) return malformed(s, "expected \"chunks\"");
+    if (!next(s, &it) || !is_text(s, &it, "chunks")) return malformed(s, "expected \"chunks\"");
     if (!expect(s, &pairs, MAP, "a map of chunks")) return false;
     for (uint64_t i = 0; i < pairs.n; i++) {
         oci_entry chunk = { .name = e->name };
@@ -248,13 +278,15 @@ static bool add_entry(scanner *s, oci_flax *f, const oci_entry *e)
 /* Appends a key to name[OCI_MAX_NAME] after `size` bytes; '/' of flat maps becomes '.'. */
 static bool enter(scanner *s, char *name, size_t *size, const item *key)
 {
-    if ((key->kind != TEXT && key->kind != BYTES) || memchr(key->data, 0, (size_t)key->n))
-        return malformed(s, "expected a text as a key");
+    if (key->kind != TEXT && key->kind != BYTES) return malformed(s, "expected a text as a key");
     if (key->n >= OCI_MAX_NAME - 1 - *size)
         return malformed(s, "expected a name of at most %d bytes", OCI_MAX_NAME - 1);
+    const unsigned char *text = look(s, key->at, (size_t)key->n);
+    if (!text) return false;
+    if (memchr(text, 0, (size_t)key->n)) return malformed(s, "expected a text as a key");
     if (*size) name[(*size)++] = '.';
     for (uint64_t i = 0; i < key->n; i++)
-        name[(*size)++] = key->data[i] == '/' ? '.' : (char)key->data[i];
+        name[(*size)++] = text[i] == '/' ? '.' : (char)text[i];
     name[*size] = '\0';
     return true;
 }
@@ -265,7 +297,7 @@ static bool is_chunked(scanner *s, const item *map)
 {
     scanner ahead = *s;
     item key;
-    if (map->n != 3 || !next(&ahead, &key) || !is_text(&key, chunked_key)) return false;
+    if (map->n != 3 || !next(&ahead, &key) || !is_text(&ahead, &key, chunked_key)) return false;
     *s = ahead;
     return true;
 }
@@ -328,10 +360,12 @@ bool oci_flax_open(oc_context *cx, oci_flax *file, const char *path, bool map)
 {
     *file = (oci_flax){ 0 };
     file->path = oci_strdup(cx, path);
-    file->bytes = map ? oci_file_map(cx, path) : oci_file_read(cx, path, cx->limits.file_bytes);
-    if (file->bytes) {
-        const unsigned char *data = file->bytes->data;
-        scanner s = { cx, path, data, data, data + file->bytes->size };
+    if (map) file->bytes = oci_file_map(cx, path);
+    else file->source = oci_file_open(cx, path);
+    if (!oci_failed(cx)) {
+        struct window window = { 0 };
+        scanner s = { .cx = cx, .path = path, .file = file, .window = &window,
+                      .end = map ? file->bytes->size : file->source->size };
         if (read_tree(&s, file) && file->count)
             qsort(file->entries, file->count, sizeof *file->entries, by_name);
     }
@@ -342,6 +376,7 @@ bool oci_flax_open(oc_context *cx, oci_flax *file, const char *path, bool map)
 void oci_flax_close(oci_flax *file)
 {
     oci_buffer_unref(&file->bytes);
+    oci_file_close(file->source);
     oci_arena_deinit(&file->arena);
     oci_free(file->entries);
     oci_free(file->pieces);
@@ -351,20 +386,23 @@ void oci_flax_close(oci_flax *file)
 
 const void *oci_flax_peek(const oci_flax *file, const oci_entry *entry)
 {
-    if (entry->bytes == 0) return NULL;
+    if (!file->bytes || entry->bytes == 0) return NULL;
     const struct oci_flax_piece *piece = &file->pieces[entry->offset];
     const unsigned char *data = file->bytes->data + piece->offset;
     return piece->bytes == entry->bytes && (uintptr_t)data % oci_dtype_size(entry->dtype) == 0
            ? data : NULL;
 }
 
-void oci_flax_read(const oci_flax *file, const oci_entry *entry, void *to)
+bool oci_flax_read(oc_context *cx, const oci_flax *file, const oci_entry *entry, void *to)
 {
     unsigned char *at = to;
     size_t left = entry->bytes;
-    for (const struct oci_flax_piece *p = &file->pieces[entry->offset]; left; p++) {
-        memcpy(at, file->bytes->data + p->offset, p->bytes);
+    const struct oci_flax_piece *p = &file->pieces[entry->offset];
+    for (; left && !oci_failed(cx); p++) {
+        if (file->bytes) memcpy(at, file->bytes->data + p->offset, p->bytes);
+        else oci_file_read_at(cx, file->source, p->offset, at, p->bytes);
         at += p->bytes;
         left -= p->bytes;
     }
+    return !oci_failed(cx);
 }

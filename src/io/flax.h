@@ -12,20 +12,21 @@
 
 typedef struct oci_flax {
     char *path;
-    oci_buffer *bytes;
+    oci_buffer *bytes;              /* the file mapped, or NULL: */
+    oci_file *source;               /* the open file */
     oci_arena arena;                /* names */
     oci_entry *entries;             /* sorted by name; offset: index of the first piece */
     size_t count, room;
-    struct oci_flax_piece { size_t offset, bytes; } *pieces;
+    struct oci_flax_piece { uint64_t offset; size_t bytes; } *pieces;
     size_t piece_count, piece_room;
 } oci_flax;
 
-/* Reads (map false) or maps the file. False: error set, *file empty. */
+/* Reads what is not an array, or maps the file. False: error set, *file empty. */
 bool oci_flax_open(oc_context *cx, oci_flax *file, const char *path, bool map);
 void oci_flax_close(oci_flax *file);
 /* Copies a tensor's bytes, C order, to `to` [entry->bytes]. */
-void oci_flax_read(const oci_flax *file, const oci_entry *entry, void *to);
-/* Where they lie, if in one piece at a multiple of the element's size; else NULL. */
+bool oci_flax_read(oc_context *cx, const oci_flax *file, const oci_entry *entry, void *to);
+/* Where they lie, if mapped and in one piece at a multiple of the element's size; else NULL. */
 const void *oci_flax_peek(const oci_flax *file, const oci_entry *entry);
 
 /* Writes the tensors, whose names are paths ("vit/embeddings/cls_token"), into a save begun for

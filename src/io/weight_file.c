@@ -127,9 +127,7 @@ static void flax_close(oci_weight_file *f) { oci_flax_close(&f->as.flax); }
 
 static bool flax_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, void *to)
 {
-    (void)cx;
-    oci_flax_read(&f->as.flax, e, to);
-    return true;
+    return oci_flax_read(cx, &f->as.flax, e, to);
 }
 
 static const void *flax_peek(const oci_weight_file *f, const oci_entry *e)

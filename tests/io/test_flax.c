@@ -46,6 +46,7 @@ static const struct broken {
     ROW("reserved byte", "\201\241a\301", MALFORMED, "0xc1 begins no msgpack item"),
     ROW("key a number", "\201\1\1", MALFORMED, "a text as a key"),
     ROW("key with NUL", "\201\242a\0\1", MALFORMED, "a text as a key"),
+    ROW("key of nothing, and no value", "\201\240", MALFORMED, "expected more"),
     ROW("key cut", "\201\244ab", MALFORMED, "expected 4 more bytes, found 2"),
     ROW("key too far", "\201\333\377\377\377\377a", MALFORMED, "expected 4294967295 more bytes"),
     ROW("list as a leaf", "\201\241a\221\1", MALFORMED, "an array of numbers or a map"),
