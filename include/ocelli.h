@@ -223,7 +223,7 @@ typedef struct oc_mark {
     const char *color;          /* "#rrggbb" or a name (red, lime, blue, yellow, fuchsia, aqua,
                                    orange, purple, gold, …); NULL: red */
     double width;               /* of the line, of a point its radius, in pixels; 0: 3 (a point
-                                   8, a scribble 4) for a picture of 336, and in proportion */
+                                   12, a scribble 4) for a picture of 336, and in proportion */
     double alpha;               /* 0: 1, of an area 0.35 */
     const oc_image *mask;       /* OC_MARK_MASK in place of points: a picture of the same size,
                                    marked where a channel is 128 or more */

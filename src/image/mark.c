@@ -75,7 +75,7 @@ static const struct {
     [OC_MARK_BOX] = { "box", 2, 2, "two corners", 3 },
     [OC_MARK_ELLIPSE] = { "ellipse", 2, 2, "two corners of the box around it", 3 },
     [OC_MARK_ARROW] = { "arrow", 2, 2, "its tail and its tip", 3 },
-    [OC_MARK_POINT] = { "point", 1, 1, "one point", 8 },
+    [OC_MARK_POINT] = { "point", 1, 1, "one point", 12 },
     [OC_MARK_SCRIBBLE] = { "scribble", 2, OCI_MARK_POINTS, "two points or more", 4 },
     [OC_MARK_TRIANGLE] = { "triangle", 3, 3, "three corners", 3 },
     [OC_MARK_CONTOUR] = { "contour", 3, OCI_MARK_POINTS, "three corners or more", 3 },
@@ -186,8 +186,8 @@ static bool make_outline(oc_context *cx, const oc_image *image, const oc_mark *m
                 (long long)image->width, (long long)image->height);
     if (m->shape == OC_MARK_ARROW) {
         double length = hypot(o->xy[2] - o->xy[0], o->xy[3] - o->xy[1]);
-        /* A fifth to a half of a length of at most 50 there, and 6 at least. */
-        double head = fmin(0.35 * length, 20 * scale);
+        /* A fifth to a half of the length there, and 6 at least; a long arrow's stays small. */
+        double head = fmin(0.4 * length, 40 * scale);
         o->head = fmin(fmax(head, fmax(6 * scale, 2 * width)), length);
     }
     return true;

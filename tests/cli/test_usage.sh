@@ -44,7 +44,7 @@ says 'did you mean inspect\?'
 expect 2 qqqqqqqqqq
 expect 2 --threads 1 read "$line"
 expect 2 ''
-for command in chat train serve image-text-to-text; do
+for command in train serve; do
     expect 5 "$command" "$model"
     says "$command is not in this version"
     expect 0 --help

@@ -165,14 +165,14 @@ static void arrows(void **state)
                 double t = taken(out, px, py, 0);
                 double along = ((double)px + 0.5 - x) * dx + ((double)py + 0.5 - y) * dy;
                 if (along > 1) beyond += t;
-                else if (along > -8) head += t;
+                else if (along > -16) head += t;
                 else tail += t;
             }
         }
         double length = hypot(x - 60, y - 45);
         assert_true(beyond < 0.5);
         assert_true(head > 20);
-        assert_true(fabs(tail - 2 * (length - 8)) < 10);
+        assert_true(fabs(tail - 2 * (length - 16)) < 0.1 * length);
         oc_image_free(out);
     }
     oc_context_free(cx);
