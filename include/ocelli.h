@@ -272,7 +272,7 @@ typedef struct oc_encode_options {
 } oc_encode_options;
 
 /* From a folder with tokenizer.json, or the files of its class: vocab.json + merges.txt,
- * vocab.txt, sentencepiece.bpe.model. OC_E_FILE: none is there;
+ * vocab.txt, sentencepiece.bpe.model, tokenizer.model. OC_E_FILE: none is there;
  * OC_E_UNSUPPORTED: a component that is not known, by name; OC_E_MALFORMED, OC_E_LIMIT. */
 OC_API OC_NODISCARD oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder);
 OC_API void oc_tokenizer_close(oc_tokenizer *tokenizer);
