@@ -64,8 +64,9 @@ static void visual_bert_open(oc_context *cx, const oci_config_source *from, void
     if (m->visual.is_decoder)       /* its causal mask takes two shapes for one, and raises */
         oci_config_fail(cx, from, "is_decoder", "expected false, found true");
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
-    oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers, &m->layers->self,
-                   sizeof *m->layers);
+    if (m->layers)
+        oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers, &m->layers->self,
+                       sizeof *m->layers);
 }
 
 static void visual_bert_close(void *model)
