@@ -92,7 +92,11 @@ typedef enum oc_dtype {
 #define OC_DTYPE_ENUM(name, bytes) OC_##name,
     OC_DTYPE_MAP(OC_DTYPE_ENUM)
 #undef OC_DTYPE_ENUM
-    OC_DTYPE_COUNT
+    OC_DTYPE_COUNT,
+    /* Weights kept narrower than their file, in blocks of 32 inputs: types of whole weights,
+     * not of elements. INT8: a scale a block; INT8_CHANNEL: a scale an output; INT4: a scale
+     * and a minimum a block. */
+    OC_INT8 = 32, OC_INT8_CHANNEL, OC_INT4
 } oc_dtype;
 
 /* ---- context --------------------------------------------------------------------------- */
@@ -131,6 +135,11 @@ OC_API const char *oc_context_isa(const oc_context *cx);      /* "generic", "avx
 /* Lowers one bound of those that guard against hostile input (names: `ocelli --help limits`).
  * Raising above the built-in bound is OC_E_ARGUMENT. */
 OC_API oc_status oc_context_limit(oc_context *cx, const char *name, uint64_t value);
+/* How products with narrow weights may be computed; OC_F32, the start, is exact. OC_INT8 rounds
+ * inputs of products with weights of OC_INT8, OC_INT8_CHANNEL or OC_INT4 to 8 bits in blocks
+ * of 32; OC_BF16 rounds those of products with weights of OC_BF16 to bf16. A permission: where
+ * it would gain nothing f32 is used. Another type is OC_E_ARGUMENT. */
+OC_API oc_status oc_context_set_arithmetic(oc_context *cx, oc_dtype arithmetic);
 
 typedef struct oc_memory_usage {
     uint64_t live_bytes, peak_bytes;    /* held now, and the most ever held at once */

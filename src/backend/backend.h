@@ -8,6 +8,17 @@
  * bit, whatever the number of threads and whatever else is in the batch. Different ISAs may
  * differ in the last bits.
  *
+ * Weights in blocks (INT8, INT8_CHANNEL, INT4; layout in cpu/blocks.inc) are summed in blocks
+ * of 32 k: within a block one chain, c = fma(x[k], q[k], c) from 0, of the whole numbers q;
+ * then acc = fma(scale, c, acc), and for INT4 acc = fma(min, X, acc), where X is the sum of the
+ * block's x in order. INT8_CHANNEL adds c to acc, and the scale multiplies at the end.
+ *
+ * Where `arithmetic` is INT8, each row's inputs to a product with weights in blocks are
+ * rounded first: in each 32, x = s r with s = max|x| / 127 and r = x / s to the nearest, ties to
+ * even. c is then s (float)(sum of r q), a sum of whole numbers that every ISA has alike, and X
+ * is s (float)(sum of r). A block of inputs below 2^-100 counts as zeros, one with a NaN or an
+ * infinity gives NaN.
+ *
  * Gradient kernels accumulate: `d…` outputs are added to, never assigned.
  *
  * All pointers are to f32 unless a dtype says otherwise, row-major, contiguous unless a stride
@@ -35,7 +46,9 @@ typedef struct oci_linear_args {
     int64_t M, N, K;
     const float *x;             /* row stride ldx */
     int64_t ldx;
-    oc_dtype dtype;             /* of the panels: F32, BF16 or F16, widened in registers */
+    oc_dtype dtype;             /* of the panels: F32, BF16 or F16, widened in registers, or
+                                   weights in blocks */
+    oc_dtype arithmetic;        /* INT8, BF16: allowed in place of f32 (see below) */
     const void *panels;
     const float *bias;          /* [N] or NULL */
     oci_act act;
@@ -113,6 +126,11 @@ typedef struct oci_backend {
     size_t (*packed_bytes)(oc_dtype dtype, int64_t N, int64_t K);
     void (*pack)(oc_context *cx, oc_dtype dtype, int64_t N, int64_t K, const void *w,
                  int64_t row, int64_t col, void *panels);
+    /* The same for weights in blocks, whose bytes are the same on every ISA and may be kept in
+     * files: rounds W, which is F32, BF16 or F16 (`from`), to `dtype`. A NaN or an infinity
+     * makes its whole block (INT8_CHANNEL: its row) NaN. */
+    void (*quantise)(oc_context *cx, oc_dtype dtype, oc_dtype from, int64_t N, int64_t K,
+                     const void *w, int64_t row, int64_t col, void *panels);
     /* Row n of W, widened: lets a tied embedding read the panels of the LM head. */
     void (*unpack_row)(oc_dtype dtype, int64_t N, int64_t K, const void *panels, int64_t n,
                        float *out);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/dtype.h"
 #include "base/pool.h"
 #include "base/size.h"
 
@@ -53,6 +54,7 @@ oc_context *oc_context_create(const oc_context_options *options)
     cx->log = o.log;
     cx->log_user = o.log_user;
     cx->limits = o.share ? o.share->limits : oci_default_limits;
+    cx->arithmetic = o.share ? o.share->arithmetic : OC_F32;
     if (o.share) {
         cx->isa = o.share->isa;
         cx->backend = o.share->backend;
@@ -118,6 +120,17 @@ oc_status oc_context_limit(oc_context *cx, const char *name, uint64_t value)
     OCI_LIMITS_MAP(SET)
 #undef SET
     return oci_fail(cx, OC_E_ARGUMENT, "there is no limit named %s", name);
+}
+
+oc_status oc_context_set_arithmetic(oc_context *cx, oc_dtype arithmetic)
+{
+    if (!cx) return OC_E_MEMORY;
+    if (oci_failed(cx)) return cx->status;
+    if (arithmetic != OC_F32 && arithmetic != OC_BF16 && arithmetic != OC_INT8)
+        return oci_fail(cx, OC_E_ARGUMENT, "arithmetic: expected F32, BF16 or INT8, found %s",
+                        oci_dtype_name(arithmetic));
+    cx->arithmetic = arithmetic;
+    return OC_OK;
 }
 
 oc_memory_usage oc_context_memory(const oc_context *cx)

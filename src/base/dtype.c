@@ -9,8 +9,21 @@ static const struct {
 #undef ROW
 };
 
-size_t oci_dtype_size(oc_dtype dtype) { return table[dtype].size; }
-const char *oci_dtype_name(oc_dtype dtype) { return table[dtype].name; }
+size_t oci_dtype_size(oc_dtype dtype)
+{
+    return (unsigned)dtype < OC_DTYPE_COUNT ? table[dtype].size : 0;
+}
+
+const char *oci_dtype_name(oc_dtype dtype)
+{
+    if ((unsigned)dtype < OC_DTYPE_COUNT) return table[dtype].name;
+    switch ((int)dtype) {
+    case OC_INT8: return "INT8";
+    case OC_INT8_CHANNEL: return "INT8_CHANNEL";
+    case OC_INT4: return "INT4";
+    default: return "unknown";
+    }
+}
 
 oc_dtype oci_dtype_find(const char *name, size_t length)
 {

@@ -2,16 +2,24 @@
 #ifndef OCI_BASE_DTYPE_H
 #define OCI_BASE_DTYPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "ocelli.h"
 
-/* Bytes of one element, and the name that safetensors uses ("F32", "BF16", …). */
+/* Bytes of one element, 0 for weights in blocks, which have none; and the name that
+ * safetensors uses ("F32", "BF16", …), or ours for weights in blocks ("INT8", …). */
 size_t oci_dtype_size(oc_dtype dtype);
 const char *oci_dtype_name(oc_dtype dtype);
-/* OC_DTYPE_COUNT if there is none of that name. */
+/* Weights kept in blocks, in the backend's layout alone (backend/backend.h). */
+static inline bool oci_dtype_is_blocks(oc_dtype dtype)
+{
+    return dtype == OC_INT8 || dtype == OC_INT8_CHANNEL || dtype == OC_INT4;
+}
+
+/* An element type; OC_DTYPE_COUNT if there is none of that name. */
 oc_dtype oci_dtype_find(const char *name, size_t length);
 
 static inline float oci_bf16_to_f32(uint16_t x)

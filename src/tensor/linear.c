@@ -37,7 +37,8 @@ static void linear_forward(oc_context *cx, oci_call *call)
     }
     be->linear(cx, &(oci_linear_args){
         .M = oci_tensor_rows(x), .N = N, .K = K, .x = oci_f32(x), .ldx = K,
-        .dtype = w->dtype, .panels = panels, .bias = bias ? oci_f32(bias) : NULL,
+        .dtype = w->dtype, .arithmetic = cx->arithmetic, .panels = panels,
+        .bias = bias ? oci_f32(bias) : NULL,
         .act = call->args.act, .residual = residual ? oci_f32(residual) : NULL, .ldr = N,
         .y = oci_f32(call->out), .ldy = N });
     oci_arena_reset(&cx->arena, mark);

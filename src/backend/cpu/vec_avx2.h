@@ -86,6 +86,16 @@ INLINE vf vload_f16(const uint16_t *p)
 
 INLINE vf vsquare_error(vf x, vf square) { return _mm256_fmsub_ps(x, x, square); }
 
+INLINE vi viload(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE void vistore(void *p, vi a) { _mm256_storeu_si256((__m256i *)p, a); }
+INLINE vi vishl(vi a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE vi vishr(vi a, int n) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE vi visar(vi a, int n) { return _mm256_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE vf vto_float(vi a) { return _mm256_cvtepi32_ps(a); }
+INLINE vf vnibble(vi words, int at) { return vto_float(vand(vishr(words, at), viset1(15))); }
+INLINE vf vbyte(vi words, int i) { return vto_float(visar(vishl(words, 24 - 8 * i), 24)); }
+INLINE vi vto_int(vf a) { return _mm256_cvtps_epi32(a); }
+
 INLINE vi viadd(vi a, vi b) { return _mm256_add_epi32(a, b); }
 
 INLINE int32_t vireduce_add(vi a)

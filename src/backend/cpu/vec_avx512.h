@@ -71,6 +71,23 @@ INLINE vf vload_f16(const uint16_t *p)
 /* x² - square, where square is x² rounded: exact. */
 INLINE vf vsquare_error(vf x, vf square) { return _mm512_fmsub_ps(x, x, square); }
 
+INLINE vi viload(const void *p) { return _mm512_loadu_si512(p); }
+INLINE void vistore(void *p, vi a) { _mm512_storeu_si512(p, a); }
+/* Shifts by a constant: up, down with zeros, down with the sign. */
+INLINE vi vishl(vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE vi vishr(vi a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE vi visar(vi a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE vf vto_float(vi a) { return _mm512_cvtepi32_ps(a); }
+/* The 4 bits from bit `at` of each word, and signed byte i, as floats. A permutation looks at
+ * the low 4 bits of its index only. */
+INLINE vf vnibble(vi words, int at)
+{
+    const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_permutexvar_ps(vishr(words, at), values);
+}
+INLINE vf vbyte(vi words, int i) { return vto_float(visar(vishl(words, 24 - 8 * i), 24)); }
+INLINE vi vto_int(vf a) { return _mm512_cvtps_epi32(a); }   /* nearest, ties to even; |a| < 2^22 */
+
 INLINE vi viadd(vi a, vi b) { return _mm512_add_epi32(a, b); }
 INLINE int32_t vireduce_add(vi a) { return _mm512_reduce_add_epi32(a); }
 

@@ -47,11 +47,8 @@ INLINE vf vbits_float(vi a) { return (vf)a; }
 INLINE vi vand(vi a, vi b) { return a & b; }
 INLINE vi vor(vi a, vi b) { return a | b; }
 INLINE vi viset1(int32_t x) { return (vi){ x, x, x, x }; }
-INLINE vi vexponent(vi a)
-{
-    typedef uint32_t vu __attribute__((vector_size(16)));       /* no overflow of signs */
-    return (vi)((vu)a << 23);
-}
+typedef uint32_t vu __attribute__((vector_size(16)));       /* shifts without signs */
+INLINE vi vexponent(vi a) { return (vi)((vu)a << 23); }
 
 INLINE vm vlt(vf a, vf b) { return (vm)(a < b); }
 INLINE vm veq(vf a, vf b) { return (vm)(a == b); }
@@ -109,6 +106,27 @@ INLINE vf vsquare_error(vf x, vf square)
 {
     vf high = vbits_float(vand(vfloat_bits(x), viset1((int32_t)0xfffff000))), low = x - high;
     return ((high * high - square) + (high + high) * low) + low * low;
+}
+
+INLINE vi viload(const void *p)
+{
+    vi a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+
+INLINE void vistore(void *p, vi a) { memcpy(p, &a, sizeof a); }
+
+INLINE vi vishl(vi a, int n) { return (vi)((vu)a << (uint32_t)n); }
+INLINE vi vishr(vi a, int n) { return (vi)((vu)a >> (uint32_t)n); }
+INLINE vi visar(vi a, int n) { return a >> n; }
+INLINE vf vto_float(vi a) { return __builtin_convertvector(a, vf); }
+INLINE vf vnibble(vi words, int at) { return vto_float(vand(vishr(words, at), viset1(15))); }
+INLINE vf vbyte(vi words, int i) { return vto_float(visar(vishl(words, 24 - 8 * i), 24)); }
+/* 1.5 * 2^23 + a has the whole number in its low bits. */
+INLINE vi vto_int(vf a)
+{
+    return (vi)(a + vset1(0x1.8p23f)) - (vi)vset1(0x1.8p23f);
 }
 
 INLINE vi viadd(vi a, vi b) { return a + b; }
