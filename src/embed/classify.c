@@ -1,5 +1,6 @@
-/* oc_classify: zero-shot classes (Radford et al. 2021, section 3.1). Each label becomes a text
- * by the pattern; a picture's classes are the softmax of its similarities to them. */
+/* oc_classify: zero-shot classes (Radford et al. 2021, section 3.1). Each
+ * label becomes a text by the pattern; a picture's classes are the softmax of
+ * its similarities to them. */
 #include <string.h>
 
 #include "base/bytes.h"
@@ -20,13 +21,15 @@ static char *label_text(oc_context *cx, const char *pattern, const char *label)
 }
 
 /* get_text_features of the labels, [labels, E]. */
-static oc_tensors *embed_labels(oc_context *cx, const oc_model *model, const char *pattern,
-                                const char *const *labels, size_t count)
+static oc_tensors *embed_labels(oc_context *cx, const oc_model *model,
+                                const char *pattern, const char *const *labels,
+                                size_t count)
 {
     oc_tensors *out = NULL;
     char **texts = oci_calloc(cx, count, sizeof *texts);
     for (size_t i = 0; texts && i < count && !oci_failed(cx); i++) {
-        if (!labels[i]) oci_fail(cx, OC_E_ARGUMENT, "label %zu: expected one, found NULL", i);
+        if (!labels[i])
+            oci_fail(cx, OC_E_ARGUMENT, "label %zu: expected one, found NULL", i);
         else texts[i] = label_text(cx, pattern, labels[i]);
     }
     if (texts && !oci_failed(cx))
@@ -56,13 +59,13 @@ static void compare(oc_context *cx, const oci_dual *m, const oc_tensors *images,
                     const oc_tensors *texts, oc_tensors *out)
 {
     oci_arena_mark mark = oci_mark(cx);
-    oci_tensor *image = unit_rows(cx, images, "image_embeds");          /* [pictures, E] */
+    oci_tensor *image = unit_rows(cx, images, "image_embeds");         /* [pictures, E] */
     oci_tensor *text = unit_rows(cx, texts, "text_embeds");             /* [labels, E] */
     oci_tensor *logits = oci_op_transpose(cx, oci_dual_similarity(cx, m, text, image));
     add(cx, out, "logits_per_image", logits);
     if (logits) {
-        oci_backend_get(cx)->softmax(cx, logits->shape[0], logits->shape[1], oci_f32(logits),
-                                     oci_f32(logits));
+        oci_backend_get(cx)->softmax(cx, logits->shape[0], logits->shape[1],
+                                     oci_f32(logits), oci_f32(logits));
         add(cx, out, "probabilities", logits);
     }
     oci_arena_reset(&cx->arena, mark);
@@ -74,18 +77,22 @@ static void check(oc_context *cx, const oc_model *model, const oc_classify_optio
     oc_tensor_view v;
     if (!oci_model_has_weights(cx, model)) return;
     if (!oci_dual_of(model->core.arch, model->core.root))
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-text-dual-encoder or a clip to "
-                 "classify with, found %s", model->folder, model->core.arch->model_type);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: expected a vision-text-dual-encoder or a clip to classify with, "
+                 "found %s",
+                 model->folder, model->core.arch->model_type);
     else if (count == 0 || !labels)
         oci_fail(cx, OC_E_ARGUMENT, "classify: expected labels, found none");
     else if (!strstr(o->pattern, "{}"))
-        oci_fail(cx, OC_E_ARGUMENT, "pattern: expected {}, where the label goes, found '%.80s'",
-                 o->pattern);
-    else if (o->earlier && (!oc_tensors_find(o->earlier, "text_embeds", &v) || v.rank != 2 ||
-                            v.dtype != OC_F32 || v.shape[0] != (int64_t)count ||
-                            v.shape[1] != oci_embed_width(cx, model, false)))
-        oci_fail(cx, OC_E_ARGUMENT, "classify: expected the result of an earlier call with the "
-                 "same model and labels");
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "pattern: expected {}, where the label goes, found '%.80s'", o->pattern);
+    else if (o->earlier &&
+             (!oc_tensors_find(o->earlier, "text_embeds", &v) || v.rank != 2 ||
+              v.dtype != OC_F32 || v.shape[0] != (int64_t)count ||
+              v.shape[1] != oci_embed_width(cx, model, false)))
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "classify: expected the result of an earlier call with the same model "
+                 "and labels");
 }
 
 oc_tensors *oc_classify(oc_context *cx, const oc_model *model, oc_image *const *images,
@@ -101,13 +108,15 @@ oc_tensors *oc_classify(oc_context *cx, const oc_model *model, oc_image *const *
     oc_tensor_view view;
     if (!oci_failed(cx) && !o.earlier)
         texts = embed_labels(cx, model, o.pattern, labels, label_count);
-    if (!oci_failed(cx) && count) pictures = oc_embed_images(cx, model, images, count, NULL);
+    if (!oci_failed(cx) && count)
+        pictures = oc_embed_images(cx, model, images, count, NULL);
     if (!oci_failed(cx)) out = oc_tensors_create(cx);
     if (out) {
         const oc_tensors *from = o.earlier ? o.earlier : texts;
         if (pictures) compare(cx, model->core.root, pictures, from, out);
         if (oc_tensors_find(from, "text_embeds", &view))
-            oc_tensors_add(cx, out, view.name, view.dtype, view.rank, view.shape, view.data);
+            oc_tensors_add(cx, out, view.name, view.dtype, view.rank, view.shape,
+                           view.data);
     }
     oc_tensors_free(texts);
     oc_tensors_free(pictures);

@@ -3,8 +3,8 @@
  *   pictures → processor → vision tower, pooled → visual_projection → rows [count, E]
  *   texts    → tokenizer → text tower, pooled   → text_projection   → rows [count, E]
  *
- * Of a model that is one tower alone, the pooled output itself. Every row comes out the same in
- * any company: texts are not padded, but packed one behind the other. */
+ * Of a model that is one tower alone, the pooled output itself. Every row comes out the
+ * same in any company: texts are not padded, but packed one behind the other. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +12,11 @@
 #include "base/utf8.h"
 #include "embed/embed.h"
 
-/* Pictures that go through the tower together: enough rows for the products, few enough that a
- * layer's values stay in the cache. */
+/* Pictures that go through the tower together: enough rows for the products, few enough
+ * that a layer's values stay in the cache. */
 enum { PICTURES_AT_ONCE = 8 };
-/* Texts that are tokenized before any is run: their lengths are sorted, so that neighbours are
- * alike; and tokens that go through the tower together. */
+/* Texts that are tokenized before any is run: their lengths are sorted, so that
+ * neighbours are alike; and tokens that go through the tower together. */
 enum { TEXTS_AT_ONCE = 256, TOKENS_AT_ONCE = 1024 };
 
 static size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
@@ -30,8 +30,9 @@ static const oci_dual *dual_of(const oci_model *model)
 static void refuse(oc_context *cx, const oc_model *model, bool pictures)
 {
     char list[512];
-    oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a model that embeds %s (a dual encoder, %s), "
-             "found %s", model->folder, pictures ? "pictures" : "texts",
+    oci_fail(cx, OC_E_UNSUPPORTED,
+             "%s: expected a model that embeds %s (a dual encoder, %s), found %s",
+             model->folder, pictures ? "pictures" : "texts",
              oci_arch_list(pictures ? 'e' : 't', list, sizeof list),
              model->core.arch->model_type);
 }
@@ -98,8 +99,9 @@ static oci_tensor *image_features(oc_context *cx, const oci_model *model,
                 : oci_vision_pooled(cx, model->arch, model->root, call);    /* [B, E] */
 }
 
-oc_tensors *oc_embed_images(oc_context *cx, const oc_model *model, oc_image *const *images,
-                            size_t count, const oc_embed_options *options)
+oc_tensors *oc_embed_images(oc_context *cx, const oc_model *model,
+                            oc_image *const *images, size_t count,
+                            const oc_embed_options *options)
 {
     oc_embed_options o = read_options(options);
     float *rows = NULL;
@@ -129,7 +131,8 @@ typedef struct reading {                /* of up to TEXTS_AT_ONCE texts */
     const oc_model *model;
     const oc_tokenizer *tokenizer;
     oc_encode_options encode;
-    int64_t most;                       /* tokens that the model has positions for; 0: any */
+    int64_t most;                       /* tokens that the model has positions for; 0:
+                                           any */
     bool normalize;
     size_t count;
     oc_encoding *texts[TEXTS_AT_ONCE];  /* owned */
@@ -157,11 +160,13 @@ static void sort_texts(reading *r)
 }
 
 /* `number` is the text's place in the whole call, for messages. */
-static oc_encoding *tokenize(oc_context *cx, const reading *r, const char *text, size_t number)
+static oc_encoding *tokenize(oc_context *cx, const reading *r, const char *text,
+                             size_t number)
 {
     const size_t size = text ? strlen(text) : 0;
     if (!text) oci_fail(cx, OC_E_ARGUMENT, "text %zu: expected one, found NULL", number);
-    else if (!oci_utf8_valid(text, size))       /* as the tokenizer would, but with its number */
+    else if (!oci_utf8_valid(text, size))       /* as the tokenizer would, but with its
+                                                   number */
         oci_fail(cx, OC_E_MALFORMED, "text %zu: expected UTF-8", number);
     if (oci_failed(cx)) return NULL;
     oc_encoding *e = oc_encode(cx, r->tokenizer, text, size, NULL, 0, &r->encode);
@@ -170,14 +175,16 @@ static oc_encoding *tokenize(oc_context *cx, const reading *r, const char *text,
         oci_fail(cx, OC_E_MALFORMED, "text %zu: expected at least one token, found none",
                  number);
     else if (e && r->most && n > (size_t)r->most)
-        oci_fail(cx, OC_E_MALFORMED, "text %zu: expected at most %lld tokens (the model's "
-                 "positions), found %zu", number, (long long)r->most, n);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "text %zu: expected at most %lld tokens (the model's positions), found "
+                 "%zu",
+                 number, (long long)r->most, n);
     return e;
 }
 
 /* Texts order[first] … order[first + count - 1] in one row: [count, E]. */
-static oci_tensor *text_features(oc_context *cx, const reading *r, size_t first, size_t count,
-                                 int64_t tokens)
+static oci_tensor *text_features(oc_context *cx, const reading *r, size_t first,
+                                 size_t count, int64_t tokens)
 {
     const oci_model *core = &r->model->core;
     const oci_dual *dual = dual_of(core);
@@ -219,8 +226,8 @@ static void embed_reading(oc_context *cx, const reading *r, float *rows)
     }
 }
 
-static void begin_reading(oc_context *cx, const oc_model *model, const oc_embed_options *o,
-                          reading *r)
+static void begin_reading(oc_context *cx, const oc_model *model,
+                          const oc_embed_options *o, reading *r)
 {
     const oci_dual *dual = dual_of(&model->core);
     const oci_arch *arch = dual ? dual->text_arch : model->core.arch;
@@ -234,8 +241,9 @@ static void begin_reading(oc_context *cx, const oc_model *model, const oc_embed_
     }
 }
 
-oc_tensors *oc_embed_texts(oc_context *cx, const oc_model *model, const char *const *texts,
-                           size_t count, const oc_embed_options *options)
+oc_tensors *oc_embed_texts(oc_context *cx, const oc_model *model,
+                           const char *const *texts, size_t count,
+                           const oc_embed_options *options)
 {
     oc_embed_options o = read_options(options);
     float *rows = NULL;

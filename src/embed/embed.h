@@ -5,7 +5,8 @@
 #include "checkpoint/folder.h"
 #include "models/vision_text_dual_encoder.h"
 
-/* Numbers in the vector of a picture, or of a text; 0 (error set) for a model that has none. */
+/* Numbers in the vector of a picture, or of a text; 0 (error set)
+ * for a model that has none. */
 int64_t oci_embed_width(oc_context *cx, const oc_model *model, bool pictures);
 
 #endif

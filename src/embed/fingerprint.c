@@ -1,6 +1,6 @@
 /* What tells one model from another without reading all of it: a 13 GB model takes
- * milliseconds. A training step changes nearly every number of what it trains, so a few rows
- * of each parameter are enough to notice it. */
+ * milliseconds. A training step changes nearly every number of what it trains, so a few
+ * rows of each parameter are enough to notice it. */
 #include <string.h>
 
 #include "backend/backend.h"
@@ -22,8 +22,8 @@ static void read_row(oc_context *cx, const oci_tensor *t, int64_t r, int64_t wid
                                        (size_t)(r * width) * oci_dtype_size(t->dtype),
                          row, (size_t)count);
     else
-        oci_backend_get(cx)->unpack_row(t->dtype, oci_tensor_rows(t), width, t->panels->data,
-                                        r, row);
+        oci_backend_get(cx)->unpack_row(t->dtype, oci_tensor_rows(t), width,
+                                        t->panels->data, r, row);
 }
 
 static void add_param(oci_walker *walker, const oci_param *p)

@@ -1,7 +1,7 @@
-/* Making an index. What is embedded goes into a journal beside it, a batch at a time, and only
- * when every picture has its vector is the index written from there, whole. So a build may be
- * ended at any moment, and the next one finds in index and journal what need not be done
- * again. Which vector came from where leaves no trace in the file. */
+/* Making an index. What is embedded goes into a journal beside it, a batch at a time, and
+ * only when every picture has its vector is the index written from there, whole. So a
+ * build may be ended at any moment, and the next one finds in index and journal what need
+ * not be done again. Which vector came from where leaves no trace in the file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,16 +70,18 @@ static void progress(maker *m, const char *path, const char *refused)
     if (m->options->progress) m->options->progress(m->options->progress_user, &p);
 }
 
-/* ---- what is there --------------------------------------------------------------------- */
+/* ---- what is there ----------------------------------------------------------------- */
 
 static void list_pictures(maker *m)
 {
     const oc_index_options *o = m->options;
     if (o->folder) oci_listing_folder(m->cx, &m->files, o->folder, is_picture);
-    for (size_t i = 0; i < o->file_count; i++) oci_listing_file(m->cx, &m->files, o->files[i]);
+    for (size_t i = 0; i < o->file_count; i++)
+        oci_listing_file(m->cx, &m->files, o->files[i]);
     oci_listing_sort(&m->files);
     if (m->files.count == 0)
-        oci_fail(m->cx, OC_E_FILE, "%s: expected pictures (.jpg, .jpeg, .png, .webp), found none",
+        oci_fail(m->cx, OC_E_FILE,
+                 "%s: expected pictures (.jpg, .jpeg, .png, .webp), found none",
                  o->folder ? o->folder : "index");
     m->pictures = oci_calloc(m->cx, m->files.count, sizeof *m->pictures);
 }
@@ -104,8 +106,10 @@ static bool unchanged(const oci_listed *file, uint64_t size, int64_t mtime)
 
 static void other_model(maker *m, const char *path)
 {
-    oci_fail(m->cx, OC_E_ARGUMENT, "%s: is of another model or another dtype: build with that "
-             "one, remove the file, or give another name", path);
+    oci_fail(m->cx, OC_E_ARGUMENT,
+             "%s: is of another model or another dtype: build with that one, remove the "
+             "file, or give another name",
+             path);
 }
 
 static void look_into_index(maker *m)
@@ -124,15 +128,16 @@ static void look_into_index(maker *m)
         const oci_index_row *r = &m->old->rows[row];
         if (i == m->files.count) m->report.removed++;
         else m->pictures[i].known = true;
-        if (i == m->files.count || !unchanged(&m->files.files[i], r->size, r->mtime)) continue;
+        if (i == m->files.count || !unchanged(&m->files.files[i], r->size, r->mtime))
+            continue;
         m->pictures[i].source = IN_INDEX;
         m->pictures[i].at = row;
         m->report.kept++;
     }
 }
 
-/* One block of the journal, whose checksum says that it is what some build wrote; sizes are
- * checked all the same. False: it is not of this form. */
+/* One block of the journal, whose checksum says that it is what some build wrote; sizes
+ * are checked all the same. False: it is not of this form. */
 static bool read_block(maker *m, const unsigned char *block, size_t size, uint64_t offset)
 {
     journal_entry e;
@@ -140,8 +145,9 @@ static bool read_block(maker *m, const unsigned char *block, size_t size, uint64
         if (size - at < sizeof e) return false;
         memcpy(&e, block + at, sizeof e);
         at += sizeof e;
-        if (e.path_bytes == 0 || e.path_bytes > size - at || block[at + e.path_bytes - 1] ||
-            e.width == 0 || e.width > OCI_INDEX_MAX_WIDTH || (m->width && m->width != e.width))
+        if (e.path_bytes == 0 || e.path_bytes > size - at ||
+            block[at + e.path_bytes - 1] || e.width == 0 ||
+            e.width > OCI_INDEX_MAX_WIDTH || (m->width && m->width != e.width))
             return false;
         m->width = e.width;
         size_t i = find(m, (const char *)block + at);
@@ -172,13 +178,13 @@ static void look_into_journal(maker *m, const char *path)
     }
     while (oci_journal_next(m->cx, m->journal, &block, &size, &offset))
         if (!read_block(m, block, size, offset)) {
-            oci_fail(m->cx, OC_E_MALFORMED, "%s: a block is not what it should be: remove the "
-                     "file", path);
+            oci_fail(m->cx, OC_E_MALFORMED,
+                     "%s: a block is not what it should be: remove the file", path);
             return;
         }
 }
 
-/* ---- what is new ----------------------------------------------------------------------- */
+/* ---- what is new ------------------------------------------------------------------- */
 
 typedef struct batch {
     oc_image *images[BATCH_MOST];       /* owned */
@@ -208,18 +214,20 @@ static void refuse(maker *m, size_t i)
 static void append(maker *m, const oci_bytes *block, uint64_t *offset)
 {
     if (!m->headed)
-        m->headed = oci_journal_append(m->cx, m->journal, &m->head, sizeof m->head, offset) ==
-                    OC_OK;
+        m->headed = oci_journal_append(m->cx, m->journal, &m->head, sizeof m->head,
+                                       offset) == OC_OK;
     oci_journal_append(m->cx, m->journal, block->data, block->size, offset);
 }
 
 /* `count` vectors into one block of the journal. */
-static void keep_vectors(maker *m, const size_t *pictures, size_t count, const float *vectors)
+static void keep_vectors(maker *m, const size_t *pictures, size_t count,
+                         const float *vectors)
 {
     oci_bytes block;
     uint64_t offset = 0;
     size_t taken = 0, bytes = oci_index_record_bytes(m->kind, m->width);
-    size_t *at = oci_alloc(m->cx, count * sizeof *at), *who = oci_alloc(m->cx, count * sizeof *who);
+    size_t *at = oci_alloc(m->cx, count * sizeof *at),
+           *who = oci_alloc(m->cx, count * sizeof *who);
     char *record = oci_alloc(m->cx, bytes);
     oci_bytes_init(&block, UINT32_MAX);
     for (size_t k = 0; k < count && !oci_failed(m->cx); k++) {
@@ -227,8 +235,8 @@ static void keep_vectors(maker *m, const size_t *pictures, size_t count, const f
         journal_entry e = { file->size, file->mtime, (uint32_t)strlen(file->path) + 1,
                             (uint32_t)m->width };
         if (!oci_index_encode(m->kind, m->width, vectors + k * m->width, record)) {
-            oci_fail(m->cx, OC_E_MALFORMED, "%s: its vector has numbers that are not finite",
-                     file->path);
+            oci_fail(m->cx, OC_E_MALFORMED,
+                     "%s: its vector has numbers that are not finite", file->path);
             refuse(m, pictures[k]);
             continue;
         }
@@ -255,8 +263,10 @@ static void embed_some(maker *m, const batch *b, size_t first, size_t count)
 {
     size_t width = 0;
     float *vectors = m->how->embed(m->cx, m->how->user, b->images + first, count, &width);
-    if (vectors && (width == 0 || width > OCI_INDEX_MAX_WIDTH || (m->width && width != m->width)))
-        oci_fail(m->cx, OC_E_ARGUMENT, "%s: vectors of %zu numbers do not fit", m->path, width);
+    if (vectors &&
+        (width == 0 || width > OCI_INDEX_MAX_WIDTH || (m->width && width != m->width)))
+        oci_fail(m->cx, OC_E_ARGUMENT, "%s: vectors of %zu numbers do not fit", m->path,
+                 width);
     else if (vectors) m->width = width;
     if (!oci_failed(m->cx)) keep_vectors(m, b->pictures + first, count, vectors);
     oci_free(vectors);
@@ -271,7 +281,8 @@ static void embed_batch(maker *m, batch *b)
         for (size_t k = 0; k < b->count && !oci_failed(m->cx); k++) {
             if (m->pictures[b->pictures[k]].source != NOWHERE) continue;
             embed_some(m, b, k, 1);
-            if (oci_failed(m->cx) && is_about_picture(m->cx->status)) refuse(m, b->pictures[k]);
+            if (oci_failed(m->cx) && is_about_picture(m->cx->status))
+                refuse(m, b->pictures[k]);
         }
     }
     for (size_t k = 0; k < b->count; k++) oc_image_free(b->images[k]);
@@ -302,7 +313,7 @@ static void embed_new(maker *m)
     oci_free(b);
 }
 
-/* ---- the index ------------------------------------------------------------------------- */
+/* ---- the index --------------------------------------------------------------------- */
 
 /* oci_index_writer's. */
 static void give_record(oc_context *cx, void *user, size_t index, void *record)
@@ -336,7 +347,8 @@ static void drop_refused(maker *m)
             oci_free(file->path);
             continue;
         }
-        if (m->pictures[i].source == IN_JOURNAL && m->pictures[i].known) m->report.changed++;
+        if (m->pictures[i].source == IN_JOURNAL && m->pictures[i].known)
+            m->report.changed++;
         else if (m->pictures[i].source == IN_JOURNAL) m->report.added++;
         m->pictures[kept] = m->pictures[i];
         m->files.files[kept++] = *file;
@@ -380,7 +392,8 @@ oc_status oci_index_make(oc_context *cx, const oci_index_maker *how, const char 
 {
     maker m = { .cx = cx, .how = how, .options = options, .path = path,
                 .kind = options->int8 ? OCI_INDEX_I8 : OCI_INDEX_F32 };
-    m.head = (journal_head){ "OCindex", JOURNAL_VERSION, (uint32_t)m.kind, how->fingerprint };
+    m.head = (journal_head){ "OCindex", JOURNAL_VERSION, (uint32_t)m.kind,
+                             how->fingerprint };
     char journal[OCI_MAX_PATH];
     int n = snprintf(journal, sizeof journal, "%s.part", path);
     if (oci_failed(cx)) return cx->status;

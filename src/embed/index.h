@@ -56,10 +56,10 @@ struct oc_index {
     const int8_t *remainders;           /* of I8: 254ths of the bytes' steps */
 };
 
-/* Checks everything that memory safety rests on, and the checksum if `whole`; `bytes` becomes
- * the index's, on failure too. */
-OC_NODISCARD oc_index *oci_index_parse(oc_context *cx, const char *path, oci_buffer *bytes,
-                                       bool whole);
+/* Checks everything that memory safety rests on, and the checksum if `whole`; `bytes`
+ * becomes the index's, on failure too. */
+OC_NODISCARD oc_index *oci_index_parse(oc_context *cx, const char *path,
+                                       oci_buffer *bytes, bool whole);
 
 /* What a vector is in a file: [scale] row [remainders], side by side. */
 size_t oci_index_record_bytes(oci_index_kind kind, size_t width);
@@ -68,8 +68,8 @@ bool oci_index_encode(oci_index_kind kind, size_t width, const float *x, void *r
 
 /* ---- writing ---- */
 
-/* Writes an index of `count` pictures in the order of their paths. `record` gives each one's,
- * in three rounds (scales, rows, remainders), and may fail through the context. */
+/* Writes an index of `count` pictures in the order of their paths. `record` gives each
+ * one's, in three rounds (scales, rows, remainders), and may fail through the context. */
 typedef struct oci_index_writer {
     oci_index_header header;            /* kind, width, count, fingerprint */
     const char *model_name;
@@ -82,9 +82,9 @@ oc_status oci_index_write(oc_context *cx, oci_index_writer *writer, const char *
 
 /* ---- making ---- */
 
-/* Rows of length 1, [count, *width], of pictures, in a new block (oci_free). *width is always
- * the same. An error that is about a picture is OC_E_IMAGE, OC_E_MALFORMED or the like; of
- * several pictures, the index asks again for each alone. */
+/* Rows of length 1, [count, *width], of pictures, in a new block (oci_free). *width is
+ * always the same. An error that is about a picture is OC_E_IMAGE, OC_E_MALFORMED or the
+ * like; of several pictures, the index asks again for each alone. */
 typedef float *(*oci_index_embed)(oc_context *cx, void *user, oc_image *const *images,
                                   size_t count, size_t *width);
 
@@ -99,8 +99,9 @@ typedef struct oci_index_maker {
 oc_status oci_index_make(oc_context *cx, const oci_index_maker *maker, const char *path,
                          const oc_index_options *options, oc_index_report *report);
 
-/* Of all that a picture's vector depends on: config, preprocessor_config.json, and a sample
- * of each parameter's values, as numbers: the same for every type of file and every CPU. */
+/* Of all that a picture's vector depends on: config,
+ * preprocessor_config.json, and a sample of each parameter's values, as
+ * numbers: the same for every type of file and every CPU. */
 uint64_t oci_model_fingerprint(oc_context *cx, const oc_model *model);
 
 #endif

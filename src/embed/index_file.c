@@ -1,5 +1,5 @@
-/* The file of an index: its layout, reading with every check, writing. docs/FORMAT-index.md
- * says the same in words. */
+/* The file of an index: its layout, reading with every check, writing.
+ * docs/FORMAT-index.md says the same in words. */
 #include <math.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ _Static_assert(sizeof(oci_index_row) == 24, "the table's rows are part of the fo
 /* Numbers of I8 are b + r / 254 steps, b and r within -127..127. */
 static const float remainder_step = 1.0f / 254;
 
-/* ---- layout ---------------------------------------------------------------------------- */
+/* ---- layout ------------------------------------------------------------------------ */
 
 /* *at becomes the place after `count` things of `size`, rounded up to a line. */
 static bool advance(uint64_t *at, uint64_t count, uint64_t size)
@@ -51,7 +51,7 @@ bool oci_index_place(const oci_index_header *h, oci_index_layout *l)
     return oci_add_u64(at, TRAILER, &at);
 }
 
-/* ---- reading --------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------- */
 
 static void bad(oc_context *cx, const char *path, const char *what)
 {
@@ -63,14 +63,15 @@ static void check_header(oc_context *cx, const char *path, const oci_index_heade
                          oci_index_layout *layout, uint64_t size)
 {
     if (size < sizeof *h || memcmp(h->magic, magic, sizeof magic) != 0)
-        oci_fail(cx, OC_E_MALFORMED, "%s: expected an index of pictures, found something else",
-                 path);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: expected an index of pictures, found something else", path);
     else if (h->order != order)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: was made on a machine of the other byte order",
-                 path);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: was made on a machine of the other byte order", path);
     else if (h->version != OCI_INDEX_VERSION)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: version: expected %d, found %u: made by a newer "
-                 "ocelli", path, OCI_INDEX_VERSION, h->version);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: version: expected %d, found %u: made by a newer ocelli", path,
+                 OCI_INDEX_VERSION, h->version);
     else if (oci_hash_of(h, offsetof(oci_index_header, checksum)) != h->checksum)
         bad(cx, path, "the header's checksum is wrong");
     else if (h->kind != OCI_INDEX_F32 && h->kind != OCI_INDEX_I8)
@@ -80,12 +81,14 @@ static void check_header(oc_context *cx, const char *path, const oci_index_heade
     else if (!oci_index_place(h, layout) || h->file_bytes != layout->end + TRAILER)
         bad(cx, path, "the header's sizes contradict each other");
     else if (size != h->file_bytes)
-        oci_fail(cx, OC_E_MALFORMED, "%s: expected %llu bytes, found %llu: it was cut or grew; "
-                 "remove it and build it again", path, (unsigned long long)h->file_bytes,
-                 (unsigned long long)size);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: expected %llu bytes, found %llu: it was cut or grew; remove it and "
+                 "build it again",
+                 path, (unsigned long long)h->file_bytes, (unsigned long long)size);
 }
 
-/* Each path ends before the texts do, and they are in order, so that none is there twice. */
+/* Each path ends before the texts do, and they are in order, so
+ * that none is there twice. */
 static void check_paths(oc_context *cx, const char *path, const oc_index *x)
 {
     uint64_t bytes = x->header.text_bytes, before = 0;
@@ -138,7 +141,8 @@ oc_index *oci_index_parse(oc_context *cx, const char *path, oci_buffer *bytes, b
     return NULL;
 }
 
-oc_index *oc_index_open(oc_context *cx, const char *path, const oc_index_open_options *options)
+oc_index *oc_index_open(oc_context *cx, const char *path,
+                        const oc_index_open_options *options)
 {
     oc_index_open_options o = { .size = sizeof o };
     if (!cx || oci_failed(cx)) return NULL;
@@ -153,7 +157,8 @@ oc_index *oc_index_open(oc_context *cx, const char *path, const oc_index_open_op
     oci_file *file = oci_file_open(cx, path);
     if (!file) return NULL;
     memset(&header, 0, sizeof header);
-    if (file->size < sizeof header || oci_file_read_at(cx, file, 0, &header, sizeof header))
+    if (file->size < sizeof header ||
+        oci_file_read_at(cx, file, 0, &header, sizeof header))
         check_header(cx, path, &header, &layout, file->size);
     oci_file_close(file);
     if (oci_failed(cx)) return NULL;
@@ -169,13 +174,23 @@ void oc_index_close(oc_index *index)
     oci_free(index);
 }
 
-size_t oc_index_count(const oc_index *index) { return index ? (size_t)index->header.count : 0; }
-size_t oc_index_width(const oc_index *index) { return index ? index->header.width : 0; }
-const char *oc_index_model_name(const oc_index *index) { return index ? index->text : NULL; }
+size_t oc_index_count(const oc_index *index)
+{
+    return index ? (size_t)index->header.count : 0;
+}
+size_t oc_index_width(const oc_index *index)
+{
+    return index ? index->header.width : 0;
+}
+const char *oc_index_model_name(const oc_index *index)
+{
+    return index ? index->text : NULL;
+}
 
 const char *oc_index_path(const oc_index *index, size_t picture)
 {
-    return picture < oc_index_count(index) ? index->text + index->rows[picture].text : NULL;
+    return picture < oc_index_count(index) ? index->text + index->rows[picture].text
+                                           : NULL;
 }
 
 bool oc_index_vector(const oc_index *x, size_t picture, float *vector)
@@ -190,11 +205,12 @@ bool oc_index_vector(const oc_index *x, size_t picture, float *vector)
     const int8_t *bytes = (const int8_t *)row;
     const int8_t *rest = x->remainders + picture * x->layout.stride;
     for (size_t i = 0; i < width; i++)
-        vector[i] = x->scales[picture] * ((float)bytes[i] + (float)rest[i] * remainder_step);
+        vector[i] = x->scales[picture] *
+                    ((float)bytes[i] + (float)rest[i] * remainder_step);
     return true;
 }
 
-/* ---- records --------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------- */
 
 size_t oci_index_record_bytes(oci_index_kind kind, size_t width)
 {
@@ -224,7 +240,7 @@ bool oci_index_encode(oci_index_kind kind, size_t width, const float *x, void *r
     return true;
 }
 
-/* ---- writing --------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------- */
 
 enum { ROOM = 1 << 16 };
 
@@ -284,7 +300,8 @@ static void put_table(output *o, const oci_index_writer *w, const oci_index_layo
 static void put_parts(output *o, const oci_index_writer *w, char *record, size_t from,
                       size_t size, size_t stride)
 {
-    for (size_t i = 0; i < w->header.count && !oci_failed(o->cx) && !oci_cancelled(o->cx); i++) {
+    for (size_t i = 0; i < w->header.count && !oci_failed(o->cx) && !oci_cancelled(o->cx);
+         i++) {
         w->record(o->cx, w->user, i, record);
         put(o, record + from, size);
         if (stride) put_zeros(o, o->at - size + stride);
@@ -320,7 +337,8 @@ oc_status oci_index_write(oc_context *cx, oci_index_writer *w, const char *path)
     h->file_bytes = l.end + TRAILER;
     h->checksum = oci_hash_of(h, offsetof(oci_index_header, checksum));
 
-    char *record = oci_alloc(cx, oci_index_record_bytes((oci_index_kind)h->kind, h->width));
+    char *record = oci_alloc(cx,
+                             oci_index_record_bytes((oci_index_kind)h->kind, h->width));
     output o = { .cx = cx, .room = oci_alloc(cx, ROOM) };
     oci_hash_init(&o.hash);
     o.save = oci_save_begin(cx, path);

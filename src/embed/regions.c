@@ -13,8 +13,8 @@ enum { BOX = 4 };
 
 /* ---- crops ---- */
 
-/* Python's round: the nearest integer, a half to the even one. Not rint, which does what the
- * thread's rounding mode says. */
+/* Python's round: the nearest integer, a half to the even one. Not rint, which does what
+ * the thread's rounding mode says. */
 static int64_t round_half_even(double x)
 {
     const double below = floor(x), rest = x - below;
@@ -30,15 +30,17 @@ static oc_image *crop(oc_context *cx, const oc_image *image, const double *box)
     const int64_t top = round_half_even(box[1] * (double)h);
     const int64_t width = round_half_even(box[2] * (double)w) - left;
     const int64_t height = round_half_even(box[3] * (double)h) - top;
-    if (width > 0 && height > 0) return oci_image_crop(cx, image, left, top, width, height);
-    oci_fail(cx, OC_E_IMAGE, "region [%g, %g, %g, %g]: holds no pixel of a picture of %lld x "
-             "%lld", box[0], box[1], box[2], box[3], (long long)w, (long long)h);
+    if (width > 0 && height > 0)
+        return oci_image_crop(cx, image, left, top, width, height);
+    oci_fail(cx, OC_E_IMAGE,
+             "region [%g, %g, %g, %g]: holds no pixel of a picture of %lld x %lld",
+             box[0], box[1], box[2], box[3], (long long)w, (long long)h);
     return NULL;
 }
 
 /* The rows [V, E] of all crops, "image_embeds". */
-static oc_tensors *embed_crops(oc_context *cx, const oc_model *model, const oc_image *image,
-                               const oci_regions *r)
+static oc_tensors *embed_crops(oc_context *cx, const oc_model *model,
+                               const oc_image *image, const oci_regions *r)
 {
     const oc_embed_options how = { .size = sizeof how, .normalize = r->normalize };
     oc_tensors *rows = NULL;
@@ -54,8 +56,8 @@ static oc_tensors *embed_crops(oc_context *cx, const oc_model *model, const oc_i
 /* ---- the set ---- */
 
 /* A tensor of zeros in `set`, to be filled; NULL with the error set. */
-static void *add(oc_context *cx, oc_tensors *set, const char *name, oc_dtype dtype, int rank,
-                 const int64_t *shape)
+static void *add(oc_context *cx, oc_tensors *set, const char *name, oc_dtype dtype,
+                 int rank, const int64_t *shape)
 {
     oc_tensor_view view;
     oc_tensors_add(cx, set, name, dtype, rank, shape, NULL);
@@ -69,14 +71,18 @@ static oc_tensors *make_set(oc_context *cx, const oci_regions *r, const oc_tenso
     oc_tensors *set = oc_tensors_create(cx);
     if (oci_failed(cx) || !oc_tensors_find(rows, "image_embeds", &e)) return set;
     const int64_t V = e.shape[0], E = e.shape[1], D = E + (r->append_box ? BOX : 0);
-    float *embeds = add(cx, set, "visual_embeds", OC_F32, 3, (const int64_t[]){ 1, V, D });
-    int64_t *mask = add(cx, set, "visual_attention_mask", OC_I64, 2, (const int64_t[]){ 1, V });
-    int64_t *types = add(cx, set, "visual_token_type_ids", OC_I64, 2, (const int64_t[]){ 1, V });
+    float *embeds = add(cx, set, "visual_embeds", OC_F32, 3,
+                        (const int64_t[]){ 1, V, D });
+    int64_t *mask = add(cx, set, "visual_attention_mask", OC_I64, 2,
+                        (const int64_t[]){ 1, V });
+    int64_t *types = add(cx, set, "visual_token_type_ids", OC_I64, 2,
+                         (const int64_t[]){ 1, V });
     float *boxes = add(cx, set, "boxes", OC_F32, 2, (const int64_t[]){ V, BOX });
     for (int64_t i = 0; i < V && !oci_failed(cx); i++) {
         memcpy(embeds + i * D, (const float *)e.data + i * E, (size_t)E * sizeof *embeds);
         for (int k = 0; k < BOX; k++) boxes[i * BOX + k] = (float)r->boxes[i * BOX + k];
-        if (r->append_box) memcpy(embeds + i * D + E, boxes + i * BOX, BOX * sizeof *boxes);
+        if (r->append_box)
+            memcpy(embeds + i * D + E, boxes + i * BOX, BOX * sizeof *boxes);
         mask[i] = 1;
         types[i] = r->visual_token_type;
     }
@@ -90,10 +96,13 @@ static bool boxes_are_good(oc_context *cx, const oc_region_options *o)
 {
     for (size_t i = 0; i < o->count; i++) {
         const double *b = o->boxes + BOX * i;
-        if (b[0] >= 0 && b[0] < b[2] && b[2] <= 1 && b[1] >= 0 && b[1] < b[3] && b[3] <= 1)
+        if (b[0] >= 0 && b[0] < b[2] && b[2] <= 1 && b[1] >= 0 && b[1] < b[3] &&
+            b[3] <= 1)
             continue;
-        oci_fail(cx, OC_E_ARGUMENT, "region %zu: expected [x0, y0, x1, y1] with 0 <= x0 < x1 <= 1 "
-                 "and so for y, found [%g, %g, %g, %g]", i, b[0], b[1], b[2], b[3]);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "region %zu: expected [x0, y0, x1, y1] with 0 <= x0 < x1 <= 1 and so "
+                 "for y, found [%g, %g, %g, %g]",
+                 i, b[0], b[1], b[2], b[3]);
         return false;
     }
     if (o->count > 0 && o->count <= cx->limits.regions) return true;

@@ -1,9 +1,10 @@
-/* Exact search: every vector is looked at, block by block, by all threads. Each worker keeps
- * the best of what it has seen in a heap; in the end the heaps are one. "Better" is a total
- * order, so the result does not depend on who has seen what.
+/* Exact search: every vector is looked at, block by block, by all threads. Each worker
+ * keeps the best of what it has seen in a heap; in the end the heaps are one. "Better" is
+ * a total order, so the result does not depend on who has seen what.
  *
- * In an index of bytes the scan takes one byte a number, for vectors and queries alike, and
- * finds more than are wanted; the exact query and the remainders then put those in order. */
+ * In an index of bytes the scan takes one byte a number, for vectors and
+ * queries alike, and finds more than are wanted; the exact query and the
+ * remainders then put those in order. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +19,11 @@
 enum {
     BLOCK = 256,                /* rows between looks at the scores: both stay in L2 */
     TOGETHER = 4,               /* queries that share a reading of the vectors */
-    MORE = 4, AND_MORE = 32     /* of bytes: so many times `top`, and so many, are looked at
-                                   again; docs/SPEED.md has what recall that gives */
+    MORE = 4, AND_MORE = 32     /* of bytes: so many times `top`, and so many, are looked
+                                   at again; docs/SPEED.md has what recall that gives */
 };
 
-/* ---- the best so far ------------------------------------------------------------------- */
+/* ---- the best so far --------------------------------------------------------------- */
 
 typedef struct best {           /* a heap whose root is the worst that is kept */
     oc_hit *hits;
@@ -62,7 +63,7 @@ static int best_first(const void *a, const void *b)
     return better(y, x) - better(x, y);
 }
 
-/* ---- the scan -------------------------------------------------------------------------- */
+/* ---- the scan ---------------------------------------------------------------------- */
 
 typedef struct scan {
     const oc_index *index;
@@ -94,22 +95,24 @@ static void scan_task(void *user, int64_t first, int64_t last, int worker)
         const char *vectors = (const char *)x->vectors + at * stride;
         if (x->header.kind == OCI_INDEX_F32) {
             s->backend->dots((int64_t)rows, (int64_t)(stride / sizeof(float)),
-                             (const float *)(const void *)vectors, (int64_t)s->queries, s->q,
-                             scores, BLOCK);
+                             (const float *)(const void *)vectors, (int64_t)s->queries,
+                             s->q, scores, BLOCK);
         } else {
             int32_t *whole = (int32_t *)(void *)room;
             s->backend->dots_i8((int64_t)rows, (int64_t)stride, (const int8_t *)vectors,
                                 (int64_t)s->queries, s->q, whole, BLOCK);
             for (size_t j = 0; j < s->queries; j++)
                 for (size_t r = 0; r < rows; r++)
-                    scores[j * BLOCK + r] = (float)whole[j * BLOCK + r] * x->scales[at + r];
+                    scores[j * BLOCK + r] = (float)whole[j * BLOCK + r] *
+                                            x->scales[at + r];
         }
         for (size_t j = 0; j < s->queries; j++)
-            keep_block(&s->bests[(size_t)worker * TOGETHER + j], scores + j * BLOCK, at, rows);
+            keep_block(&s->bests[(size_t)worker * TOGETHER + j], scores + j * BLOCK, at,
+                       rows);
     }
 }
 
-/* ---- queries --------------------------------------------------------------------------- */
+/* ---- queries ----------------------------------------------------------------------- */
 
 /* As the index has its rows: f32, or bytes of which 127 is the largest number. */
 static void shape_query(const oc_index *x, const float *query, char *row)
@@ -131,7 +134,8 @@ static void look_again(const oc_index *x, const float *query, oc_hit *hit, float
 {
     double sum = 0;
     oc_index_vector(x, hit->picture, vector);
-    for (size_t i = 0; i < x->header.width; i++) sum += (double)query[i] * (double)vector[i];
+    for (size_t i = 0; i < x->header.width; i++)
+        sum += (double)query[i] * (double)vector[i];
     hit->score = sum == sum ? (float)sum : -INFINITY;
 }
 
@@ -145,7 +149,8 @@ static void finish(const scan *s, int workers, size_t j, const float *query, siz
         for (size_t i = 0; i < other->count; i++) keep(b, other->hits[i]);
     }
     if (s->index->header.kind == OCI_INDEX_I8)
-        for (size_t i = 0; i < b->count; i++) look_again(s->index, query, &b->hits[i], vector);
+        for (size_t i = 0; i < b->count; i++)
+            look_again(s->index, query, &b->hits[i], vector);
     qsort(b->hits, b->count, sizeof *b->hits, best_first);
     memcpy(hits, b->hits, top * sizeof *hits);
 }
@@ -157,8 +162,9 @@ static void search(oc_context *cx, const oc_index *x, const float *queries, size
     size_t heaps = (size_t)workers * TOGETHER, all = (size_t)x->header.count;
     size_t width = x->header.width, stride = x->layout.stride, looked = found;
     if (x->header.kind == OCI_INDEX_I8)
-        looked = found > all / MORE ? all : (size_t)oci_min((int64_t)all,
-                                                            (int64_t)found * MORE + AND_MORE);
+        looked = found > all / MORE
+                     ? all
+                     : (size_t)oci_min((int64_t)all, (int64_t)found * MORE + AND_MORE);
     scan s = { .index = x, .backend = oci_backend_get(cx) };
     oc_hit *kept = oci_calloc(cx, heaps, looked * sizeof *kept);
     char *q = oci_alloc(cx, TOGETHER * stride);
@@ -166,7 +172,8 @@ static void search(oc_context *cx, const oc_index *x, const float *queries, size
     s.bests = oci_alloc(cx, heaps * sizeof *s.bests);
     s.scores = oci_alloc(cx, heaps * BLOCK * sizeof(float));
     s.q = q;
-    for (size_t i = 0; i < count && !oci_failed(cx) && !oci_cancelled(cx); i += s.queries) {
+    for (size_t i = 0; i < count && !oci_failed(cx) && !oci_cancelled(cx);
+         i += s.queries) {
         s.queries = count - i < TOGETHER ? count - i : TOGETHER;
         for (size_t j = 0; j < s.queries; j++)
             shape_query(x, queries + (i + j) * width, q + j * stride);
@@ -189,7 +196,8 @@ size_t oc_index_search(oc_context *cx, const oc_index *index, const float *queri
 {
     if (!oci_given(cx, index, __func__, "an index") || count == 0 || top == 0) return 0;
     if (!queries || !hits) {
-        oci_fail(cx, OC_E_ARGUMENT, "search: expected queries and room for hits, found NULL");
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "search: expected queries and room for hits, found NULL");
         return 0;
     }
     size_t numbers;

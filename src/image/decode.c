@@ -1,9 +1,10 @@
 /* From bytes to a picture: which format it is, whether it may be read, who reads it.
  *
- * The answer is Pillow's Image.open(path).convert("RGB"), pixel for pixel. Broken files differ
- * on purpose in one way: where Pillow shows what it could guess of damaged picture data, we
- * report OC_E_IMAGE. Damage that does not touch the picture (no end marker, bytes after it) is
- * accepted, as Pillow accepts it. So a cut file is either an error or the whole picture. */
+ * The answer is Pillow's Image.open(path).convert("RGB"), pixel for pixel. Broken files
+ * differ on purpose in one way: where Pillow shows what it could guess of damaged picture
+ * data, we report OC_E_IMAGE. Damage that does not touch the picture (no end marker,
+ * bytes after it) is accepted, as Pillow accepts it. So a cut file is either an error or
+ * the whole picture. */
 #include <string.h>
 
 #include "base/context.h"
@@ -25,7 +26,8 @@ typedef struct image_kind {
 
 #define MAGIC(offset, bytes) offset, bytes, sizeof bytes - 1
 
-/* The first row that matches counts, so brands stand before the container that they refine. */
+/* The first row that matches counts, so brands stand before the
+ * container that they refine. */
 static const image_kind kinds[] = {
     { MAGIC(0, "\xff\xd8\xff"), "JPEG", oci_jpeg_decode },
     { MAGIC(0, "\x89PNG\r\n\x1a\n"), "PNG", oci_png_decode },
@@ -81,18 +83,21 @@ static oc_image *decode(oc_context *cx, oci_encoded *file)
     }
     const image_kind *kind = find_kind(file);
     if (!kind) {
-        oci_fail(cx, OC_E_IMAGE, "%s: not an image: expected JPEG, PNG or WebP data, found "
-                 "none of a known kind", file->name);
+        oci_fail(cx, OC_E_IMAGE,
+                 "%s: not an image: expected JPEG, PNG or WebP data, found none of a "
+                 "known kind",
+                 file->name);
         return NULL;
     }
     if (!kind->decode) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected JPEG, PNG or WebP, found %s", file->name,
-                 kind->name);
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected JPEG, PNG or WebP, found %s",
+                 file->name, kind->name);
         return NULL;
     }
     oc_image *image = kind->decode(cx, file);
     if (!image || file->orientation < 2) return image;
-    /* The turn is a second picture for a moment; image_pixels bounds it like the first. */
+    /* The turn is a second picture for a moment; image_pixels
+     * bounds it like the first. */
     oc_image *turned = oci_image_turn(cx, image, file->orientation);
     oc_image_free(image);
     return turned;
@@ -104,7 +109,8 @@ oc_image *oc_image_decode(oc_context *cx, const char *name, const void *data, si
     if (!cx || oci_failed(cx)) return NULL;
     if (!name) name = "image";
     if (!data && size > 0) {
-        oci_fail(cx, OC_E_ARGUMENT, "%s: oc_image_decode: expected data, found NULL", name);
+        oci_fail(cx, OC_E_ARGUMENT, "%s: oc_image_decode: expected data, found NULL",
+                 name);
         return NULL;
     }
     oc_image_options o = { .size = sizeof o };

@@ -1,7 +1,8 @@
-/* The one EXIF tag that matters here, 0x0112 Orientation, found as Pillow's getexif finds it.
- * EXIF data is a small TIFF file: byte order, magic, offset of the first directory, and there
- * 12-byte entries of tag, type, count, value (TIFF 6.0, section 2). All of it is hostile, so
- * every read is checked against the end; nothing is followed but the first directory. */
+/* The one EXIF tag that matters here, 0x0112 Orientation, found as Pillow's getexif
+ * finds it. EXIF data is a small TIFF file: byte order, magic, offset of the first
+ * directory, and there 12-byte entries of tag, type, count, value (TIFF 6.0, section
+ * 2). All of it is hostile, so every read is checked against the end; nothing is
+ * followed but the first directory. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -27,10 +28,11 @@ static uint32_t read_number(const tiff *t, size_t at, int n)
 }
 
 /* Bytes of a value of each TIFF type; 0: no such type. */
-static const unsigned char type_sizes[17] = { 0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8 };
+static const unsigned char type_sizes[17] = { 0, 1, 1, 2, 4, 8, 1, 1, 2,
+                                              4, 8, 4, 8, 4, 0, 0, 8 };
 
-/* False when the value of the 12-byte entry at `at` lies elsewhere and not inside the data;
- * there Pillow stops reading. */
+/* False when the value of the 12-byte entry at `at` lies elsewhere and not inside the
+ * data; there Pillow stops reading. */
 static bool value_is_inside(const tiff *t, size_t at)
 {
     uint32_t type = read_number(t, at + 2, 2);
@@ -67,7 +69,8 @@ int oci_exif_orientation(const unsigned char *data, size_t size)
     /* The last entry of a tag wins; entries that are cut off end the search. */
     for (at += 2; entries > 0 && size - at >= 12; entries--, at += 12) {
         if (!value_is_inside(&t, at)) break;
-        if (read_number(&t, at, 2) == TAG_ORIENTATION) orientation = entry_orientation(&t, at);
+        if (read_number(&t, at, 2) == TAG_ORIENTATION)
+            orientation = entry_orientation(&t, at);
     }
     return orientation;
 }

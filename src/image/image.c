@@ -50,13 +50,15 @@ oc_image *oci_image_new(oc_context *cx, const char *name, int64_t width, int64_t
     return NULL;
 }
 
-oc_image *oc_image_create(oc_context *cx, int64_t width, int64_t height, const uint8_t *rgb)
+oc_image *oc_image_create(oc_context *cx, int64_t width, int64_t height,
+                          const uint8_t *rgb)
 {
     if (!cx || oci_failed(cx)) return NULL;
     if (!rgb || width < 1 || height < 1) {
-        oci_fail(cx, OC_E_ARGUMENT, "oc_image_create: expected pixels and a size of at least "
-                 "1 x 1, found %s, %lld x %lld", rgb ? "pixels" : "NULL", (long long)width,
-                 (long long)height);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "oc_image_create: expected pixels and a size of at least 1 x 1, found "
+                 "%s, %lld x %lld",
+                 rgb ? "pixels" : "NULL", (long long)width, (long long)height);
         return NULL;
     }
     oc_image *image = oci_image_new(cx, "oc_image_create", width, height);
@@ -70,7 +72,8 @@ oc_image *oci_image_crop(oc_context *cx, const oc_image *image, int64_t left, in
     oc_image *part = oci_image_new(cx, "a part of a picture", width, height);
     for (int64_t y = 0; part && y < height; y++)
         memcpy(part->buffer->data + 3 * width * y,
-               image->buffer->data + 3 * (image->width * (top + y) + left), (size_t)(3 * width));
+               image->buffer->data + 3 * (image->width * (top + y) + left),
+               (size_t)(3 * width));
     return part;
 }
 
@@ -98,8 +101,8 @@ const uint8_t *oc_image_pixels(const oc_image *image)
     return image ? image->buffer->data : NULL;
 }
 
-/* Where the turned picture's first pixel comes from, and which way its rows run through the
- * stored one. EXIF 2.32, tag 0x0112; the same as PIL.ImageOps.exif_transpose. */
+/* Where the turned picture's first pixel comes from, and which way its rows run through
+ * the stored one. EXIF 2.32, tag 0x0112; the same as PIL.ImageOps.exif_transpose. */
 static const struct turn {
     bool from_right, from_bottom;
     bool swapped;               /* rows of the result are columns of the source */

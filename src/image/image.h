@@ -15,12 +15,14 @@ typedef enum oci_resample {
     OCI_NEAREST, OCI_LANCZOS, OCI_BILINEAR, OCI_BICUBIC, OCI_BOX, OCI_HAMMING
 } oci_resample;
 
-/* Image.resize((width, height), resample) of Pillow 13 for 8-bit RGB, bit for bit: two passes
- * with rounding to 8 bits between them; which comes first is part of the result. */
-OC_NODISCARD oc_image *oci_image_resize(oc_context *cx, const oc_image *image, int64_t width,
-                                        int64_t height, oci_resample resample);
-/* The same with Pillow's reducing_gap: whole blocks of pixels are averaged first, as long as
- * what is left is `gap` times as large as the result. */
+/* Image.resize((width, height), resample) of Pillow 13 for 8-bit RGB, bit
+ * for bit: two passes with rounding to 8 bits between them; which comes
+ * first is part of the result. */
+OC_NODISCARD oc_image *oci_image_resize(oc_context *cx, const oc_image *image,
+                                        int64_t width, int64_t height,
+                                        oci_resample resample);
+/* The same with Pillow's reducing_gap: whole blocks of pixels are averaged first, as long
+ * as what is left is `gap` times as large as the result. */
 OC_NODISCARD oc_image *oci_image_resize_reduced(oc_context *cx, const oc_image *image,
                                                 int64_t width, int64_t height,
                                                 oci_resample resample, double gap);

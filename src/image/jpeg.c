@@ -1,9 +1,9 @@
-/* JPEG by libjpeg-turbo with the settings of Pillow, which are the library's defaults: integer
- * DCT, fancy upsampling, block smoothing.
+/* JPEG by libjpeg-turbo with the settings of Pillow, which are the library's defaults:
+ * integer DCT, fancy upsampling, block smoothing.
  *
- * The source is a suspending one that never gets more data: when the library asks for it, the
- * file is cut. The library's own memory source would invent an end marker instead, and the
- * picture would be half grey. */
+ * The source is a suspending one that never gets more data: when the library asks for it,
+ * the file is cut. The library's own memory source would invent an end marker instead,
+ * and the picture would be half grey. */
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,8 +38,9 @@ static _Noreturn void fail_cut(jpeg_reader *r)
     escape(r);
 }
 
-/* Which of libjpeg's errors are no fault of the file: out of memory, over its own size bound,
- * or a kind of JPEG (12-bit, lossless, hierarchical) that neither it nor Pillow reads. */
+/* Which of libjpeg's errors are no fault of the file: out of memory, over its
+ * own size bound, or a kind of JPEG (12-bit, lossless, hierarchical) that
+ * neither it nor Pillow reads. */
 static oc_status status_of(int code)
 {
     switch (code) {
@@ -69,8 +70,9 @@ static _Noreturn void on_error(j_common_ptr info)
     escape(r);
 }
 
-/* Level -1 is a warning. Those below leave the picture well defined, and cameras write such
- * files; any other means that picture data is damaged and the library would guess. */
+/* Level -1 is a warning. Those below leave the picture well defined, and
+ * cameras write such files; any other means that picture data is damaged
+ * and the library would guess. */
 static void on_message(j_common_ptr info, int level)
 {
     if (level >= 0) return;
@@ -107,8 +109,8 @@ static void skip_bytes(j_decompress_ptr info, long count)
     source->bytes_in_buffer -= n;
 }
 
-/* Called for every row of blocks that is read: a small progressive file can hold thousands of
- * scans over a large picture. */
+/* Called for every row of blocks that is read: a small progressive file can hold
+ * thousands of scans over a large picture. */
 static void on_progress(j_common_ptr common)
 {
     jpeg_reader *r = common->client_data;
@@ -140,7 +142,8 @@ static void start(jpeg_reader *r)
     if (r->file->want_orientation) jpeg_save_markers(&r->info, JPEG_APP0 + 1, 0xffff);
 }
 
-/* Blocks of 8 x 8 coefficients in the file, padded to whole MCUs as the library stores them. */
+/* Blocks of 8 x 8 coefficients in the file, padded to whole MCUs
+ * as the library stores them. */
 static uint64_t count_blocks(const jpeg_reader *r)
 {
     uint64_t blocks = 0;
@@ -158,8 +161,9 @@ static void check_header(jpeg_reader *r)
 {
     int channels = r->info.num_components;
     if (channels != 1 && channels != 3 && channels != 4) {
-        oci_fail(r->cx, OC_E_UNSUPPORTED, "%s: JPEG: expected 1, 3 or 4 channels, found %d",
-                 r->file->name, channels);
+        oci_fail(r->cx, OC_E_UNSUPPORTED,
+                 "%s: JPEG: expected 1, 3 or 4 channels, found %d", r->file->name,
+                 channels);
         escape(r);
     }
     int64_t width = r->info.image_width, height = r->info.image_height;
@@ -168,9 +172,10 @@ static void check_header(jpeg_reader *r)
      * value), so a header of 19 bytes cannot ask for a poster. */
     uint64_t blocks = count_blocks(r);
     if (!r->info.arith_code && blocks / 8 > r->file->size) {
-        oci_fail(r->cx, OC_E_IMAGE, "%s: JPEG: %lld x %lld pixels cannot be in %zu bytes; "
-                 "the file is cut or its header is wrong", r->file->name, (long long)width,
-                 (long long)height, r->file->size);
+        oci_fail(r->cx, OC_E_IMAGE,
+                 "%s: JPEG: %lld x %lld pixels cannot be in %zu bytes; the file is cut "
+                 "or its header is wrong",
+                 r->file->name, (long long)width, (long long)height, r->file->size);
         escape(r);
     }
     r->image = oci_image_new(r->cx, r->file->name, width, height);
@@ -178,12 +183,13 @@ static void check_header(jpeg_reader *r)
     uint64_t held = jpeg_has_multiple_scans(&r->info) ? blocks * sizeof(JBLOCK) : 0;
     if (!oci_heap_charge(r->cx, held)) escape(r);
     r->charged = held;
-    /* Beyond the coefficients the library keeps some rows; 32 MiB is enough for the widest. */
+    /* Beyond the coefficients the library keeps some rows; 32 MiB
+     * is enough for the widest. */
     r->info.mem->max_memory_to_use = (long)(held + (UINT64_C(32) << 20));
 }
 
-/* The first APP1 segment that is EXIF; XMP and others share the marker. libjpeg keeps these
- * segments for us, at most 64 KiB each and together less than the file. */
+/* The first APP1 segment that is EXIF; XMP and others share the marker. libjpeg keeps
+ * these segments for us, at most 64 KiB each and together less than the file. */
 static void find_orientation(jpeg_reader *r)
 {
     for (jpeg_saved_marker_ptr m = r->info.marker_list; m; m = m->next) {
@@ -201,7 +207,8 @@ static unsigned char muldiv255(int a, int b)
 }
 
 /* Pillow reads every CMYK JPEG as Adobe writes them, inverted; then its convert("RGB"):
- * nk - c * nk / 255 with nk = 255 - k. Inverted back that is 255 - k = the stored value. */
+ * nk - c * nk / 255 with nk = 255 - k. Inverted back that is
+ * 255 - k = the stored value. */
 static void cmyk_row_to_rgb(const unsigned char *cmyk, unsigned char *rgb, int64_t width)
 {
     for (int64_t x = 0; x < width; x++, cmyk += 4, rgb += 3) {

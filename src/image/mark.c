@@ -54,12 +54,14 @@ static bool read_color(oc_context *cx, const char *text, rgb *color)
     bool hex = text[0] == '#' && strlen(text) == 7;
     for (int i = 1; hex && i < 7; i++) hex = hex_digit(text[i]) >= 0;
     for (int i = 0; hex && i < 3; i++)
-        color->c[i] = (uint8_t)(hex_digit(text[1 + 2 * i]) * 16 + hex_digit(text[2 + 2 * i]));
+        color->c[i] = (uint8_t)(hex_digit(text[1 + 2 * i]) * 16 +
+                                hex_digit(text[2 + 2 * i]));
     if (!hex)
         oci_fail(cx, OC_E_ARGUMENT,
-                 "color: expected #rrggbb, red, lime, blue, yellow, fuchsia, aqua, orange, "
-                 "purple, gold, magenta, cyan, green, pink, brown, white, black or gray, "
-                 "found \"%.50s\"", text);
+                 "color: expected #rrggbb, red, lime, blue, yellow, fuchsia, aqua, "
+                 "orange, purple, gold, magenta, cyan, green, pink, brown, white, black "
+                 "or gray, found \"%.50s\"",
+                 text);
     return hex;
 }
 
@@ -95,8 +97,9 @@ static bool check_mark(oc_context *cx, const oc_mark *m)
         return false;
     }
     if (!(m->width >= 0 && m->width <= 65536) || !(m->alpha >= 0 && m->alpha <= 1)) {
-        oci_fail(cx, OC_E_ARGUMENT, "%s: expected a width of 0..65536 and an alpha of 0..1, "
-                 "found %g, %g", name, m->width, m->alpha);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "%s: expected a width of 0..65536 and an alpha of 0..1, found %g, %g",
+                 name, m->width, m->alpha);
         return false;
     }
     if (m->shape == OC_MARK_MASK && m->mask && m->count == 0) return true;
@@ -104,12 +107,13 @@ static bool check_mark(oc_context *cx, const oc_mark *m)
     size_t count = m->count;
     if (count < shapes[m->shape].least || count > shapes[m->shape].most || m->mask) {
         oci_fail(cx, count > OCI_MARK_POINTS ? OC_E_LIMIT : OC_E_ARGUMENT,
-                 "%s: expected %s, found %zu point%s%s", name, shapes[m->shape].points, count,
-                 count == 1 ? "" : "s", m->mask ? " and a mask" : "");
+                 "%s: expected %s, found %zu point%s%s", name, shapes[m->shape].points,
+                 count, count == 1 ? "" : "s", m->mask ? " and a mask" : "");
         return false;
     }
     for (size_t i = 0; finite && i < 2 * count; i++) finite = isfinite(m->points[i]);
-    if (!finite) oci_fail(cx, OC_E_ARGUMENT, "%s: expected numbers that are finite", name);
+    if (!finite)
+        oci_fail(cx, OC_E_ARGUMENT, "%s: expected numbers that are finite", name);
     return finite;
 }
 
@@ -153,7 +157,8 @@ static bool is_degenerate(const oci_outline *o)
     case OC_MARK_POINT: return false;
     case OC_MARK_ARROW: case OC_MARK_SCRIBBLE: return w < 1 && h < 1;
     case OC_MARK_TRIANGLE: return w < 1 || h < 1 || polygon_area(o) < 0.5;
-    case OC_MARK_BOX: case OC_MARK_ELLIPSE: case OC_MARK_CONTOUR: case OC_MARK_MASK: break;
+    case OC_MARK_BOX: case OC_MARK_ELLIPSE: break;
+    case OC_MARK_CONTOUR: case OC_MARK_MASK: break;
     }
     return w < 1 || h < 1;
 }
@@ -182,11 +187,12 @@ static bool make_outline(oc_context *cx, const oc_image *image, const oc_mark *m
     }
     if (clipped)
         oci_log(cx, OC_LOG_WARNING,
-                "%s: points outside the picture (%lld x %lld) were moved to its edge", name,
-                (long long)image->width, (long long)image->height);
+                "%s: points outside the picture (%lld x %lld) were moved to its edge",
+                name, (long long)image->width, (long long)image->height);
     if (m->shape == OC_MARK_ARROW) {
         double length = hypot(o->xy[2] - o->xy[0], o->xy[3] - o->xy[1]);
-        /* A fifth to a half of the length there, and 6 at least; a long arrow's stays small. */
+        /* A fifth to a half of the length there, and 6 at least; a
+         * long arrow's stays small. */
         double head = fmin(0.4 * length, 40 * scale);
         o->head = fmin(fmax(head, fmax(6 * scale, 2 * width)), length);
     }
@@ -220,14 +226,15 @@ static oc_status draw_outline(oc_context *cx, oc_image *image, const oci_outline
 {
     double box[4], margin = fmax(o->width, o->head) + 2;
     bounds(o, box);
-    int64_t x0 = (int64_t)fmax(box[0] - margin, 0), y0 = (int64_t)fmax(box[1] - margin, 0);
+    int64_t x0 = (int64_t)fmax(box[0] - margin, 0),
+            y0 = (int64_t)fmax(box[1] - margin, 0);
     int64_t x1 = (int64_t)fmin(ceil(box[2] + margin), (double)image->width);
     int64_t y1 = (int64_t)fmin(ceil(box[3] + margin), (double)image->height);
     uint8_t *coverage = oci_alloc(cx, (size_t)TILE * TILE);
     for (int64_t y = y0; coverage && y < y1 && !oci_failed(cx); y += TILE) {
         for (int64_t x = x0; x < x1 && !oci_failed(cx); x += TILE) {
-            oci_tile tile = { x, y, oci_min(TILE, x1 - x), oci_min(TILE, y1 - y), coverage,
-                              TILE };
+            oci_tile tile = { x, y, oci_min(TILE, x1 - x), oci_min(TILE, y1 - y),
+                              coverage, TILE };
             memset(coverage, 0, (size_t)(tile.height * TILE));
             if (oci_outline_cover(cx, o, &tile) == OC_OK)
                 blend_tile(image, &tile, color, alpha);
@@ -238,12 +245,13 @@ static oc_status draw_outline(oc_context *cx, oc_image *image, const oci_outline
 }
 
 /* Where another picture is not dark. */
-static oc_status draw_mask(oc_context *cx, oc_image *image, const oc_image *mask, rgb color,
-                           unsigned alpha)
+static oc_status draw_mask(oc_context *cx, oc_image *image, const oc_image *mask,
+                           rgb color, unsigned alpha)
 {
     if (mask->width != image->width || mask->height != image->height)
         return oci_fail(cx, OC_E_ARGUMENT,
-                        "mask: expected the picture's size, %lld x %lld, found %lld x %lld",
+                        "mask: expected the picture's size, %lld x %lld, found %lld x "
+                        "%lld",
                         (long long)image->width, (long long)image->height,
                         (long long)mask->width, (long long)mask->height);
     const uint8_t *from = mask->buffer->data;
@@ -255,7 +263,8 @@ static oc_status draw_mask(oc_context *cx, oc_image *image, const oc_image *mask
         count++;
     }
     if (count > 0) return cx->status;
-    return oci_fail(cx, OC_E_ARGUMENT, "mask: expected pixels of 128 or more, found none");
+    return oci_fail(cx, OC_E_ARGUMENT,
+                    "mask: expected pixels of 128 or more, found none");
 }
 
 oc_status oci_mark_draw(oc_context *cx, oc_image *image, const oc_mark *mark)
@@ -280,7 +289,8 @@ oc_image *oci_image_copy(oc_context *cx, const oc_image *image)
 
 oc_image *oc_image_mark(oc_context *cx, const oc_image *image, const oc_mark *mark)
 {
-    if (!oci_given(cx, image, __func__, "a picture") || !oci_given(cx, mark, __func__, "a mark"))
+    if (!oci_given(cx, image, __func__, "a picture") ||
+        !oci_given(cx, mark, __func__, "a mark"))
         return NULL;
     oc_mark m = { .size = sizeof m };
     oci_take_options(&m, sizeof m, mark);

@@ -9,8 +9,8 @@
 typedef struct reader {
     oc_context *cx;
     const oci_json *doc;
-    const char *path;           /* of the file that the marks are in; NULL: a text, which may
-                                   name no files */
+    const char *path;           /* of the file that the marks are in; NULL: a text, which
+                                   may name no files */
     double *points;             /* [OCI_MARK_POINTS, 2] at most, grown as needed */
     size_t room;
 } reader;
@@ -27,8 +27,9 @@ static bool read_shape(reader *r, const json_t *object, const char *field, oc_ma
     }
     if (!oci_failed(r->cx))
         oci_fail(r->cx, OC_E_MALFORMED,
-                 "%s: %s: expected box, ellipse, arrow, point, scribble, triangle, contour or "
-                 "mask, found \"%.50s\"", r->doc->name, place, name);
+                 "%s: %s: expected box, ellipse, arrow, point, scribble, triangle, "
+                 "contour or mask, found \"%.50s\"",
+                 r->doc->name, place, name);
     return false;
 }
 
@@ -65,7 +66,8 @@ static bool read_points(reader *r, const json_t *object, const char *field, oc_m
     return true;
 }
 
-static bool read_settings(reader *r, const json_t *object, const char *field, oc_mark *mark)
+static bool read_settings(reader *r, const json_t *object, const char *field,
+                          oc_mark *mark)
 {
     static const char *const known[] = { "shape", "points", "color", "width", "alpha",
                                          "file" };
@@ -77,7 +79,8 @@ static bool read_settings(reader *r, const json_t *object, const char *field, oc
         while (i < sizeof known / sizeof *known && strcmp(known[i], key)) i++;
         if (i < sizeof known / sizeof *known) continue;
         oci_fail(r->cx, OC_E_MALFORMED,
-                 "%s: %s: expected shape, points, color, width, alpha or file, found \"%.50s\"",
+                 "%s: %s: expected shape, points, color, width, alpha or file, found "
+                 "\"%.50s\"",
                  r->doc->name, field, key);
         return false;
     }
@@ -98,7 +101,8 @@ static oc_image *open_mask(reader *r, const json_t *object, const char *field)
     const char *name = oci_json_text(r->cx, r->doc, object, place, NULL);
     if (!name) return NULL;
     if (!r->path) {
-        oci_fail(r->cx, OC_E_ARGUMENT, "%s: %s: a text may name no files", r->doc->name, place);
+        oci_fail(r->cx, OC_E_ARGUMENT, "%s: %s: a text may name no files", r->doc->name,
+                 place);
         return NULL;
     }
     const char *slash = strrchr(r->path, '/');
@@ -159,10 +163,12 @@ static oc_image *draw_all(oc_context *cx, const oc_image *image, const oci_json 
     return NULL;
 }
 
-oc_image *oc_image_marks(oc_context *cx, const oc_image *image, const char *json, size_t size)
+oc_image *oc_image_marks(oc_context *cx, const oc_image *image, const char *json,
+                         size_t size)
 {
     oci_json doc = { 0 };
-    if (!oci_given(cx, image, __func__, "a picture") || !oci_given(cx, json, __func__, "a text"))
+    if (!oci_given(cx, image, __func__, "a picture") ||
+        !oci_given(cx, json, __func__, "a text"))
         return NULL;
     oc_image *out = oci_json_parse(cx, &doc, "marks", json, size)
                         ? draw_all(cx, image, &doc, NULL) : NULL;
@@ -173,9 +179,11 @@ oc_image *oc_image_marks(oc_context *cx, const oc_image *image, const char *json
 oc_image *oc_image_marks_open(oc_context *cx, const oc_image *image, const char *path)
 {
     oci_json doc = { 0 };
-    if (!oci_given(cx, image, __func__, "a picture") || !oci_given(cx, path, __func__, "a path"))
+    if (!oci_given(cx, image, __func__, "a picture") ||
+        !oci_given(cx, path, __func__, "a path"))
         return NULL;
-    oc_image *out = oci_json_open(cx, &doc, path) ? draw_all(cx, image, &doc, path) : NULL;
+    oc_image *out = oci_json_open(cx, &doc, path) ? draw_all(cx, image, &doc, path)
+                                                  : NULL;
     oci_json_close(&doc);
     return out;
 }

@@ -15,11 +15,12 @@ static const double pi = 3.14159265358979323846;
 
 static void polyline(cairo_t *cr, const oci_outline *o)
 {
-    for (size_t i = 0; i < o->count; i++) cairo_line_to(cr, o->xy[2 * i], o->xy[2 * i + 1]);
+    for (size_t i = 0; i < o->count; i++)
+        cairo_line_to(cr, o->xy[2 * i], o->xy[2 * i + 1]);
 }
 
-/* The line runs inside the box, as Pillow's does, so that a box along the picture's edge is
- * seen whole. One too narrow for two lines is full. */
+/* The line runs inside the box, as Pillow's does, so that a box along the picture's edge
+ * is seen whole. One too narrow for two lines is full. */
 static void box(cairo_t *cr, const oci_outline *o)
 {
     double x = fmin(o->xy[0], o->xy[2]), y = fmin(o->xy[1], o->xy[3]);
@@ -96,7 +97,8 @@ static void trace(cairo_t *cr, const oci_outline *o)
     }
 }
 
-oc_status oci_outline_cover(oc_context *cx, const oci_outline *outline, const oci_tile *tile)
+oc_status oci_outline_cover(oc_context *cx, const oci_outline *outline,
+                            const oci_tile *tile)
 {
     cairo_surface_t *surface = cairo_image_surface_create_for_data(
         tile->coverage, CAIRO_FORMAT_A8, (int)tile->width, (int)tile->height,
@@ -115,7 +117,8 @@ oc_status oci_outline_cover(oc_context *cx, const oci_outline *outline, const oc
 
 #else
 
-oc_status oci_outline_cover(oc_context *cx, const oci_outline *outline, const oci_tile *tile)
+oc_status oci_outline_cover(oc_context *cx, const oci_outline *outline,
+                            const oci_tile *tile)
 {
     (void)tile;
     return oci_fail(cx, OC_E_UNSUPPORTED,

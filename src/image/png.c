@@ -1,6 +1,6 @@
-/* PNG by libpng, brought to 8-bit RGB as Pillow does: transparency is dropped, not blended;
- * gamma and profiles are ignored; 16-bit colour keeps the high byte, but 16-bit grey, which is
- * Pillow's mode I, is clipped at 255. */
+/* PNG by libpng, brought to 8-bit RGB as Pillow does: transparency is dropped, not
+ * blended; gamma and profiles are ignored; 16-bit colour keeps the high byte, but 16-bit
+ * grey, which is Pillow's mode I, is clipped at 255. */
 #include <setjmp.h>
 #include <string.h>
 
@@ -14,7 +14,8 @@
 
 enum {
     DEFLATE_RATIO = 1032,       /* the most that a byte of deflate data can become */
-    MAX_TEXT = 1 << 20,         /* bytes of an inflated text and number of texts that are read; */
+    MAX_TEXT = 1 << 20,         /* bytes of an inflated text and number of texts that are
+                                   read; */
     MAX_TEXTS = 64              /* Pillow's MAX_TEXT_CHUNK, and with it MAX_TEXT_MEMORY */
 };
 
@@ -40,9 +41,9 @@ static _Noreturn void on_error(png_structp png, png_const_charp text)
     escape(r);
 }
 
-/* A warning is nothing to us, except that it tells of chunks over MAX_TEXT before memory is
- * taken for them. libpng says it in words only; the last thing that it read then is the
- * chunk's length and name. Picture data is inflated row by row: any size will do. */
+/* A warning is nothing to us, except that it tells of chunks over MAX_TEXT before memory
+ * is taken for them. libpng says it in words only; the last thing that it read then is
+ * the chunk's length and name. Picture data is inflated row by row: any size will do. */
 static void on_warning(png_structp png, png_const_charp text)
 {
     png_reader *r = png_get_error_ptr(png);
@@ -53,14 +54,16 @@ static void on_warning(png_structp png, png_const_charp text)
     if (length > r->file->size - r->at) png_error(png, "a chunk is longer than the file");
     if (length <= limit) return;
     if (!r->past_picture)
-        oci_fail(r->cx, OC_E_LIMIT, "%s: PNG: a chunk of %llu bytes, more than "
-                 "image_chunk_bytes %llu allows", r->file->name, (unsigned long long)length,
-                 (unsigned long long)limit);
+        oci_fail(r->cx, OC_E_LIMIT,
+                 "%s: PNG: a chunk of %llu bytes, more than image_chunk_bytes %llu "
+                 "allows",
+                 r->file->name, (unsigned long long)length, (unsigned long long)limit);
     escape(r);
 }
 
-/* All of libpng's and zlib's memory is ours: counted, bounded by the budget, and made to fail
- * by tests. A NULL sets OC_E_MEMORY, which stays even if libpng could go on without. */
+/* All of libpng's and zlib's memory is ours: counted, bounded by the budget,
+ * and made to fail by tests. A NULL sets OC_E_MEMORY, which stays even if
+ * libpng could go on without. */
 static png_voidp allocate(png_structp png, png_alloc_size_t size)
 {
     png_reader *r = png_get_mem_ptr(png);
@@ -83,7 +86,8 @@ static void read_bytes(png_structp png, png_bytep to, size_t count)
     r->at += count;
 }
 
-/* Chunks that do not make the picture are skipped unread, except those that may hold EXIF. */
+/* Chunks that do not make the picture are skipped unread, except
+ * those that may hold EXIF. */
 static void choose_chunks(png_reader *r)
 {
     static const png_byte exif_chunks[] = "eXIf\0tEXt\0zTXt\0iTXt";
@@ -123,9 +127,10 @@ static void check_header(png_reader *r)
     if (!oci_image_check_size(r->cx, r->file->name, width, height)) escape(r);
     uint64_t packed = (uint64_t)png_get_rowbytes(r->png, r->info) * (uint64_t)height;
     if (packed / DEFLATE_RATIO > r->file->size) {
-        oci_fail(r->cx, OC_E_IMAGE, "%s: PNG: %lld x %lld pixels cannot be in %zu bytes; the "
-                 "file is cut or its header is wrong", r->file->name, (long long)width,
-                 (long long)height, r->file->size);
+        oci_fail(r->cx, OC_E_IMAGE,
+                 "%s: PNG: %lld x %lld pixels cannot be in %zu bytes; the file is cut or "
+                 "its header is wrong",
+                 r->file->name, (long long)width, (long long)height, r->file->size);
         escape(r);
     }
     r->image = oci_image_new(r->cx, r->file->name, width, height);
@@ -154,9 +159,10 @@ static void choose_transforms(png_reader *r)
     }
 }
 
-/* Palette indices (1 byte) and 16-bit grey (2 bytes) stand at the front of their RGB row and
- * are widened in place from the right, where nothing unread is overwritten. */
-static void widen_row(const png_reader *r, unsigned char *row, const png_color palette[256])
+/* Palette indices (1 byte) and 16-bit grey (2 bytes) stand at the front of their RGB row
+ * and are widened in place from the right, where nothing unread is overwritten. */
+static void widen_row(const png_reader *r, unsigned char *row,
+                      const png_color palette[256])
 {
     for (int64_t x = r->image->width - 1; x >= 0; x--) {
         png_color p;
@@ -182,7 +188,8 @@ static void fill_palette(png_reader *r, png_color palette[256])
         for (int i = 0; i < count && i < 256; i++) palette[i] = stored[i];
 }
 
-/* Interlaced files come in seven passes over the same rows, each filling in its pixels. */
+/* Interlaced files come in seven passes over the same rows,
+ * each filling in its pixels. */
 static void read_rows(png_reader *r)
 {
     size_t stride = (size_t)r->image->width * 3;
@@ -210,17 +217,21 @@ static void find_orientation(png_reader *r)
     png_bytep exif = NULL;
     png_textp texts = NULL;
     png_uint_32 size = 0;
-    int count = png_get_text(r->png, r->info, &texts, NULL), *found = &r->file->orientation;
+    int count = png_get_text(r->png, r->info, &texts, NULL),
+        *found = &r->file->orientation;
     bool has_exif = png_get_eXIf_1(r->png, r->info, &size, &exif) != 0;
     if (has_exif) *found = oci_exif_orientation(exif, size);
     for (int i = 0; i < count; i++) {
-        size_t length = texts[i].text_length ? texts[i].text_length : texts[i].itxt_length;
+        size_t length = texts[i].text_length ? texts[i].text_length
+                                             : texts[i].itxt_length;
         if (!has_exif && !strcmp(texts[i].key, "Raw profile type exif"))
             *found = oci_exif_profile_orientation(r->cx, texts[i].text, length);
     }
     for (int i = 0; i < count && *found == 0; i++) {
-        size_t length = texts[i].text_length ? texts[i].text_length : texts[i].itxt_length;
-        if (!strcmp(texts[i].key, "XML:com.adobe.xmp") && oci_utf8_valid(texts[i].text, length))
+        size_t length = texts[i].text_length ? texts[i].text_length
+                                             : texts[i].itxt_length;
+        if (!strcmp(texts[i].key, "XML:com.adobe.xmp") &&
+            oci_utf8_valid(texts[i].text, length))
             *found = oci_xmp_orientation(texts[i].text, length);
     }
 }
@@ -244,8 +255,8 @@ oc_image *oci_png_decode(oc_context *cx, oci_encoded *file)
     r->cx = cx;
     r->file = file;
     if (setjmp(r->escape) == 0) read_picture(r);
-    /* Texts and EXIF may stand on either side of the picture, and count even if what follows
-     * them is damaged. */
+    /* Texts and EXIF may stand on either side of the picture, and count even if what
+     * follows them is damaged. */
     if (file->want_orientation && r->past_picture) find_orientation(r);
     png_destroy_read_struct(&r->png, &r->info, NULL);
     oc_image *image = r->image;

@@ -1,9 +1,10 @@
-/* Image processors of Transformers 4.37.2: a class is a row of geometry steps, each with its
- * switch in preprocessor_config.json, followed by the value maths that all classes share. A
- * new class is a row in `classes` and whatever steps it has that are not here yet.
+/* Image processors of Transformers 4.37.2: a class is a row of geometry steps,
+ * each with its switch in preprocessor_config.json, followed by the value maths
+ * that all classes share. A new class is a row in `classes` and whatever steps
+ * it has that are not here yet.
  *
- * Values: there are only 256 inputs a channel, so rescale and normalise are done once for each
- * of them, in the reference's arithmetic, and images go through a table. */
+ * Values: there are only 256 inputs a channel, so rescale and normalise are done once for
+ * each of them, in the reference's arithmetic, and images go through a table. */
 #include "image/processor.h"
 
 #include <stddef.h>
@@ -24,10 +25,10 @@ typedef struct processor_class processor_class;
 
 struct oci_processor {
     const processor_class *class;
-    bool do_crop_margin, do_align_long_axis, do_resize, do_thumbnail, do_center_crop, do_pad,
-         do_rescale, do_normalize;
+    bool do_crop_margin, do_align_long_axis, do_resize, do_thumbnail, do_center_crop,
+        do_pad, do_rescale, do_normalize;
     int64_t height, width;              /* of "size", */
-    int64_t shortest;                   /* or its shortest_edge; 0: height and width count, */
+    int64_t shortest;                   /* or its shortest_edge; 0: height and width, */
     int64_t crop_height, crop_width;    /* and of "crop_size" */
     oci_resample resample;
     double rescale_factor;
@@ -35,7 +36,7 @@ struct oci_processor {
     float values[CHANNELS][256];        /* what a byte becomes */
 };
 
-/* ---- steps -------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------------------------------- */
 
 /* The picture on its way. `turned`: its rows were read as channels (see misread). */
 typedef struct step_input {
@@ -48,7 +49,8 @@ typedef struct step {
     oc_image *(*apply)(oc_context *cx, const oci_processor *p, step_input in);
 } step;
 
-/* ViT, DeiT, BEiT: to exactly height x width; the picture's own proportions do not matter. */
+/* ViT, DeiT, BEiT: to exactly height x width; the picture's own
+ * proportions do not matter. */
 static oc_image *resize_exact(oc_context *cx, const oci_processor *p, step_input in)
 {
     return oci_image_resize(cx, in.image, p->width, p->height, p->resample);
@@ -57,7 +59,8 @@ static oc_image *resize_exact(oc_context *cx, const oci_processor *p, step_input
 /* Donut, Nougat: so that the short side is as long as that of `size`. */
 static oc_image *resize_shortest(oc_context *cx, const oci_processor *p, step_input in)
 {
-    return oci_step_shortest_edge(cx, in.image, oci_min(p->height, p->width), p->resample);
+    return oci_step_shortest_edge(cx, in.image, oci_min(p->height, p->width),
+                                  p->resample);
 }
 
 /* CLIP: either, as `size` says. */
@@ -72,16 +75,18 @@ static oc_image *center_crop(oc_context *cx, const oci_processor *p, step_input 
     return oci_step_center_crop(cx, in.image, p->crop_height, p->crop_width);
 }
 
-/* 4.37.2 turns the first two axes of the array. Those of a picture whose rows were read as
- * channels are not its height and width, and what comes out has no three channels any more. */
+/* 4.37.2 turns the first two axes of the array. Those of a picture whose rows
+ * were read as channels are not its height and width, and what comes out has
+ * no three channels any more. */
 static oc_image *align_long_axis(oc_context *cx, const oci_processor *p, step_input in)
 {
     oc_image *out = oci_step_align_long_axis(cx, in.image, p->height, p->width);
     if (!in.turned || !out || out->height == in.image->height) return out;
     oc_image_free(out);
-    oci_fail(cx, OC_E_IMAGE, "an image of %lld x %d: expected more rows to align its long axis "
-             "(%d rows are taken for channels)", (long long)in.image->height, CHANNELS,
-             CHANNELS);
+    oci_fail(cx, OC_E_IMAGE,
+             "an image of %lld x %d: expected more rows to align its long axis (%d rows "
+             "are taken for channels)",
+             (long long)in.image->height, CHANNELS, CHANNELS);
     return NULL;
 }
 
@@ -102,37 +107,41 @@ static oc_image *crop_margin(oc_context *cx, const oci_processor *p, step_input 
 }
 
 #define STEP(function, field) { offsetof(oci_processor, field), function }
-#define DONUT_STEPS                                                                            \
-    STEP(align_long_axis, do_align_long_axis), STEP(resize_shortest, do_resize),               \
+#define DONUT_STEPS                                                                      \
+    STEP(align_long_axis, do_align_long_axis), STEP(resize_shortest, do_resize),         \
     STEP(thumbnail, do_thumbnail), STEP(pad, do_pad)
 
 struct processor_class {
-    const char *name;                   /* without "ImageProcessor" or "FeatureExtractor" */
+    const char *name;                   /* without "ImageProcessor" or
+                                           "FeatureExtractor" */
     step steps[MAX_STEPS];              /* in order; ends with one that has no `apply` */
     int64_t height, width;              /* defaults of the class */
     oci_resample resample;
     double mean[CHANNELS], std[CHANNELS];
     bool width_first;                   /* a size given as a list is [width, height] */
-    bool shortest;                      /* a size given as a number is the shortest edge's */
+    bool shortest;                      /* a size of one number: the shortest edge's */
 };
 
 #define HALVES { 0.5, 0.5, 0.5 }, { 0.5, 0.5, 0.5 }
 #define IMAGENET { 0.485, 0.456, 0.406 }, { 0.229, 0.224, 0.225 }
-#define OPENAI { 0.48145466, 0.4578275, 0.40821073 }, { 0.26862954, 0.26130258, 0.27577711 }
+#define OPENAI                                                                           \
+    { 0.48145466, 0.4578275, 0.40821073 }, { 0.26862954, 0.26130258, 0.27577711 }
 
 static const processor_class classes[] = {
-    { "ViT", { STEP(resize_exact, do_resize) }, 224, 224, OCI_BILINEAR, HALVES, false, false },
-    { "DeiT", { STEP(resize_exact, do_resize), STEP(center_crop, do_center_crop) }, 256, 256,
-      OCI_BICUBIC, HALVES, false, false },
-    { "Beit", { STEP(resize_exact, do_resize), STEP(center_crop, do_center_crop) }, 256, 256,
-      OCI_BICUBIC, HALVES, false, false },
-    { "CLIP", { STEP(resize_as_told, do_resize), STEP(center_crop, do_center_crop) }, 224, 224,
-      OCI_BICUBIC, OPENAI, false, true },
-    { "Donut", { DONUT_STEPS }, 2560, 1920, OCI_BILINEAR, HALVES, true, false },
-    { "Nougat", { STEP(crop_margin, do_crop_margin), DONUT_STEPS }, 896, 672, OCI_BILINEAR,
-      IMAGENET, false, false },
+    { "ViT", { STEP(resize_exact, do_resize) },
+      224, 224, OCI_BILINEAR, HALVES, false, false },
+    { "DeiT", { STEP(resize_exact, do_resize), STEP(center_crop, do_center_crop) },
+      256, 256, OCI_BICUBIC, HALVES, false, false },
+    { "Beit", { STEP(resize_exact, do_resize), STEP(center_crop, do_center_crop) },
+      256, 256, OCI_BICUBIC, HALVES, false, false },
+    { "CLIP", { STEP(resize_as_told, do_resize), STEP(center_crop, do_center_crop) },
+      224, 224, OCI_BICUBIC, OPENAI, false, true },
+    { "Donut", { DONUT_STEPS },
+      2560, 1920, OCI_BILINEAR, HALVES, true, false },
+    { "Nougat", { STEP(crop_margin, do_crop_margin), DONUT_STEPS },
+      896, 672, OCI_BILINEAR, IMAGENET, false, false },
 };
-enum { CROP_SIDE = 224 };               /* of the classes that crop, if they are not told */
+enum { CROP_SIDE = 224 };       /* of the classes that crop, if they are not told */
 
 /* A step is switched by the do_* field that it names, so a class needs no code for it. */
 static bool is_enabled(const oci_processor *p, const step *s)
@@ -140,7 +149,7 @@ static bool is_enabled(const oci_processor *p, const step *s)
     return *(const bool *)(const void *)((const char *)p + s->enabled);
 }
 
-/* ---- preprocessor_config.json ------------------------------------------------------------- */
+/* ---- preprocessor_config.json ------------------------------------------------------ */
 
 /* The class of "ViTImageProcessor" and of its old name "ViTFeatureExtractor". */
 static const processor_class *find_class(const char *name)
@@ -173,8 +182,10 @@ static const processor_class *read_class(oc_context *cx, const oci_json *doc)
     const processor_class *class = find_class(name);
     oci_quoted quoted;
     if (!class)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected ViT-, DeiT-, Beit-, CLIP-, Donut- or "
-                 "NougatImageProcessor, found %s", doc->name, field, oci_quote(&quoted, name));
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: %s: expected ViT-, DeiT-, Beit-, CLIP-, Donut- or "
+                 "NougatImageProcessor, found %s",
+                 doc->name, field, oci_quote(&quoted, name));
     return class;
 }
 
@@ -191,10 +202,10 @@ static int64_t read_side(oc_context *cx, const oci_json *doc, const char *field,
     return side;
 }
 
-/* {"height": …, "width": …}; in old files an int, which means a square, or a list. Absent or
- * null leaves the defaults. */
-static void read_size(oc_context *cx, const oci_json *doc, const char *field, bool width_first,
-                      int64_t *height, int64_t *width)
+/* {"height": …, "width": …}; in old files an int, which means a square, or a list. Absent
+ * or null leaves the defaults. */
+static void read_size(oc_context *cx, const oci_json *doc, const char *field,
+                      bool width_first, int64_t *height, int64_t *width)
 {
     const json_t *size = json_object_get(doc->root, field);
     if (!size || json_is_null(size)) return;
@@ -209,8 +220,9 @@ static void read_size(oc_context *cx, const oci_json *doc, const char *field, bo
     }
 }
 
-/* CLIP's "size": {"shortest_edge": …}, of which a longest_edge changes nothing, or a number
- * alone; or as above. KOSMOS-2's files say use_square_size for a square of that edge. */
+/* CLIP's "size": {"shortest_edge": …}, of which a longest_edge changes
+ * nothing, or a number alone; or as above. KOSMOS-2's files say
+ * use_square_size for a square of that edge. */
 static void read_shortest(oc_context *cx, oci_processor *p, const oci_json *doc)
 {
     const json_t *size = json_object_get(doc->root, "size");
@@ -253,14 +265,15 @@ static void read_channels(oc_context *cx, const oci_json *doc, const char *field
 }
 
 /* Of the switches alone, null is not the default: it is kept, and as good as false. */
-static bool read_switch(oc_context *cx, const oci_json *doc, const char *field, bool fallback)
+static bool read_switch(oc_context *cx, const oci_json *doc, const char *field,
+                        bool fallback)
 {
     if (json_is_null(json_object_get(doc->root, field))) return false;
     return oci_json_bool(cx, doc, doc->root, field, fallback);
 }
 
-/* Absent fields and nulls mean the defaults of the class. Unknown fields are left alone, as
- * Transformers leaves them: hub files carry many. */
+/* Absent fields and nulls mean the defaults of the class. Unknown fields are left alone,
+ * as Transformers leaves them: hub files carry many. */
 static void read_config(oc_context *cx, oci_processor *p, const oci_json *doc)
 {
     const processor_class *class = p->class = read_class(cx, doc);
@@ -278,8 +291,8 @@ static void read_config(oc_context *cx, oci_processor *p, const oci_json *doc)
     p->do_pad = read_switch(cx, doc, "do_pad", true);
     p->do_rescale = read_switch(cx, doc, "do_rescale", true);
     p->do_normalize = read_switch(cx, doc, "do_normalize", true);
-    p->resample = (oci_resample)oci_json_int(cx, doc, doc->root, "resample", class->resample,
-                                             OCI_NEAREST, OCI_HAMMING);
+    p->resample = (oci_resample)oci_json_int(cx, doc, doc->root, "resample",
+                                             class->resample, OCI_NEAREST, OCI_HAMMING);
     p->rescale_factor = oci_json_real(cx, doc, doc->root, "rescale_factor", 1.0 / 255.0,
                                       -1e30, 1e30);
     if (class->shortest) read_shortest(cx, p, doc);
@@ -295,8 +308,8 @@ static void read_config(oc_context *cx, oci_processor *p, const oci_json *doc)
     }
 }
 
-/* Rescale is a product in double, then rounded; normalise has mean and std rounded first and
- * rounds after each of its two operations. */
+/* Rescale is a product in double, then rounded; normalise has mean and std rounded first
+ * and rounds after each of its two operations. */
 static void fill_values(oci_processor *p)
 {
     for (int c = 0; c < CHANNELS; c++) {
@@ -312,7 +325,7 @@ static void fill_values(oci_processor *p)
     }
 }
 
-/* ---- the processor ------------------------------------------------------------------------ */
+/* ---- the processor ----------------------------------------------------------------- */
 
 /* The path outlives the document, which keeps a copy for its messages. */
 oci_processor *oci_processor_open(oc_context *cx, const char *folder)
@@ -338,9 +351,9 @@ const char *oci_processor_class(const oci_processor *processor)
     return processor->class->name;
 }
 
-/* infer_channel_dimension_format looks at the array's first side first: where it is 1 or 3 the
- * rows are taken for channels, [3, W, 3] for three planes of W rows. What the reference
- * answers then is not what its user meant, but it is what its user gets. */
+/* infer_channel_dimension_format looks at the array's first side first: where it is 1 or
+ * 3 the rows are taken for channels, [3, W, 3] for three planes of W rows. What the
+ * reference answers then is not what its user meant, but it is what its user gets. */
 static bool rows_read_as_channels(const oc_image *image)
 {
     return image->height == 1 || image->height == CHANNELS;
@@ -350,8 +363,10 @@ static bool rows_read_as_channels(const oc_image *image)
 static oc_image *misread(oc_context *cx, const oc_image *image)
 {
     if (image->height == 1) {
-        oci_fail(cx, OC_E_IMAGE, "an image of %lld x 1: expected more than one row (one row is "
-                 "taken for one channel)", (long long)image->width);
+        oci_fail(cx, OC_E_IMAGE,
+                 "an image of %lld x 1: expected more than one row (one row is taken for "
+                 "one channel)",
+                 (long long)image->width);
         return NULL;
     }
     oc_image *out = oci_image_new(cx, "image", CHANNELS, image->width);
@@ -380,7 +395,8 @@ oc_image *oci_processor_shape(oc_context *cx, const oci_processor *processor,
 }
 
 /* Interleaved bytes to planes of floats. */
-void oci_processor_values(const oci_processor *p, const oc_image *image, float *pixel_values)
+void oci_processor_values(const oci_processor *p, const oc_image *image,
+                          float *pixel_values)
 {
     const int64_t pixels = image->width * image->height;
     const uint8_t *from = image->buffer->data;

@@ -1,14 +1,14 @@
-/* Image.resize with reducing_gap of Pillow 13 (src/PIL/Image.py; src/libImaging/Reduce.c): the
- * picture shrinks by whole numbers first, each block of pixels to its mean, and the filter sees
- * what is left. */
+/* Image.resize with reducing_gap of Pillow 13 (src/PIL/Image.py;
+ * src/libImaging/Reduce.c): the picture shrinks by whole numbers first, each block of
+ * pixels to its mean, and the filter sees what is left. */
 #include <string.h>
 
 #include "base/context.h"
 #include "base/size.h"
 #include "image/decoder.h"
 
-/* 2^24 / n as Pillow rounds it, through a float. A block's sum with half of n is less than
- * 256 n, so the product stays within 32 bits. */
+/* 2^24 / n as Pillow rounds it, through a float. A block's sum with half of n is less
+ * than 256 n, so the product stays within 32 bits. */
 static uint32_t multiplier_of(int64_t n)
 {
     return (uint32_t)(4294967296.0f / (float)(256 * n));
@@ -31,9 +31,10 @@ static void average(const uint8_t *from, int64_t stride, int64_t columns, int64_
     for (int c = 0; c < 3; c++) to[c] = (uint8_t)(sum[c] * multiplier >> 24);
 }
 
-/* Image.reduce((across, down)): blocks at the right and bottom edge take what pixels there
- * are. */
-static oc_image *reduce(oc_context *cx, const oc_image *image, int64_t across, int64_t down)
+/* Image.reduce((across, down)): blocks at the right and bottom edge
+ * take what pixels there are. */
+static oc_image *reduce(oc_context *cx, const oc_image *image, int64_t across,
+                        int64_t down)
 {
     const int64_t width = oci_ceil_div(image->width, across);
     const int64_t height = oci_ceil_div(image->height, down);
@@ -45,8 +46,8 @@ static oc_image *reduce(oc_context *cx, const oc_image *image, int64_t across, i
         const uint8_t *row = image->buffer->data + y * down * stride;
         const int64_t rows = oci_min(down, image->height - y * down);
         for (int64_t x = 0; x < width; x++, to += 3)
-            average(row + 3 * x * across, stride, oci_min(across, image->width - x * across),
-                    rows, to);
+            average(row + 3 * x * across, stride,
+                    oci_min(across, image->width - x * across), rows, to);
     }
     return out;
 }
@@ -60,13 +61,15 @@ oc_image *oci_image_resize_reduced(oc_context *cx, const oc_image *image, int64_
         across = oci_max((int64_t)((double)image->width / (double)width / gap), 1);
         down = oci_max((int64_t)((double)image->height / (double)height / gap), 1);
     }
-    if (across == 1 && down == 1) return oci_image_resize(cx, image, width, height, resample);
+    if (across == 1 && down == 1)
+        return oci_image_resize(cx, image, width, height, resample);
     oc_image *reduced = reduce(cx, image, across, down);
     if (!reduced) return NULL;
     /* The last block may be cut short: the original picture ends within it. */
     float right = (float)((double)image->width / (double)across);
     float bottom = (float)((double)image->height / (double)down);
-    oc_image *out = oci_image_resample(cx, reduced, right, bottom, width, height, resample);
+    oc_image *out = oci_image_resample(cx, reduced, right, bottom, width, height,
+                                       resample);
     oc_image_free(reduced);
     return out;
 }

@@ -1,9 +1,9 @@
-/* Image.resize of Pillow 13 for 8-bit RGB, bit for bit (src/libImaging/Resample.c and, for
- * nearest, Geometry.c): weights in double, fixed point of 22 bits, two passes with rounding to
- * 8 bits between them. A pass whose size does not change is left out.
+/* Image.resize of Pillow 13 for 8-bit RGB, bit for bit (src/libImaging/Resample.c and,
+ * for nearest, Geometry.c): weights in double, fixed point of 22 bits, two passes with
+ * rounding to 8 bits between them. A pass whose size does not change is left out.
  *
- * All arithmetic on pixels is in integers, so neither the order of the sum nor the number of
- * threads can change a result. */
+ * All arithmetic on pixels is in integers, so neither the order of the sum nor the number
+ * of threads can change a result. */
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@
 #include "image/decoder.h"
 
 enum {
-    PRECISION = 32 - 8 - 2,         /* 8 bits of pixel, 2 for negative lobes and sums over 1 */
+    PRECISION = 32 - 8 - 2,         /* 8 bits of pixel, 2 for negative lobes and sums over
+                                       1 */
     HALF = 1 << (PRECISION - 1),
     MIN_PARALLEL_WORK = 1 << 19,    /* products; fewer are done before workers wake up */
     ROWS_AT_ONCE = 8                /* rows that a worker takes at a time */
@@ -21,7 +22,7 @@ enum {
 
 static const double pi = 3.14159265358979323846;
 
-/* ---- filters: weight of a distance, in the order of operations of Pillow ---------------- */
+/* ---- filters: weight of a distance, in the order of operations of Pillow ----------- */
 
 static double box_weight(double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
 
@@ -41,7 +42,8 @@ static double hamming_weight(double x)
     return sin(x) / x * ((double)0.54f + (double)0.46f * cos(x));
 }
 
-/* a = -0.5: https://en.wikipedia.org/wiki/Bicubic_interpolation#Bicubic_convolution_algorithm */
+/* a = -0.5:
+ * https://en.wikipedia.org/wiki/Bicubic_interpolation#Bicubic_convolution_algorithm */
 static double bicubic_weight(double x)
 {
     const double a = -0.5;
@@ -65,14 +67,15 @@ static double lanczos_weight(double x)
 
 static const struct filter {
     double (*weight)(double x);
-    double support;             /* weight is 0 further away, in source pixels at scale 1 */
+    double support;             /* weight is 0 further away, in source pixels at scale
+                                   1 */
 } filters[] = {
     [OCI_LANCZOS] = { lanczos_weight, 3.0 }, [OCI_BILINEAR] = { bilinear_weight, 1.0 },
     [OCI_BICUBIC] = { bicubic_weight, 2.0 }, [OCI_BOX] = { box_weight, 0.5 },
     [OCI_HAMMING] = { hamming_weight, 1.0 },
 };
 
-/* ---- weights of one axis ----------------------------------------------------------------- */
+/* ---- weights of one axis ----------------------------------------------------------- */
 
 typedef struct axis {
     int64_t out;
@@ -91,8 +94,8 @@ static void axis_deinit(axis *a)
 
 /* The weights of output pixel i, in double in `scratch`, then rounded into the axis. The
  * output covers [0, end) of `in` pixels. */
-static void weigh_pixel(axis *a, const struct filter *filter, int64_t in, float end, int64_t i,
-                        double *scratch)
+static void weigh_pixel(axis *a, const struct filter *filter, int64_t in, float end,
+                        int64_t i, double *scratch)
 {
     double scale = (double)end / (double)a->out;
     double stretch = scale < 1.0 ? 1.0 : scale, inverse = 1.0 / stretch;
@@ -114,8 +117,8 @@ static void weigh_pixel(axis *a, const struct filter *filter, int64_t in, float 
     a->count[i] = (int32_t)count;
 }
 
-/* Sides are at most image_side, so room * out is a few times the larger one: no overflow. The
- * caller calls axis_deinit, whatever the outcome. */
+/* Sides are at most image_side, so room * out is a few times the larger one: no overflow.
+ * The caller calls axis_deinit, whatever the outcome. */
 static bool axis_init(oc_context *cx, axis *a, const struct filter *filter, int64_t in,
                       float end, int64_t out)
 {
@@ -131,25 +134,27 @@ static bool axis_init(oc_context *cx, axis *a, const struct filter *filter, int6
     return !oci_failed(cx);
 }
 
-/* ---- the two passes ---------------------------------------------------------------------- */
+/* ---- the two passes ---------------------------------------------------------------- */
 
 typedef struct pass {
     const axis *axis;
     const uint8_t *from;
     uint8_t *to;
     int64_t from_stride, to_stride;     /* bytes a row */
-    int64_t top;                        /* vertical: the source row that `from` begins with */
+    int64_t top;                        /* vertical: the source row that `from` begins
+                                           with */
 } pass;
 
 /* Sums carry HALF from the start, so the shift rounds; lobes can leave 0..255. */
 static uint8_t clip8(int32_t sum)
 {
-    int32_t value = sum >> PRECISION;   /* arithmetic, as every compiler that we support */
+    int32_t value = sum >> PRECISION;  /* arithmetic, as every compiler that we support */
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
 /* One output pixel: the weighted sum of `count` RGB pixels. */
-static void sum_pixels(const uint8_t *p, const int32_t *weights, int64_t count, uint8_t *to)
+static void sum_pixels(const uint8_t *p, const int32_t *weights, int64_t count,
+                       uint8_t *to)
 {
     int32_t r = HALF, g = HALF, b = HALF;
     for (int64_t j = 0; j < count; j++, p += 3) {
@@ -172,13 +177,14 @@ static void run_horizontal(void *user, int64_t first, int64_t last, int worker)
         const uint8_t *from = p->from + y * p->from_stride;
         uint8_t *to = p->to + y * p->to_stride;
         for (int64_t x = 0; x < a->out; x++)
-            sum_pixels(from + 3 * (int64_t)a->first[x], a->weights + x * a->room, a->count[x],
-                       to + 3 * x);
+            sum_pixels(from + 3 * (int64_t)a->first[x], a->weights + x * a->room,
+                       a->count[x], to + 3 * x);
     }
 }
 
-/* BLOCK bytes of an output row: the weighted sum of `count` rows. Rows of sums that stay in
- * the L1 cache are added one source row at a time, which compilers turn into vector code. */
+/* BLOCK bytes of an output row: the weighted sum of `count` rows. Rows of sums
+ * that stay in the L1 cache are added one source row at a time, which
+ * compilers turn into vector code. */
 enum { BLOCK = 512 };
 
 static void sum_rows(const uint8_t *from, int64_t stride, const int32_t *weights,
@@ -210,7 +216,8 @@ static void run_vertical(void *user, int64_t first, int64_t last, int worker)
 }
 
 /* Rows in parallel when there is enough to do. */
-static void run_rows(oc_context *cx, oci_task task, pass *p, int64_t rows, int64_t products)
+static void run_rows(oc_context *cx, oci_task task, pass *p, int64_t rows,
+                     int64_t products)
 {
     if (products < MIN_PARALLEL_WORK) task(p, 0, rows, 0);
     else oci_parallel(cx, rows, ROWS_AT_ONCE, task, p);
@@ -229,7 +236,8 @@ static oc_image *resize_horizontal(oc_context *cx, const oc_image *image, const 
     return out;
 }
 
-/* Rows of `image`, resampled; its first row is row `top` of what the axis was made for. */
+/* Rows of `image`, resampled; its first row is row `top` of
+ * what the axis was made for. */
 static oc_image *resize_vertical(oc_context *cx, const oc_image *image, const axis *a,
                                  int64_t top)
 {
@@ -242,17 +250,17 @@ static oc_image *resize_vertical(oc_context *cx, const oc_image *image, const ax
     return out;
 }
 
-/* Pillow since 12 begins with the rows where their number falls by more than twice as much as
- * that of the columns; before, it always began with the columns. The order shows in the
- * rounding between the passes. */
+/* Pillow since 12 begins with the rows where their number falls by more than twice as
+ * much as that of the columns; before, it always began with the columns. The order shows
+ * in the rounding between the passes. */
 static bool rows_first(const oc_image *image, int64_t width, int64_t height)
 {
     int64_t fewer_rows = image->height - height, fewer_columns = image->width - width;
     return fewer_rows > 0 && fewer_rows > 2 * fewer_columns;
 }
 
-/* Both passes; the picture between them is held to the same limits. An axis of which nothing
- * changes has weights NULL and is left out. */
+/* Both passes; the picture between them is held to the same limits. An axis of which
+ * nothing changes has weights NULL and is left out. */
 static oc_image *run_passes(oc_context *cx, const oc_image *image, const axis *across,
                             const axis *down, bool down_first)
 {
@@ -280,8 +288,9 @@ static bool check_target(oc_context *cx, int64_t width, int64_t height)
     return false;
 }
 
-oc_image *oci_image_resample(oc_context *cx, const oc_image *image, float right, float bottom,
-                             int64_t width, int64_t height, oci_resample resample)
+oc_image *oci_image_resample(oc_context *cx, const oc_image *image, float right,
+                             float bottom, int64_t width, int64_t height,
+                             oci_resample resample)
 {
     if (!check_target(cx, width, height)) return NULL;
     const struct filter *filter = &filters[resample];
@@ -297,7 +306,8 @@ oc_image *oci_image_resample(oc_context *cx, const oc_image *image, float right,
     return out;
 }
 
-/* Source coordinates are summed up in double, not multiplied, as in ImagingScaleAffine. */
+/* Source coordinates are summed up in double, not multiplied, as in
+ * ImagingScaleAffine. */
 static oc_image *resize_nearest(oc_context *cx, const oc_image *image, int64_t width,
                                 int64_t height)
 {
@@ -326,7 +336,8 @@ oc_image *oci_image_resize(oc_context *cx, const oc_image *image, int64_t width,
                            int64_t height, oci_resample resample)
 {
     if (oci_failed(cx) || !image || !check_target(cx, width, height)) return NULL;
-    if (width == image->width && height == image->height) return oci_image_share(cx, image);
+    if (width == image->width && height == image->height)
+        return oci_image_share(cx, image);
     if (resample == OCI_NEAREST) return resize_nearest(cx, image, width, height);
     return oci_image_resample(cx, image, (float)image->width, (float)image->height, width,
                               height, resample);

@@ -58,8 +58,8 @@ static void write_rows(png_writer *w, const oc_image *image)
 {
     const unsigned char *rows = oc_image_pixels(image);
     png_set_write_fn(w->png, w, on_write, on_flush);
-    png_set_IHDR(w->png, w->info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
-                 PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+    png_set_IHDR(w->png, w->info, (png_uint_32)image->width, (png_uint_32)image->height,
+                 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);
     png_write_info(w->png, w->info);
     for (int64_t y = 0; y < image->height; y++)
@@ -69,15 +69,16 @@ static void write_rows(png_writer *w, const oc_image *image)
 
 char *oc_image_png(oc_context *cx, const oc_image *image, size_t *size)
 {
-    if (!oci_given(cx, image, __func__, "a picture") || !oci_given(cx, size, __func__, "a size"))
+    if (!oci_given(cx, image, __func__, "a picture") ||
+        !oci_given(cx, size, __func__, "a size"))
         return NULL;
     png_writer *w = oci_calloc(cx, 1, sizeof *w);
     if (!w) return NULL;
     w->cx = cx;
     oci_bytes_init(&w->out, (size_t)cx->limits.image_bytes);
     if (setjmp(w->escape) == 0) {
-        w->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, w, on_error, on_warning, w,
-                                           on_malloc, on_free);
+        w->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, w, on_error, on_warning,
+                                           w, on_malloc, on_free);
         w->info = w->png ? png_create_info_struct(w->png) : NULL;
         if (w->info) write_rows(w, image);
         else oci_fail(cx, OC_E_MEMORY, "PNG: out of memory");
@@ -94,7 +95,8 @@ oc_status oc_image_save(oc_context *cx, const oc_image *image, const char *path)
 {
     size_t size = 0;
     if (!cx) return OC_E_MEMORY;
-    if (!image || !path) return oci_fail(cx, OC_E_ARGUMENT, "save: expected a picture and a path");
+    if (!image || !path)
+        return oci_fail(cx, OC_E_ARGUMENT, "save: expected a picture and a path");
     char *png = oc_image_png(cx, image, &size);
     oci_save *save = oci_save_begin(cx, path);
     if (png) oci_save_write(cx, save, png, size);
@@ -111,11 +113,13 @@ oc_image *oc_image_fit(oc_context *cx, const oc_image *image, int64_t side)
                  (long long)side);
         return NULL;
     }
-    int64_t width = image->width, height = image->height, longest = oci_max(width, height);
+    int64_t width = image->width, height = image->height,
+            longest = oci_max(width, height);
     if (longest <= side) return oci_image_share(cx, image);
     /* Rounded; as sides are at most image_side, the products fit. */
     width = oci_max(1, (2 * width * side + longest) / (2 * longest));
     height = oci_max(1, (2 * height * side + longest) / (2 * longest));
-    /* Blocks are averaged first, as Pillow's thumbnail() does: the cost is that of reading. */
+    /* Blocks are averaged first, as Pillow's thumbnail() does:
+     * the cost is that of reading. */
     return oci_image_resize_reduced(cx, image, width, height, OCI_BICUBIC, 2.0);
 }

@@ -1,6 +1,6 @@
-/* Geometry of the image processors, from image_transforms.py and the processors of Donut and
- * Nougat in Transformers 4.37.2. All of it works on bytes, before rescaling; so what is padded
- * ends up as (0 - mean) / std. */
+/* Geometry of the image processors, from image_transforms.py and the processors of Donut
+ * and Nougat in Transformers 4.37.2. All of it works on bytes, before rescaling; so what
+ * is padded ends up as (0 - mean) / std. */
 #include "image/steps.h"
 
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "base/size.h"
 #include "image/decoder.h"
 
-/* int(a * b / c) of Python: the product is exact, the quotient a double. Sides are at most
- * 2^16, so the product is exact in a double as well. */
+/* int(a * b / c) of Python: the product is exact, the quotient a double. Sides are at
+ * most 2^16, so the product is exact in a double as well. */
 static int64_t share_of(int64_t a, int64_t b, int64_t c)
 {
     return (int64_t)((double)(a * b) / (double)c);
@@ -25,8 +25,8 @@ oc_image *oci_step_shortest_edge(oc_context *cx, const oc_image *image, int64_t 
     return oci_image_resize(cx, image, share_of(shortest, w, h), shortest, resample);
 }
 
-/* A part of height x width whose first pixel is (left, top) of the picture; black where that
- * is outside. */
+/* A part of height x width whose first pixel is (left, top) of the picture;
+ * black where that is outside. */
 static oc_image *cut(oc_context *cx, const oc_image *image, int64_t left, int64_t top,
                      int64_t width, int64_t height)
 {
@@ -45,9 +45,9 @@ static oc_image *cut(oc_context *cx, const oc_image *image, int64_t left, int64_
 /* Half of n, rounded down as Python's // does also below zero. */
 static int64_t floor_half(int64_t n) { return n >= 0 ? n / 2 : -((1 - n) / 2); }
 
-/* Where along one axis a centre crop begins, in pixels of the picture, and how much of `crop`
- * comes out: one less where an odd number of pixels is lacking, because 4.37.2 lets the crop
- * begin one before its padded canvas and cuts that off. */
+/* Where along one axis a centre crop begins, in pixels of the picture, and how much of
+ * `crop` comes out: one less where an odd number of pixels is lacking, because 4.37.2
+ * lets the crop begin one before its padded canvas and cuts that off. */
 static void center(int64_t side, int64_t crop, int64_t *first, int64_t *count)
 {
     int64_t canvas = oci_max(side, crop), padding = (canvas - side) / 2;
@@ -75,8 +75,8 @@ oc_image *oci_step_align_long_axis(oc_context *cx, const oc_image *image, int64_
     return turn ? oci_image_turn(cx, image, CLOCKWISE) : oci_image_share(cx, image);
 }
 
-/* Bicubic whatever `resample` says, and where only the shorter side is too long, not at all:
- * both as in 4.37.2, which leaves it to pad_image to object to the latter. */
+/* Bicubic whatever `resample` says, and where only the shorter side is too long, not at
+ * all: both as in 4.37.2, which leaves it to pad_image to object to the latter. */
 oc_image *oci_step_thumbnail(oc_context *cx, const oc_image *image, int64_t height,
                              int64_t width)
 {
@@ -85,20 +85,24 @@ oc_image *oci_step_thumbnail(oc_context *cx, const oc_image *image, int64_t heig
     if (image->height > image->width) w = share_of(image->width, h, image->height);
     else if (image->width > image->height) h = share_of(image->height, w, image->width);
     if (w < 1 || h < 1) {
-        oci_fail(cx, OC_E_IMAGE, "image: expected proportions that leave a pixel of each side "
-                 "within %lld x %lld, found %lld x %lld", (long long)width, (long long)height,
-                 (long long)image->width, (long long)image->height);
+        oci_fail(cx, OC_E_IMAGE,
+                 "image: expected proportions that leave a pixel of each side within "
+                 "%lld x %lld, found %lld x %lld",
+                 (long long)width, (long long)height, (long long)image->width,
+                 (long long)image->height);
         return NULL;
     }
     return oci_image_resize_reduced(cx, image, w, h, OCI_BICUBIC, 2.0);
 }
 
-oc_image *oci_step_pad(oc_context *cx, const oc_image *image, int64_t height, int64_t width)
+oc_image *oci_step_pad(oc_context *cx, const oc_image *image, int64_t height,
+                       int64_t width)
 {
     int64_t above = height - image->height, before = width - image->width;
     if (above < 0 || before < 0) {
-        oci_fail(cx, OC_E_IMAGE, "image: expected at most %lld x %lld pixels to pad, found "
-                 "%lld x %lld", (long long)width, (long long)height, (long long)image->width,
+        oci_fail(cx, OC_E_IMAGE,
+                 "image: expected at most %lld x %lld pixels to pad, found %lld x %lld",
+                 (long long)width, (long long)height, (long long)image->width,
                  (long long)image->height);
         return NULL;
     }
@@ -109,11 +113,12 @@ oc_image *oci_step_pad(oc_context *cx, const oc_image *image, int64_t height, in
 /* Image.convert("L"): ITU-R 601 in 16 bits of fraction. */
 static uint8_t grey_of(const uint8_t *rgb)
 {
-    return (uint8_t)((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >> 16);
+    return (uint8_t)((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >>
+                     16);
 }
 
-/* Which greys are ink, once the darkest counts as 0 and the lightest as 255. False where all
- * are the same. */
+/* Which greys are ink, once the darkest counts as 0 and the lightest as 255. False where
+ * all are the same. */
 static bool find_ink(const oc_image *image, bool ink[256])
 {
     const int64_t pixels = image->width * image->height;

@@ -1,6 +1,6 @@
-/* What image processors do to a picture before its values are computed; each is the function
- * of the same name in Transformers 4.37.2. All give a new picture, which may share its pixels
- * with the old one, or NULL with an error set. */
+/* What image processors do to a picture before its values are computed; each is the
+ * function of the same name in Transformers 4.37.2. All give a new picture, which may
+ * share its pixels with the old one, or NULL with an error set. */
 #ifndef OCI_IMAGE_STEPS_H
 #define OCI_IMAGE_STEPS_H
 

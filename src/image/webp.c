@@ -1,6 +1,7 @@
-/* WebP by libwebp: lossy, lossless, and the first frame of an animation. Alpha is dropped, not
- * blended. Pillow decodes through WebPAnimDecoder, whose first frame is drawn unblended on a
- * canvas of zeros; here it is drawn straight into the picture, which gives the same bytes. */
+/* WebP by libwebp: lossy, lossless, and the first frame of an animation. Alpha is
+ * dropped, not blended. Pillow decodes through WebPAnimDecoder, whose first frame is
+ * drawn unblended on a canvas of zeros; here it is drawn straight into the picture, which
+ * gives the same bytes. */
 #include <string.h>
 
 #include <webp/decode.h>
@@ -31,8 +32,9 @@ static void fail_decode(oc_context *cx, const oci_encoded *file, VP8StatusCode c
     }
 }
 
-/* Decodes one frame to its place in the picture. The library allocates for itself; four bytes
- * a pixel, what the lossless decoder takes, are charged to the context meanwhile. */
+/* Decodes one frame to its place in the picture. The library allocates for
+ * itself; four bytes a pixel, what the lossless decoder takes, are charged
+ * to the context meanwhile. */
 static void draw_frame(oc_context *cx, const oci_encoded *file, const WebPIterator *frame,
                        oc_image *image)
 {
@@ -41,18 +43,21 @@ static void draw_frame(oc_context *cx, const oci_encoded *file, const WebPIterat
         oci_fail(cx, OC_E_FAILED, "%s: libwebp is of another version", file->name);
         return;
     }
-    /* The demuxer checks frames against the canvas; we write by these numbers, so again. */
+    /* The demuxer checks frames against the canvas; we write
+     * by these numbers, so again. */
     int64_t x = frame->x_offset, y = frame->y_offset, w = frame->width, h = frame->height;
-    if (x < 0 || y < 0 || w < 1 || h < 1 || x + w > image->width || y + h > image->height) {
-        oci_fail(cx, OC_E_IMAGE, "%s: WebP: a frame lies outside of the picture", file->name);
+    if (x < 0 || y < 0 || w < 1 || h < 1 || x + w > image->width ||
+        y + h > image->height) {
+        oci_fail(cx, OC_E_IMAGE, "%s: WebP: a frame lies outside of the picture",
+                 file->name);
         return;
     }
     if (w < image->width || h < image->height)
         memset(image->buffer->data, 0, image->buffer->size);
     size_t stride = (size_t)image->width * 3;
     size_t start = (size_t)y * stride + (size_t)x * 3;
-    /* MODE_RGB gives the colours of MODE_RGBA, not multiplied by alpha; alpha is decoded and
-     * checked all the same. */
+    /* MODE_RGB gives the colours of MODE_RGBA, not multiplied by alpha; alpha is decoded
+     * and checked all the same. */
     config.output.colorspace = MODE_RGB;
     config.output.is_external_memory = 1;
     config.output.u.RGBA.rgba = image->buffer->data + start;
@@ -65,7 +70,8 @@ static void draw_frame(oc_context *cx, const oci_encoded *file, const WebPIterat
     if (code != VP8_STATUS_OK) fail_decode(cx, file, code);
 }
 
-/* The size is the canvas's, which the container states; a bare bitstream is its own canvas. */
+/* The size is the canvas's, which the container states; a bare
+ * bitstream is its own canvas. */
 static oc_image *read_first_frame(oc_context *cx, const oci_encoded *file,
                                   const WebPDemuxer *demuxer)
 {
@@ -86,7 +92,8 @@ static oc_image *read_first_frame(oc_context *cx, const oci_encoded *file,
 }
 
 /* The chunk lies in the file already; the limit is on the work that it may cause. */
-static void find_orientation(oc_context *cx, oci_encoded *file, const WebPDemuxer *demuxer)
+static void find_orientation(oc_context *cx, oci_encoded *file,
+                             const WebPDemuxer *demuxer)
 {
     WebPChunkIterator chunk;
     if (!WebPDemuxGetChunk(demuxer, "EXIF", 1, &chunk)) return;
@@ -103,15 +110,18 @@ oc_image *oci_webp_decode(oc_context *cx, oci_encoded *file)
 {
     WebPDemuxState state;
     const WebPData data = { file->data, file->size };
-    /* The partial form tells a cut file from a broken one; only a complete one is read. */
+    /* The partial form tells a cut file from a broken one;
+     * only a complete one is read. */
     WebPDemuxer *demuxer = WebPDemuxPartial(&data, &state);
     oc_image *image = NULL;
     if (demuxer && state == WEBP_DEMUX_DONE) {
         if (file->want_orientation) find_orientation(cx, file, demuxer);
         if (!oci_failed(cx)) image = read_first_frame(cx, file, demuxer);
     } else {
-        bool cut = state == WEBP_DEMUX_PARSING_HEADER || state == WEBP_DEMUX_PARSED_HEADER;
-        fail_decode(cx, file, cut ? VP8_STATUS_NOT_ENOUGH_DATA : VP8_STATUS_BITSTREAM_ERROR);
+        bool cut = state == WEBP_DEMUX_PARSING_HEADER ||
+                   state == WEBP_DEMUX_PARSED_HEADER;
+        fail_decode(cx, file,
+                    cut ? VP8_STATUS_NOT_ENOUGH_DATA : VP8_STATUS_BITSTREAM_ERROR);
     }
     WebPDemuxDelete(demuxer);
     return image;

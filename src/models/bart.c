@@ -1,7 +1,8 @@
-/* BART's decoder — Lewis et al. 2019, arXiv:1910.13461. Transformers: BartForCausalLM. Its
- * functions serve mBART (mbart.c) as well.
+/* BART's decoder — Lewis et al. 2019, arXiv:1910.13461. Transformers: BartForCausalLM.
+ * Its functions serve mBART (mbart.c) as well.
  *
- *   input_ids [B,T] → embed_tokens (* sqrt D) + learned positions → layernorm_embedding [B,T,D]
+ *   input_ids [B,T] → embed_tokens (* sqrt D) + learned positions
+ *     → layernorm_embedding [B,T,D]
  *     → L layers: self-attention, cross-attention to [B,N,D], feed-forward [B,T,D];
  *       BART: norms after them, mBART: before them and after the last layer
  *     → lm_head [B,T,V], tied to embed_tokens
@@ -79,9 +80,9 @@ static oci_tensor *embed(oc_context *cx, const oci_bart_model *m,
     return oci_layer_norm(cx, &m->layernorm_embedding, x);
 }
 
-/* BART runs torch's scaled_dot_product_attention unless attentions or masks of cross-attention
- * heads are asked for, and for its sake 4.37.2 lets a row in the padding before a text, which
- * sees nothing, see everything. (mBART has no such path.) */
+/* BART runs torch's scaled_dot_product_attention unless attentions or masks of
+ * cross-attention heads are asked for, and for its sake 4.37.2 lets a row in the padding
+ * before a text, which sees nothing, see everything. (mBART has no such path.) */
 static void open_blind_rows(oc_context *cx, const oci_decode_call *call, oci_tensor *mask)
 {
     if (!mask || oci_wants_attentions(cx) || call->cross_attn_head_mask) return;

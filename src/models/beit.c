@@ -43,7 +43,8 @@ static int64_t distances(const beit *m)
     return (2 * h - 1) * (2 * w - 1) + 3;
 }
 
-/* 4.37.2 leaves the biases of pruned heads where they are, and then fails on the shape. */
+/* 4.37.2 leaves the biases of pruned heads where they are,
+ * and then fails on the shape. */
 static void refuse_pruned(oc_context *cx, const oci_config_source *from, const beit *m)
 {
     if (!m->cfg.use_relative_position_bias && !m->cfg.use_shared_relative_position_bias)
@@ -77,17 +78,20 @@ static void beit_walk(oci_walk w, void *model)
     oci_vit_grid(c, &h, &v);
     w = oci_walk_init(w, OCI_INIT_NORMAL, c->initializer_range);
     oci_walk e = oci_walk_enter(w, "embeddings"), zeros = oci_walk_zeros(e);
-    oci_walk_param(zeros, "cls_token", &m->cls_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
+    oci_walk_param(zeros, "cls_token", &m->cls_token, OCI_PARAM_VALUE,
+                   OCI_SHAPE(1, 1, D));
     if (m->cfg.use_mask_token)
-        oci_walk_param(zeros, "mask_token", &m->mask_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
+        oci_walk_param(zeros, "mask_token", &m->mask_token, OCI_PARAM_VALUE,
+                       OCI_SHAPE(1, 1, D));
     if (m->cfg.use_absolute_position_embeddings)
-        oci_walk_param(zeros, "position_embeddings", &m->position_embeddings, OCI_PARAM_VALUE,
-                       OCI_SHAPE(1, h * v + 1, D));
+        oci_walk_param(zeros, "position_embeddings", &m->position_embeddings,
+                       OCI_PARAM_VALUE, OCI_SHAPE(1, h * v + 1, D));
     oci_walk_vit_patches(e, &m->body);
     if (m->cfg.use_shared_relative_position_bias)
-        oci_walk_param(oci_walk_zeros(oci_walk_enter(w, "encoder.relative_position_bias")),
-                       "relative_position_bias_table", &m->shared_bias_table, OCI_PARAM_VALUE,
-                       OCI_SHAPE(distances(m), c->num_attention_heads));
+        oci_walk_param(oci_walk_zeros(oci_walk_enter(w, "encoder.relative_position_"
+                                                        "bias")),
+                       "relative_position_bias_table", &m->shared_bias_table,
+                       OCI_PARAM_VALUE, OCI_SHAPE(distances(m), c->num_attention_heads));
     oci_walk_vit_layers(w, &m->body);
     if (m->cfg.use_mean_pooling)
         oci_walk_norm(oci_walk_optional(oci_walk_enter(w, "pooler.layernorm")),

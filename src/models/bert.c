@@ -1,8 +1,9 @@
-/* BERT — Devlin et al. 2018, arXiv:1810.04805. Transformers: BertModel, BertLMHeadModel; and
- * its kin of bert.h.
+/* BERT — Devlin et al. 2018, arXiv:1810.04805. Transformers: BertModel, BertLMHeadModel;
+ * and its kin of bert.h.
  *
  *   input_ids [B,T] → word + token type + position embeddings → LayerNorm [B,T,D]
- *     → L post-norm layers: self-attention (→ cross-attention to [B,N,D]), feed-forward [B,T,D]
+ *     → L post-norm layers: self-attention (→ cross-attention to [B,N,D]),
+ *       feed-forward [B,T,D]
  *     → as a text encoder: pooler [B,D], tanh of the first token's
  *     → as a decoder: dense, act, LayerNorm [B,T,D] → · word embeddings + bias [B,T,V]
  */
@@ -81,7 +82,8 @@ static void attention_walk(oci_walk w, oci_attention_layer *a, oci_norm_layer *n
                            const oci_bert_config *c)
 {
     int64_t D = c->hidden_size, d = D / c->num_attention_heads;
-    if (!a->heads) a->heads = c->num_attention_heads;   /* unless pruned_heads left fewer */
+    /* unless pruned_heads left fewer */
+    if (!a->heads) a->heads = c->num_attention_heads;
     int64_t A = a->heads * d;
     oci_walk_linear(oci_walk_enter(w, "self.query"), &a->q, A, D, true);
     oci_walk_linear(oci_walk_enter(w, "self.key"), &a->k, A, D, true);
@@ -110,7 +112,8 @@ static void table_walk(oci_walk w, const char *name, oci_tensor **table, int64_t
                    OCI_SHAPE(rows, D));
 }
 
-/* cls.predictions.* or lm_head.*: the bias has two names, and so has the weight if tied. */
+/* cls.predictions.* or lm_head.*: the bias has two names, and
+ * so has the weight if tied. */
 static void head_walk(oci_walk w, oci_bert_model *m)
 {
     const oci_bert_config *c = &m->cfg;

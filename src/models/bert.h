@@ -1,4 +1,5 @@
-/* BERT and what differs from it by names and positions only (RoBERTa, XLM-RoBERTa, CamemBERT). */
+/* BERT and what differs from it by names and positions only
+ * (RoBERTa, XLM-RoBERTa, CamemBERT). */
 #ifndef OCI_MODELS_BERT_H
 #define OCI_MODELS_BERT_H
 
@@ -25,7 +26,8 @@ typedef struct oci_bert_model {
     const oci_bert_kind *kind;
     oci_bert_config cfg;
     bool has_head;      /* it is a model with a head around the base model */
-    bool head_optional; /* … but not of classes[1], the causal one: it may have none of it */
+    bool head_optional; /* … but not of classes[1], the causal one: it may have none of
+                           it */
     oci_tensor *word_embeddings;        /* [V, D] */
     oci_tensor *position_embeddings;    /* [P, D] */
     oci_tensor *token_type_embeddings;  /* [types, D] */

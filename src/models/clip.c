@@ -1,12 +1,13 @@
 /* CLIP's towers — Radford et al. 2021, "Learning transferable visual models from natural
- * language supervision", arXiv:2103.00020. Transformers: CLIPVisionModel, CLIPTextModel, and
- * both …WithProjection.
+ * language supervision", arXiv:2103.00020. Transformers: CLIPVisionModel, CLIPTextModel,
+ * and both …WithProjection.
  *
  *   pixel_values [B,C,S,S] → patches [B,N,D] → [class] + positions [B,T,D], T = N + 1
  *     → pre_layrnorm → L pre-norm layers [B,T,D] (last_hidden_state)
  *     → post_layernorm of the class's row [B,D] (pooler_output) → visual_projection [B,E]
  *
- *   input_ids [B,T] → tokens + positions → L causal pre-norm layers → final_layer_norm [B,T,D]
+ *   input_ids [B,T] → tokens + positions → L causal pre-norm layers
+ *     → final_layer_norm [B,T,D]
  *     → the row of the end token [B,D] (pooler_output) → text_projection [B,E]
  */
 #include "models/clip.h"
@@ -49,7 +50,8 @@ static void tower_open(oc_context *cx, const oci_config_source *from, oci_clip_t
                        const oci_field *fields, const char *base_class)
 {
     oci_clip_config *c = &m->cfg;
-    if (!oci_config_read(cx, from, fields, c) || !oci_config_read(cx, from, layer_fields, c))
+    if (!oci_config_read(cx, from, fields, c) ||
+        !oci_config_read(cx, from, layer_fields, c))
         return;
     oci_config_divides(cx, from, "num_attention_heads", c->num_attention_heads,
                        "hidden_size", c->hidden_size);
@@ -63,7 +65,8 @@ static void vision_open(oc_context *cx, const oci_config_source *from, void *mod
     oci_clip_tower *m = model;
     tower_open(cx, from, m, vision_fields, "CLIPVisionModel");
     if (!oci_failed(cx) && m->cfg.patch_size > m->cfg.image_size)
-        oci_config_fail(cx, from, "patch_size", "expected at most image_size %lld, found %lld",
+        oci_config_fail(cx, from, "patch_size",
+                        "expected at most image_size %lld, found %lld",
                         (long long)m->cfg.image_size, (long long)m->cfg.patch_size);
 }
 
@@ -71,8 +74,8 @@ static void text_open(oc_context *cx, const oci_config_source *from, void *model
 {
     tower_open(cx, from, model, text_fields, "CLIPTextModel");
     if (json_is_null(json_object_get(from->object, "eos_token_id")))
-        oci_config_fail(cx, from, "eos_token_id", "expected the end token, whose state is "
-                        "pooled, found null");
+        oci_config_fail(cx, from, "eos_token_id",
+                        "expected the end token, whose state is pooled, found null");
 }
 
 static void tower_close(void *model) { oci_free(((oci_clip_tower *)model)->layers); }
@@ -99,7 +102,8 @@ static int64_t patches_of(const oci_clip_config *c)
     return side * side;
 }
 
-/* CLIP scales what it draws by the width and (what goes into the residual) by the depth. */
+/* CLIP scales what it draws by the width and (what goes into
+ * the residual) by the depth. */
 static void layer_walk(oci_walk w, oci_text_layer *l, const oci_clip_config *c)
 {
     int64_t D = c->hidden_size, F = c->intermediate_size;
@@ -136,7 +140,8 @@ static void projection_walk(oci_walk w, const char *name, oci_clip_tower *m)
     w = oci_walk_init(oci_walk_enter(w, "%s", name), OCI_INIT_NORMAL,
                       pow((double)c->hidden_size, -0.5) * c->initializer_factor);
     if (!m->projects) w = oci_walk_init(oci_walk_optional(w), OCI_INIT_ABSENT, 0);
-    if (m->alone) oci_walk_linear(w, &m->projection, c->projection_dim, c->hidden_size, false);
+    if (m->alone)
+        oci_walk_linear(w, &m->projection, c->projection_dim, c->hidden_size, false);
 }
 
 static void vision_walk(oci_walk root, void *model)
@@ -145,18 +150,23 @@ static void vision_walk(oci_walk root, void *model)
     const oci_clip_config *c = &m->cfg;
     int64_t D = c->hidden_size, p = c->patch_size;
     double range = c->initializer_range * c->initializer_factor;
-    oci_walk w = oci_walk_enter(root, "vision_model"), e = oci_walk_enter(w, "embeddings");
+    oci_walk w = oci_walk_enter(root, "vision_model"), e = oci_walk_enter(w, "embedding"
+                                                                             "s");
     oci_walk_param(oci_walk_init(e, OCI_INIT_NORMAL,
                                  pow((double)D, -0.5) * c->initializer_factor),
                    "class_embedding", &m->class_embedding, OCI_PARAM_VALUE, OCI_SHAPE(D));
     e = oci_walk_init(e, OCI_INIT_NORMAL, range);
-    oci_walk_param(oci_walk_enter(e, "patch_embedding"), "weight", &m->patch_embedding.weight,
-                   OCI_PARAM_PRODUCT, OCI_SHAPE(D, c->num_channels, p, p));
-    oci_walk_param(oci_walk_enter(e, "position_embedding"), "weight", &m->position_embedding,
-                   OCI_PARAM_VALUE, OCI_SHAPE(patches_of(c) + 1, D));
-    oci_walk_norm(oci_walk_enter(w, "pre_layrnorm"), &m->pre_layrnorm, D, c->layer_norm_eps);
+    oci_walk_param(oci_walk_enter(e, "patch_embedding"), "weight",
+                   &m->patch_embedding.weight, OCI_PARAM_PRODUCT,
+                   OCI_SHAPE(D, c->num_channels, p, p));
+    oci_walk_param(oci_walk_enter(e, "position_embedding"), "weight",
+                   &m->position_embedding, OCI_PARAM_VALUE,
+                   OCI_SHAPE(patches_of(c) + 1, D));
+    oci_walk_norm(oci_walk_enter(w, "pre_layrnorm"), &m->pre_layrnorm, D,
+                  c->layer_norm_eps);
     layers_walk(w, m);
-    oci_walk_norm(oci_walk_enter(w, "post_layernorm"), &m->last_norm, D, c->layer_norm_eps);
+    oci_walk_norm(oci_walk_enter(w, "post_layernorm"), &m->last_norm, D,
+                  c->layer_norm_eps);
     projection_walk(root, "visual_projection", m);
 }
 
@@ -170,31 +180,38 @@ static void text_walk(oci_walk root, void *model)
                                0.02 * c->initializer_factor);
     oci_walk_param(oci_walk_enter(e, "token_embedding"), "weight", &m->token_embedding,
                    OCI_PARAM_TABLE, OCI_SHAPE(c->vocab_size, D));
-    oci_walk_param(oci_walk_enter(e, "position_embedding"), "weight", &m->position_embedding,
-                   OCI_PARAM_TABLE, OCI_SHAPE(c->max_position_embeddings, D));
+    oci_walk_param(oci_walk_enter(e, "position_embedding"), "weight",
+                   &m->position_embedding, OCI_PARAM_TABLE,
+                   OCI_SHAPE(c->max_position_embeddings, D));
     layers_walk(w, m);
-    oci_walk_norm(oci_walk_enter(w, "final_layer_norm"), &m->last_norm, D, c->layer_norm_eps);
+    oci_walk_norm(oci_walk_enter(w, "final_layer_norm"), &m->last_norm, D,
+                  c->layer_norm_eps);
     projection_walk(root, "text_projection", m);
 }
 
 /* ---- vision ---- */
 
 /* 4.37.2 asks for no size, only that there is a position for each patch. */
-static bool picture_fits(oc_context *cx, const oci_clip_config *c, const oci_encode_call *call)
+static bool picture_fits(oc_context *cx, const oci_clip_config *c,
+                         const oci_encode_call *call)
 {
     char text[128];
     const oci_tensor *x = call->pixel_values;
     if (!x || oci_failed(cx)) return false;
     if (call->head_mask || call->bool_masked_pos)
-        oci_fail(cx, OC_E_MALFORMED, "input %s: expected none, a clip_vision_model does not "
-                 "take it", call->head_mask ? "head_mask" : "bool_masked_pos");
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input %s: expected none, a clip_vision_model does not take it",
+                 call->head_mask ? "head_mask" : "bool_masked_pos");
     else if (x->rank != 4 || x->shape[1] != c->num_channels)
         oci_fail(cx, OC_E_MALFORMED, "pixel_values: expected [B, %lld, H, W], found %s",
                  (long long)c->num_channels, oci_shape_text(x, text));
-    else if ((x->shape[2] / c->patch_size) * (x->shape[3] / c->patch_size) != patches_of(c))
-        oci_fail(cx, OC_E_MALFORMED, "pixel_values: expected %lld patches as of %lld x %lld "
-                 "(image_size), found %lld x %lld", (long long)patches_of(c),
-                 (long long)c->image_size, (long long)c->image_size, (long long)x->shape[2],
+    else if ((x->shape[2] / c->patch_size) * (x->shape[3] / c->patch_size) !=
+             patches_of(c))
+        oci_fail(cx, OC_E_MALFORMED,
+                 "pixel_values: expected %lld patches as of %lld x %lld (image_size), "
+                 "found %lld x %lld",
+                 (long long)patches_of(c), (long long)c->image_size,
+                 (long long)c->image_size, (long long)x->shape[2],
                  (long long)x->shape[3]);
     return !oci_failed(cx);
 }
@@ -206,7 +223,8 @@ static oci_tensor *vision_embed(oc_context *cx, const oci_clip_tower *m,
     if (!picture_fits(cx, c, call)) return NULL;
     oci_tensor *x = oci_op_patches(cx, call->pixel_values, c->patch_size, c->patch_size);
     x = oci_linear(cx, &m->patch_embedding, x);                         /* [B, N, D] */
-    oci_tensor *cls = oci_op_reshape(cx, m->class_embedding, OCI_SHAPE(1, 1, c->hidden_size));
+    oci_tensor *cls = oci_op_reshape(cx, m->class_embedding,
+                                     OCI_SHAPE(1, 1, c->hidden_size));
     x = oci_op_concat(cx, cls, x);                                      /* [B, T, D] */
     x = oci_op_add(cx, x, m->position_embedding);
     return oci_layer_norm(cx, &m->pre_layrnorm, x);
@@ -214,8 +232,10 @@ static oci_tensor *vision_embed(oc_context *cx, const oci_clip_tower *m,
 
 static oci_text_stack stack_of(const oci_clip_tower *m)
 {
-    return (oci_text_stack){ .layers = m->layers, .count = m->cfg.num_hidden_layers,
-                             .heads = m->cfg.num_attention_heads, .act = m->cfg.hidden_act,
+    return (oci_text_stack){ .layers = m->layers,
+                             .count = m->cfg.num_hidden_layers,
+                             .heads = m->cfg.num_attention_heads,
+                             .act = m->cfg.hidden_act,
                              .pre_norm = true };
 }
 
@@ -253,7 +273,8 @@ void oci_clip_vision_states(oc_context *cx, const oci_clip_tower *m, oci_tensor 
     while (stack.count > 0 && !keep[stack.count]) stack.count--;
     cx->taps = NULL;
     oci_arena_mark mark = oci_mark(cx);
-    oci_text_stack_run(cx, &stack, mark, vision_embed(cx, m, &call), &(oci_decode_call){ 0 });
+    oci_text_stack_run(cx, &stack, mark, vision_embed(cx, m, &call),
+                       &(oci_decode_call){ 0 });
     cx->taps = taps;
 }
 
@@ -264,9 +285,9 @@ static int64_t tower_width(const void *model)
 
 /* ---- text ---- */
 
-/* 4.37.2 adds the causal mask and that of the pads, each of them 0 or the lowest float: what
- * both hide is at -inf. It shows in rows that see nothing (pads on the left), whose weight
- * goes to what one alone hides. [B, 1, T, T], or NULL: causal says it all. */
+/* 4.37.2 adds the causal mask and that of the pads, each of them 0 or the lowest float:
+ * what both hide is at -inf. It shows in rows that see nothing (pads on the left), whose
+ * weight goes to what one alone hides. [B, 1, T, T], or NULL: causal says it all. */
 static oci_tensor *text_mask(oc_context *cx, const oci_tensor *attention_mask, int64_t T)
 {
     oci_tensor *y = oci_causal_mask(cx, attention_mask, T, T);
@@ -278,8 +299,8 @@ static oci_tensor *text_mask(oc_context *cx, const oci_tensor *attention_mask, i
     return y;
 }
 
-/* Where the end token is: the first one; none: 0. Configs from before July 2023 say eos 2,
- * which was wrong; there it is the first of the largest ids. */
+/* Where the end token is: the first one; none: 0. Configs from before July 2023 say eos
+ * 2, which was wrong; there it is the first of the largest ids. */
 static int64_t end_of(const oci_clip_config *c, const int64_t *ids, int64_t T)
 {
     int64_t at = 0;
@@ -316,12 +337,13 @@ static oci_tensor *text_encode(oc_context *cx, const void *model, oci_decode_cal
     oci_arena_mark mark = oci_mark(cx);
     if (!call.input_ids)
         oci_fail(cx, OC_E_MALFORMED, "input input_ids: required by a clip_text_model");
-    oci_tensor *x = oci_failed(cx) ? NULL : oci_text_embed(cx, m->token_embedding, &call, -1);
+    oci_tensor *x = oci_failed(cx) ? NULL
+                                   : oci_text_embed(cx, m->token_embedding, &call, -1);
     if (!x) return NULL;
     int64_t T = x->shape[1];
     x = oci_op_add(cx, x, oci_text_positions(cx, m->position_embedding, &call, T, 0));
     stack.mask = text_mask(cx, call.attention_mask, T);
-    if (cx->taps) cx->taps->use_cache = false;          /* CLIP's text model has no caches */
+    if (cx->taps) cx->taps->use_cache = false;       /* CLIP's text model has no caches */
     x = oci_text_stack_run(cx, &stack, mark, x, &call);
     x = oci_layer_norm(cx, &m->last_norm, x);                           /* [B, T, D] */
     if (pooled) *pooled = text_pool(cx, m, x, &call);
@@ -408,7 +430,8 @@ static oci_tensor *text_class(oc_context *cx, const void *model, const oc_tensor
     return NULL;
 }
 
-static oci_tensor *text_embeds_class(oc_context *cx, const void *model, const oc_tensors *in)
+static oci_tensor *text_embeds_class(oc_context *cx, const void *model,
+                                     const oc_tensors *in)
 {
     oci_clip_text_embeds(cx, model, &((const oci_clip_tower *)model)->projection, in);
     return NULL;
@@ -425,11 +448,13 @@ static const oci_class text_classes[] = {
 };
 
 const oci_arch oci_clip_vision = {
-    .model_type = "clip_vision_model", .base_prefix = "clip.", .size = sizeof(oci_clip_tower),
-    .classes = vision_classes, .open = vision_open, .close = tower_close,
-    .walk = vision_walk, .encode = vision_encode, .encoder_width = tower_width };
+    .model_type = "clip_vision_model", .base_prefix = "clip.",
+    .size = sizeof(oci_clip_tower), .classes = vision_classes, .open = vision_open,
+    .close = tower_close, .walk = vision_walk, .encode = vision_encode,
+    .encoder_width = tower_width };
 
 const oci_arch oci_clip_text = {
-    .model_type = "clip_text_model", .base_prefix = "clip.", .size = sizeof(oci_clip_tower),
-    .classes = text_classes, .open = text_open, .close = tower_close, .walk = text_walk,
-    .decoder_shape = text_shape, .encode_text = text_encode, .pools_text = true };
+    .model_type = "clip_text_model", .base_prefix = "clip.",
+    .size = sizeof(oci_clip_tower), .classes = text_classes, .open = text_open,
+    .close = tower_close, .walk = text_walk, .decoder_shape = text_shape,
+    .encode_text = text_encode, .pools_text = true };

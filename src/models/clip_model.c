@@ -1,10 +1,12 @@
-/* CLIP as a whole — Radford et al. 2021, arXiv:2103.00020. Transformers: CLIPModel, and the
- * classes of its parts over the same folder.
+/* CLIP as a whole — Radford et al. 2021, arXiv:2103.00020. Transformers: CLIPModel, and
+ * the classes of its parts over the same folder.
  *
- *   a dual encoder (vision_text_dual_encoder.c) of the towers in clip.c, whose names in the
- *   state dict have no level of their own, and whose projections are drawn by the width
+ *   a dual encoder (vision_text_dual_encoder.c) of the towers in clip.c, whose names in
+ *   the state dict have no level of their own, and whose projections are drawn by the
+ *   width
  *
- * A folder of a whole CLIP opened as CLIPVisionModel or CLIPTextModel loads that part alone.
+ * A folder of a whole CLIP opened as CLIPVisionModel or CLIPTextModel loads that part
+ * alone.
  */
 #include <math.h>
 #include <string.h>
@@ -56,10 +58,11 @@ static void clip_open(oc_context *cx, const oci_config_source *from, void *model
     if (text) d->cfg.projection_dim = ((oci_clip_tower *)d->text)->cfg.projection_dim;
 }
 
-static void projection_walk(oci_walk w, const char *name, oci_linear_layer *layer, int64_t E,
-                            int64_t D)
+static void projection_walk(oci_walk w, const char *name, oci_linear_layer *layer,
+                            int64_t E, int64_t D)
 {
-    w = oci_walk_init(oci_walk_enter(w, "%s", name), OCI_INIT_NORMAL, pow((double)D, -0.5));
+    w = oci_walk_init(oci_walk_enter(w, "%s", name), OCI_INIT_NORMAL,
+                      pow((double)D, -0.5));
     oci_walk_linear(w, layer, E, D, false);
 }
 
@@ -72,7 +75,8 @@ static void clip_walk(oci_walk w, void *model)
     if (d->text) oci_clip_text.walk(w, d->text);
     if (d->vision) oci_clip_vision.walk(w, d->vision);
     if (d->vision && m->projects)
-        projection_walk(w, "visual_projection", &d->visual_projection, E, d->vision_width);
+        projection_walk(w, "visual_projection", &d->visual_projection, E,
+                        d->vision_width);
     if (d->text && m->projects)
         projection_walk(w, "text_projection", &d->text_projection, E, d->text_width);
 }
@@ -100,7 +104,8 @@ static const oci_clip_tower *text_of(oc_context *cx, const oci_dual *m)
 
 static oci_tensor *clip_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
-    return vision_of(cx, model) && text_of(cx, model) ? oci_dual_forward(cx, model, in) : NULL;
+    return vision_of(cx, model) && text_of(cx, model) ? oci_dual_forward(cx, model, in)
+                                                      : NULL;
 }
 
 static oci_tensor *image_features(oc_context *cx, const void *model, const oc_tensors *in)
@@ -136,7 +141,8 @@ static oci_tensor *image_embeds_class(oc_context *cx, const void *model,
     return NULL;
 }
 
-static oci_tensor *text_embeds_class(oc_context *cx, const void *model, const oc_tensors *in)
+static oci_tensor *text_embeds_class(oc_context *cx, const void *model,
+                                     const oc_tensors *in)
 {
     const oci_dual *m = model;
     const oci_clip_tower *tower = text_of(cx, m);
@@ -155,5 +161,5 @@ static const oci_class classes[] = {
 };
 
 const oci_arch oci_clip = {
-    .model_type = "clip", .base_prefix = "clip.", .size = sizeof(clip), .classes = classes,
-    .open = clip_open, .close = oci_dual_close, .walk = clip_walk };
+    .model_type = "clip", .base_prefix = "clip.", .size = sizeof(clip),
+    .classes = classes, .open = clip_open, .close = oci_dual_close, .walk = clip_walk };

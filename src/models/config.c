@@ -11,11 +11,13 @@ void oci_config_fail(oc_context *cx, const oci_config_source *from, const char *
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    oci_fail(cx, OC_E_MALFORMED, "%s: %s%s: %s", from->doc->name, from->path, field, text);
+    oci_fail(cx, OC_E_MALFORMED, "%s: %s%s: %s", from->doc->name, from->path, field,
+             text);
 }
 
-void oci_config_divides(oc_context *cx, const oci_config_source *from, const char *part_name,
-                        int64_t part, const char *whole_name, int64_t whole)
+void oci_config_divides(oc_context *cx, const oci_config_source *from,
+                        const char *part_name, int64_t part, const char *whole_name,
+                        int64_t whole)
 {
     if (oci_failed(cx) || (part > 0 && whole % part == 0)) return;
     oci_config_fail(cx, from, part_name, "expected a divisor of %s %lld, found %lld",
@@ -29,8 +31,10 @@ static void read_act(oc_context *cx, const oci_config_source *from, const oci_fi
     *act = (oci_act)f->fallback;
     const char *text = oci_json_text(cx, from->doc, from->object, name, NULL);
     if (text && !oci_failed(cx) && !oci_act_find(text, act))
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected an activation such as gelu, gelu_new, "
-                 "quick_gelu, relu, silu or tanh, found \"%.40s\"", from->doc->name, name, text);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: %s: expected an activation such as gelu, gelu_new, quick_gelu, "
+                 "relu, silu or tanh, found \"%.40s\"",
+                 from->doc->name, name, text);
 }
 
 /* A number for both sides, or [height, width]. */
@@ -48,14 +52,16 @@ static void read_pair(oc_context *cx, const oci_config_source *from, const oci_f
     for (size_t i = 0; good && i < 2; i++) {
         const json_t *side = json_array_get(value, i);
         pair[i] = json_integer_value(side);
-        good = json_is_integer(side) && (double)pair[i] >= f->low && (double)pair[i] <= f->high;
+        good = json_is_integer(side) && (double)pair[i] >= f->low &&
+               (double)pair[i] <= f->high;
     }
-    if (!good) oci_json_expected(cx, from->doc, name, "a number or [height, width]", value);
+    if (!good)
+        oci_json_expected(cx, from->doc, name, "a number or [height, width]", value);
 }
 
-/* What null means: false for a switch; "none" where the table's default lies outside the range
- * (n_inner, cross_attention_hidden_size) and for the ids of tokens; else a fault, for Transformers
- * would go down on it. True if the field is done with. */
+/* What null means: false for a switch; "none" where the table's default lies outside the
+ * range (n_inner, cross_attention_hidden_size) and for the ids of tokens; else a fault,
+ * for Transformers would go down on it. True if the field is done with. */
 static bool read_null(oc_context *cx, const oci_config_source *from, const oci_field *f,
                       const char *name, void *at)
 {
@@ -71,7 +77,8 @@ static bool read_null(oc_context *cx, const oci_config_source *from, const oci_f
 }
 
 int64_t oci_config_list(oc_context *cx, const oci_config_source *from, const char *key,
-                        int64_t low, int64_t high, int64_t *out, int64_t count, int64_t most)
+                        int64_t low, int64_t high, int64_t *out, int64_t count,
+                        int64_t most)
 {
     char name[OCI_MAX_NAME];
     snprintf(name, sizeof name, "%s%s", from->path, key);
@@ -94,8 +101,8 @@ int64_t oci_config_list(oc_context *cx, const oci_config_source *from, const cha
 
 /* One loop over the table: every field is read, ranged and named in messages alike, and
  * a model file has no line of it. */
-bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_field *fields,
-                     void *config)
+bool oci_config_read(oc_context *cx, const oci_config_source *from,
+                     const oci_field *fields, void *config)
 {
     char name[OCI_MAX_NAME];
     for (const oci_field *f = fields; f->key && !oci_failed(cx); f++) {
@@ -113,7 +120,8 @@ bool oci_config_read(oc_context *cx, const oci_config_source *from, const oci_fi
                                           f->low, f->high);
             break;
         case OCI_FIELD_BOOL:
-            *(bool *)at = oci_json_bool(cx, from->doc, from->object, name, f->fallback != 0);
+            *(bool *)at = oci_json_bool(cx, from->doc, from->object, name,
+                                        f->fallback != 0);
             break;
         case OCI_FIELD_ACT: read_act(cx, from, f, name, at); break;
         case OCI_FIELD_PAIR: read_pair(cx, from, f, name, at); break;
@@ -133,8 +141,9 @@ bool oci_config_sub(oc_context *cx, const oci_config_source *from, const char *k
         return false;
     }
     snprintf(sub->path, sizeof sub->path, "%s%s.", from->path, key);
-    sub->source = (oci_config_source){ .doc = from->doc, .object = object, .path = sub->path,
-                                       .role = role };
+    sub->source = (oci_config_source){
+        .doc = from->doc, .object = object, .path = sub->path, .role = role
+    };
     const json_t *type = json_object_get(object, "model_type");
     sub->model_type = json_string_value(type);
     if (!type)
@@ -192,7 +201,8 @@ int64_t oci_config_pad(oc_context *cx, const oci_config_source *from, int64_t fa
     if (json_is_null(json_object_get(from->object, "pad_token_id"))) return -1;
     int64_t pad = oci_json_int(cx, from->doc, from->object, name, fallback, 0, 1 << 24);
     if (!oci_failed(cx) && pad >= vocab_size)
-        oci_config_fail(cx, from, "pad_token_id", "expected less than vocab_size %lld, found "
-                        "%lld", (long long)vocab_size, (long long)pad);
+        oci_config_fail(cx, from, "pad_token_id",
+                        "expected less than vocab_size %lld, found %lld",
+                        (long long)vocab_size, (long long)pad);
     return pad;
 }

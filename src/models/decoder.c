@@ -16,14 +16,15 @@ static int64_t length_of(const oci_decode_call *call)
     return call->input_ids ? call->input_ids->shape[1] : call->inputs_embeds->shape[1];
 }
 
-/* Part `part` (keys, values, those of the encoder's output) of a layer, out of the cache, or
- * else as the call made it: kv [B, N, D] or NULL. */
+/* Part `part` (keys, values, those of the encoder's output) of a layer, out of the cache,
+ * or else as the call made it: kv [B, N, D] or NULL. */
 static void put_past(oc_context *cx, const oci_decode_call *call, int64_t layer, int part,
                      const oci_attention_layer *of, const oci_tensor *kv)
 {
     const oci_cache *cache = call->cache;
     if (!cache) {
-        if (kv) oci_output_past(cx, layer, part, oci_split_heads(cx, kv, oci_kv_heads(of)));
+        if (kv)
+            oci_output_past(cx, layer, part, oci_split_heads(cx, kv, oci_kv_heads(of)));
         return;
     }
     int64_t length = cache->length + length_of(call);
@@ -53,7 +54,8 @@ void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t 
     oci_output_self_past(cx, call, layer, &of->self, kv);
     if (!cross || !oci_wants_cache(cx) || oci_failed(cx)) return;
     oci_arena_mark mark = oci_mark(cx);
-    for (int part = 2; part < 4; part++) put_past(cx, call, layer, part, &of->cross, kv[part]);
+    for (int part = 2; part < 4; part++)
+        put_past(cx, call, layer, part, &of->cross, kv[part]);
     if (!cx->tape) oci_arena_reset(&cx->arena, mark);
 }
 
@@ -66,7 +68,8 @@ typedef struct past_source {
     int64_t B;
 } past_source;
 
-/* Pruning leaves layers with fewer heads of their own, but not for the encoder's output. */
+/* Pruning leaves layers with fewer heads of their own, but not
+ * for the encoder's output. */
 static int64_t heads_of(const past_source *p, int64_t layer, int part)
 {
     const oci_attention_layer *a = NULL;
@@ -76,8 +79,8 @@ static int64_t heads_of(const past_source *p, int64_t layer, int part)
 
 /* past_key_values.LAYER.INDEX, [B, H, positions, head_dim]; NULL (error set) if it is not
  * there or does not fit. `positions` 0: any number. */
-static oci_tensor *past_part(oc_context *cx, const past_source *p, int64_t layer, int part,
-                             int64_t positions)
+static oci_tensor *past_part(oc_context *cx, const past_source *p, int64_t layer,
+                             int part, int64_t positions)
 {
     char name[64], found[128];
     snprintf(name, sizeof name, "past_key_values.%lld.%d", (long long)layer, part);
@@ -87,14 +90,16 @@ static oci_tensor *past_part(oc_context *cx, const past_source *p, int64_t layer
     int64_t heads = heads_of(p, layer, part);
     if (d[0] == p->B && d[1] == heads && d[3] == p->shape.head_dim &&
         (positions == 0 || d[2] == positions)) return x;
-    oci_fail(cx, OC_E_MALFORMED, "input %s: expected [%lld, %lld, %lld, %lld], found %s", name,
-             (long long)p->B, (long long)heads, (long long)(positions ? positions : d[2]),
-             (long long)p->shape.head_dim, oci_shape_text(x, found));
+    oci_fail(cx, OC_E_MALFORMED, "input %s: expected [%lld, %lld, %lld, %lld], found %s",
+             name, (long long)p->B, (long long)heads,
+             (long long)(positions ? positions : d[2]), (long long)p->shape.head_dim,
+             oci_shape_text(x, found));
     return NULL;
 }
 
 /* A cache that holds what `in` brings; NULL (error set) if that is not whole. */
-static oci_cache *import_past(oc_context *cx, const past_source *p, const oci_decode_call *call)
+static oci_cache *import_past(oc_context *cx, const past_source *p,
+                              const oci_decode_call *call)
 {
     const oci_decoder_shape *s = &p->shape;
     oc_tensor_view view;
@@ -126,15 +131,18 @@ static void check_rows(oc_context *cx, const char *name, const oci_tensor *x,
     if (!x || (x->shape[1] == ids->shape[1] && (x->shape[0] == 1 ||
                                                 x->shape[0] == ids->shape[0]))) return;
     oci_fail(cx, OC_E_MALFORMED, "%s: expected [%lld, %lld], found %s", name,
-             (long long)ids->shape[0], (long long)ids->shape[1], oci_shape_text(x, found));
+             (long long)ids->shape[0], (long long)ids->shape[1],
+             oci_shape_text(x, found));
 }
 
-/* Everything that the layers take for granted. With a mask it must cover the past as well. */
+/* Everything that the layers take for granted. With a mask it
+ * must cover the past as well. */
 static void check(oc_context *cx, const oci_arch *arch, const oci_decoder_shape *s,
                   const oci_decode_call *call, int64_t past)
 {
     if (!call->input_ids == !call->inputs_embeds) {
-        oci_fail(cx, OC_E_MALFORMED, "%s: expected either input_ids or inputs_embeds, found %s",
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: expected either input_ids or inputs_embeds, found %s",
                  arch->model_type, call->input_ids ? "both" : "neither");
         return;
     }
@@ -147,17 +155,22 @@ static void check(oc_context *cx, const oci_arch *arch, const oci_decoder_shape 
     check_rows(cx, "token_type_ids", call->token_type_ids, ids);
     check_rows(cx, "position_ids", call->position_ids, ids);
     if (states && !s->cross_attention)
-        oci_fail(cx, OC_E_ARGUMENT, "encoder_hidden_states: expected a %s with cross-attention "
-                 "(is_decoder and add_cross_attention in its config)", arch->model_type);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "encoder_hidden_states: expected a %s with cross-attention (is_decoder "
+                 "and add_cross_attention in its config)",
+                 arch->model_type);
     oci_inputs_agree(cx, "input_ids", ids, "encoder_hidden_states", states, 1);
     oci_inputs_agree(cx, "encoder_hidden_states", states, "encoder_attention_mask",
                      states ? call->encoder_attention_mask : NULL, 2);
     if (states && states->shape[2] != width)
-        oci_fail(cx, OC_E_MALFORMED, "encoder_hidden_states: expected width %lld, found %lld",
+        oci_fail(cx, OC_E_MALFORMED,
+                 "encoder_hidden_states: expected width %lld, found %lld",
                  (long long)width, (long long)states->shape[2]);
-    if (mask && (mask->shape[0] != ids->shape[0] || mask->shape[1] != past + ids->shape[1]))
-        oci_fail(cx, OC_E_MALFORMED, "attention_mask: expected [%lld, %lld], found "
-                 "[%lld, %lld]", (long long)ids->shape[0], (long long)(past + ids->shape[1]),
+    if (mask &&
+        (mask->shape[0] != ids->shape[0] || mask->shape[1] != past + ids->shape[1]))
+        oci_fail(cx, OC_E_MALFORMED,
+                 "attention_mask: expected [%lld, %lld], found [%lld, %lld]",
+                 (long long)ids->shape[0], (long long)(past + ids->shape[1]),
                  (long long)mask->shape[0], (long long)mask->shape[1]);
 }
 
@@ -178,7 +191,8 @@ static oci_tensor *run_with_past(oc_context *cx, const oci_arch *arch, const voi
     if (given) call.cache = import_past(cx, &p, &call);
     oci_tensor *y = NULL;
     if (!oci_failed(cx))
-        y = base ? arch->encode_text(cx, model, call, NULL) : arch->decode(cx, model, call);
+        y = base ? arch->encode_text(cx, model, call, NULL)
+                 : arch->decode(cx, model, call);
     oci_cache_free(call.cache);
     return y;
 }
@@ -229,7 +243,7 @@ oci_tensor *oci_causal_lm_forward(oc_context *cx, const oci_arch *arch, const vo
     if (!labels || !logits) return NULL;
     oci_inputs_agree(cx, "logits", logits, "labels", labels, 2);
     if (kind == OCI_LM_SHIFTED && !oci_failed(cx)) {
-        logits = oci_op_slice(cx, logits, 0, logits->shape[1] - 1);     /* [B, T - 1, V] */
+        logits = oci_op_slice(cx, logits, 0, logits->shape[1] - 1);    /* [B, T - 1, V] */
         labels = next_labels(cx, labels);
     }
     oci_tensor *loss = oci_op_cross_entropy(cx, logits, labels);
@@ -250,19 +264,21 @@ oci_tensor *oci_encode_text(oc_context *cx, const oci_arch *arch, const void *mo
     return x;
 }
 
-oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch, const void *model,
-                                   const oc_tensors *in, const oci_input_spec *specs)
+oci_tensor *oci_text_model_forward(oc_context *cx, const oci_arch *arch,
+                                   const void *model, const oc_tensors *in,
+                                   const oci_input_spec *specs)
 {
     oci_tensor *pooled;
     oci_encode_text(cx, arch, model, call_of(cx, in, specs), &pooled);
     return NULL;        /* base models have no loss */
 }
 
-oci_tensor *oci_decoder_model_forward(oc_context *cx, const oci_arch *arch, const void *model,
-                                      const oc_tensors *in)
+oci_tensor *oci_decoder_model_forward(oc_context *cx, const oci_arch *arch,
+                                      const void *model, const oc_tensors *in)
 {
     const oci_input_spec *specs = arch->decoder_inputs;
-    oci_tensor *x = run_with_past(cx, arch, model, in, specs, call_of(cx, in, specs), true);
+    oci_tensor *x = run_with_past(cx, arch, model, in, specs, call_of(cx, in, specs),
+                                  true);
     oci_output(cx, "last_hidden_state", x);                             /* [B, T, D] */
     return NULL;
 }

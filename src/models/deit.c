@@ -28,10 +28,12 @@ static void deit_walk(oci_walk w, void *model)
     w = oci_walk_init(w, OCI_INIT_TRUNCATED, m->body.cfg.initializer_range);
     oci_walk e = oci_walk_enter(w, "embeddings"), zeros = oci_walk_zeros(e);
     oci_walk mask = oci_walk_init(oci_walk_optional(e), OCI_INIT_ABSENT, 0);
-    oci_walk_param(zeros, "cls_token", &m->cls_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
+    oci_walk_param(zeros, "cls_token", &m->cls_token, OCI_PARAM_VALUE,
+                   OCI_SHAPE(1, 1, D));
     oci_walk_param(zeros, "distillation_token", &m->distillation_token, OCI_PARAM_VALUE,
                    OCI_SHAPE(1, 1, D));
-    oci_walk_param(mask, "mask_token", &m->mask_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
+    oci_walk_param(mask, "mask_token", &m->mask_token, OCI_PARAM_VALUE,
+                   OCI_SHAPE(1, 1, D));
     oci_walk_param(zeros, "position_embeddings", &m->position_embeddings, OCI_PARAM_VALUE,
                    OCI_SHAPE(1, h * v + 2, D));
     oci_walk_vit_patches(e, &m->body);

@@ -67,7 +67,7 @@ static const oci_attention_layer *distilbert_attention(const void *model, int64_
 static void layer_walk(oci_walk w, oci_text_layer *l, const distilbert_config *c)
 {
     int64_t D = c->dim, F = c->hidden_dim;
-    if (!l->self.heads) l->self.heads = c->n_heads;     /* unless pruned_heads left fewer */
+    if (!l->self.heads) l->self.heads = c->n_heads;   /* unless pruned_heads left fewer */
     int64_t A = l->self.heads * (D / c->n_heads);
     oci_walk a = oci_walk_enter(w, "attention");
     oci_walk_linear(oci_walk_enter(a, "q_lin"), &l->self.q, A, D, true);
@@ -164,5 +164,6 @@ static const oci_class classes[] = { { "DistilBertModel", inputs, distilbert_for
 const oci_arch oci_distilbert = {
     .model_type = "distilbert", .base_prefix = "distilbert.", .size = sizeof(distilbert),
     .classes = classes, .open = distilbert_open, .close = distilbert_close,
-    .walk = distilbert_walk, .attention = distilbert_attention, .decoder_shape = distilbert_shape,
-    .encode_text = distilbert_encode, .pools_text = true };
+    .walk = distilbert_walk, .attention = distilbert_attention,
+    .decoder_shape = distilbert_shape, .encode_text = distilbert_encode,
+    .pools_text = true };

@@ -1,5 +1,6 @@
-/* The names were taken from what the classes of 4.37.2 save (tools/goldens/check_formats.py has
- * the list of those that were tried, in both directions). */
+/* The names were taken from what the classes of 4.37.2 save
+ * (tools/goldens/check_formats.py has the list of those that were
+ * tried, in both directions). */
 #include "models/foreign.h"
 
 #include <stdio.h>
@@ -8,7 +9,7 @@
 #include "base/context.h"
 #include "models/make.h"
 
-/* ---- which models there are ------------------------------------------------------------ */
+/* ---- which models there are -------------------------------------------------------- */
 
 static const struct kind {
     const char *model_type;
@@ -26,21 +27,24 @@ static const struct kind {
     { "vision-text-dual-encoder", true, true, false },
 };
 
-static const struct kind *kind_of(oc_context *cx, oci_layout layout, const char *model_type)
+static const struct kind *kind_of(oc_context *cx, oci_layout layout,
+                                  const char *model_type)
 {
     const bool flax = layout == OCI_LAYOUT_FLAX;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (!strcmp(kinds[i].model_type, model_type) && (flax ? kinds[i].flax : kinds[i].keras))
+        if (!strcmp(kinds[i].model_type, model_type) &&
+            (flax ? kinds[i].flax : kinds[i].keras))
             return &kinds[i];
-    oci_fail(cx, OC_E_UNSUPPORTED, "save: format: Transformers 4.37.2 has no %s class of a %.40s",
+    oci_fail(cx, OC_E_UNSUPPORTED,
+             "save: format: Transformers 4.37.2 has no %s class of a %.40s",
              flax ? "Flax" : "TensorFlow", model_type);
     return NULL;
 }
 
-/* "vit." of the part's architecture; its Keras class has that scope between the part's name and
- * the weights, unless the PyTorch names have it too. */
-static bool read_part(oc_context *cx, const oci_model *model, const oci_joint *joint, int part,
-                      oci_foreign *f)
+/* "vit." of the part's architecture; its Keras class has that scope between the part's
+ * name and the weights, unless the PyTorch names have it too. */
+static bool read_part(oc_context *cx, const oci_model *model, const oci_joint *joint,
+                      int part, oci_foreign *f)
 {
     const json_t *config = json_object_get(model->config.root, joint->configs[part]);
     const char *type = json_string_value(json_object_get(config, "model_type"));
@@ -64,7 +68,9 @@ static bool has_scope(const char *scope, const oci_param *params, size_t count)
 bool oci_foreign_begin(oc_context *cx, const oci_model *model, oci_layout layout,
                        const oci_param *params, size_t count, oci_foreign *f)
 {
-    *f = (oci_foreign){ .layout = layout, .parts = { "", "" }, .scope = "", .count = count };
+    *f = (oci_foreign){
+        .layout = layout, .parts = { "", "" }, .scope = "", .count = count
+    };
     const struct kind *kind = kind_of(cx, layout, model->arch->model_type);
     const oci_joint *joint = oci_joint_find(model->arch->model_type);
     const char *scope = model->arch->base_prefix;
@@ -73,11 +79,12 @@ bool oci_foreign_begin(oc_context *cx, const oci_model *model, oci_layout layout
     f->pair = joint != NULL;
     if (joint)
         return read_part(cx, model, joint, 0, f) && read_part(cx, model, joint, 1, f);
-    if (layout != OCI_LAYOUT_FLAX && scope && !has_scope(scope, params, count)) f->scope = scope;
+    if (layout != OCI_LAYOUT_FLAX && scope && !has_scope(scope, params, count))
+        f->scope = scope;
     return true;
 }
 
-/* ---- leaves ---------------------------------------------------------------------------- */
+/* ---- leaves ------------------------------------------------------------------------ */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -85,9 +92,10 @@ static bool ends_with(const char *text, const char *end)
     return n >= k && !strcmp(text + n - k, end);
 }
 
-/* The weight that a bias stands beside: before it in a state dict, behind it where names are
- * sorted. */
-static const oci_param *weight_of(const oci_foreign *f, const oci_param *params, size_t index)
+/* The weight that a bias stands beside: before it in a state dict, behind
+ * it where names are sorted. */
+static const oci_param *weight_of(const oci_foreign *f, const oci_param *params,
+                                  size_t index)
 {
     const char *bias = params[index].name;
     const size_t n = strlen(bias) - strlen("bias");
@@ -97,13 +105,20 @@ static const oci_param *weight_of(const oci_foreign *f, const oci_param *params,
     return NULL;
 }
 
-/* Rows that are looked up. A table that is a head too is a product to the model, and what it
- * does not know at all has no kind: the names tell. */
+/* Rows that are looked up. A table that is a head too is a product to the model, and what
+ * it does not know at all has no kind: the names tell. */
 static bool is_table(const oci_param *p)
 {
-    static const char *const names[] = { "word_embeddings", "position_embeddings",
-        "token_type_embeddings", "wte", "wpe", "shared", "embed_tokens", "embed_positions",
-        "token_embedding", "position_embedding" };
+    static const char *const names[] = { "word_embeddings",
+                                         "position_embeddings",
+                                         "token_type_embeddings",
+                                         "wte",
+                                         "wpe",
+                                         "shared",
+                                         "embed_tokens",
+                                         "embed_positions",
+                                         "token_embedding",
+                                         "position_embedding" };
     char end[64];
     if (p->kind == OCI_PARAM_TABLE) return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -118,7 +133,8 @@ static bool is_table(const oci_param *p)
 /* The few tables whose variable Keras' classes make themselves. */
 static bool is_own_table(const char *name)
 {
-    return ends_with(name, "word_embeddings.weight") || ends_with(name, "token_embedding.weight");
+    return ends_with(name, "word_embeddings.weight") || ends_with(name, "token_embedding."
+                                                                        "weight");
 }
 
 static void turn(oci_foreign_name *n, const oci_param *p)
@@ -177,7 +193,7 @@ static const char *leaf(const oci_foreign *f, const oci_param *params, size_t in
     return last;
 }
 
-/* ---- names ----------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------- */
 
 typedef struct text {
     char *data;                 /* [OCI_MAX_NAME] */
@@ -204,9 +220,11 @@ static void add_part(const oci_foreign *f, text *t, bool dots, const char *part,
     bool keras = f->layout != OCI_LAYOUT_FLAX, digit = part[0] >= '0' && part[0] <= '9';
     if (t->size) add_text(t, keras && digit ? dots ? "." : "_._" : "/");
     /* The two heads that share BERT's "cls" are layers of their own there. */
-    if (keras && n == 3 && !memcmp(part, "cls", 3) && !strncmp(part + 3, ".predictions", 12))
+    if (keras && n == 3 && !memcmp(part, "cls", 3) &&
+        !strncmp(part + 3, ".predictions", 12))
         add_text(t, "mlm___");
-    if (keras && n == 3 && !memcmp(part, "cls", 3) && !strncmp(part + 3, ".seq_relationship", 17))
+    if (keras && n == 3 && !memcmp(part, "cls", 3) &&
+        !strncmp(part + 3, ".seq_relationship", 17))
         add_text(t, "nsp___");
     add(t, part, n);
 }
@@ -220,7 +238,8 @@ static void add_scope(const oci_foreign *f, text *t, const char *scope)
 /* The parts of PyTorch's name but the last; returns that. */
 static const char *add_path(const oci_foreign *f, text *t, const char *name)
 {
-    static const char *const names[] = { "encoder.", "vision_model.", "decoder.", "text_model." };
+    static const char *const names[] = { "encoder.", "vision_model.", "decoder.",
+                                         "text_model." };
     int part = -1;              /* projections belong to neither */
     for (int i = 0; f->pair && i < 4; i++)
         if (!strncmp(name, names[i], strlen(names[i]))) part = i / 2;
@@ -228,23 +247,25 @@ static const char *add_path(const oci_foreign *f, text *t, const char *name)
     for (const char *dot; (dot = strchr(name, '.')) != NULL; name = dot + 1) {
         const bool first = t->size == 0;
         add_part(f, t, f->dots[part == 1], name, (size_t)(dot - name));
-        if (first && part >= 0 && f->layout != OCI_LAYOUT_FLAX) add_scope(f, t, f->parts[part]);
+        if (first && part >= 0 && f->layout != OCI_LAYOUT_FLAX)
+            add_scope(f, t, f->parts[part]);
     }
     return name;
 }
 
-/* Keras' variables have their model's name before the path, which nobody looks at, and files
- * the layer's before that. */
+/* Keras' variables have their model's name before the path, which nobody looks at, and
+ * files the layer's before that. */
 static void add_layer(oci_foreign_name *n, const char *path)
 {
     static const char shared[] = "model/shared/";
     const int layer = (int)strcspn(path, "/");
     int size;
-    if (!strncmp(path, shared, sizeof shared - 1))      /* BART's, under a scope of its own */
+    if (!strncmp(path, shared, sizeof shared - 1))  /* BART's, under a scope of its own */
         size = snprintf(n->name, sizeof n->name, "model/model.shared/model.shared/%s:0",
                         path + sizeof shared - 1);
     else if (!strcmp(path, "logit_scale"))
-        size = snprintf(n->name, sizeof n->name, "top_level_model_weights/tf_model/%s:0", path);
+        size = snprintf(n->name, sizeof n->name, "top_level_model_weights/tf_model/%s:0",
+                        path);
     else if (!strcmp(path, "final_logits_bias"))
         size = snprintf(n->name, sizeof n->name, "%s/%s:0", path, path);
     else

@@ -79,10 +79,11 @@ static void layer_walk(oci_walk w, oci_text_layer *l, const gpt2_config *c, int6
     int64_t D = c->n_embd, F = c->n_inner;
     float scale = c->scale_attn_weights ? 1.0f / sqrtf((float)(D / c->n_head)) : 1.0f;
     if (c->scale_attn_by_inverse_layer_idx) scale /= (float)(i + 1);
-    /* The paper's scheme: what a block adds to the stream starts smaller in deeper models. */
+    /* The paper's scheme: what a block adds to the stream starts
+     * smaller in deeper models. */
     double onto = c->initializer_range / sqrt(2.0 * (double)c->n_layer);
     l->cross.heads = c->n_head;
-    if (!l->self.heads) l->self.heads = c->n_head;      /* unless pruned_heads left fewer */
+    if (!l->self.heads) l->self.heads = c->n_head;    /* unless pruned_heads left fewer */
     int64_t A = l->self.heads * (D / c->n_head);
     l->self.scale = l->cross.scale = scale;
     oci_walk_norm(oci_walk_enter(w, "ln_1"), &l->self_norm, D, c->layer_norm_epsilon);
@@ -134,9 +135,10 @@ static oci_tensor *embed(oc_context *cx, const gpt2 *m, const oci_decode_call *c
     return x;
 }
 
-/* Keys to come are set to the lowest float; then (1 - attention_mask) * lowest is added, so
- * that what is both is -inf. A row that sees nothing so weighs its own past and whatever is
- * not padding to come, all alike. [B, 1, T, keys], NULL: causal says it all. */
+/* Keys to come are set to the lowest float; then (1 - attention_mask) * lowest
+ * is added, so that what is both is -inf. A row that sees nothing so weighs its
+ * own past and whatever is not padding to come, all alike. [B, 1, T, keys],
+ * NULL: causal says it all. */
 static oci_tensor *mask_of(oc_context *cx, const oci_tensor *attention_mask, int64_t T)
 {
     oci_tensor *y = oci_extended_mask(cx, attention_mask, T);

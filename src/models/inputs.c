@@ -3,13 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The row for a name; one that ends in a dot stands for a family, past_key_values.3.1 and all. */
+/* The row for a name; one that ends in a dot stands for a family,
+ * past_key_values.3.1 and all. */
 static const oci_input_spec *spec_of(const oci_input_spec *specs, const char *name)
 {
     for (; specs->name; specs++) {
         size_t n = strlen(specs->name);
         bool family = n > 0 && specs->name[n - 1] == '.';
-        if (family ? !strncmp(specs->name, name, n) : !strcmp(specs->name, name)) return specs;
+        if (family ? !strncmp(specs->name, name, n) : !strcmp(specs->name, name))
+            return specs;
     }
     return NULL;
 }
@@ -58,12 +60,14 @@ bool oci_inputs_check(oc_context *cx, const oc_tensors *in, const oci_input_spec
                      spec->kind == OCI_INPUT_FLOAT ? "floats" : "integers",
                      oci_dtype_name(v.dtype));
         else if (spec->rank && spec->rank != v.rank)
-            oci_fail(cx, OC_E_MALFORMED, "input %s: expected %d dimensions, found %d", v.name,
-                     spec->rank, v.rank);
+            oci_fail(cx, OC_E_MALFORMED, "input %s: expected %d dimensions, found %d",
+                     v.name, spec->rank, v.rank);
         for (int d = 0; d < v.rank && spec; d++)
             if (v.shape[d] == 0)
-                oci_fail(cx, OC_E_MALFORMED, "input %s: expected no empty dimension, found "
-                         "dimension %d of size 0", v.name, d);
+                oci_fail(cx, OC_E_MALFORMED,
+                         "input %s: expected no empty dimension, found dimension %d of "
+                         "size 0",
+                         v.name, d);
     }
     return !oci_failed(cx);
 }
@@ -108,7 +112,8 @@ oci_tensor *oci_input(oc_context *cx, const oc_tensors *in, const oci_input_spec
     return copy_of(cx, v, spec && spec->kind == OCI_INPUT_IDS);
 }
 
-oci_tensor *oci_input_rows(oc_context *cx, oc_tensor_view rows, int64_t first, int64_t count)
+oci_tensor *oci_input_rows(oc_context *cx, oc_tensor_view rows, int64_t first,
+                           int64_t count)
 {
     int64_t shape[OCI_MAX_RANK];
     size_t each = rows.bytes / (size_t)rows.shape[0];
@@ -125,8 +130,8 @@ oci_tensor *oci_input_required(oc_context *cx, const oc_tensors *in,
     char list[OCI_MAX_MESSAGE / 2];
     oci_tensor *x = oci_input(cx, in, specs, name);
     if (!x)
-        oci_fail(cx, OC_E_MALFORMED, "input %s: required, but missing (accepted: %s)", name,
-                 accepted(specs, list, sizeof list));
+        oci_fail(cx, OC_E_MALFORMED, "input %s: required, but missing (accepted: %s)",
+                 name, accepted(specs, list, sizeof list));
     return x;
 }
 
@@ -146,8 +151,9 @@ void oci_inputs_agree(oc_context *cx, const char *a_name, const oci_tensor *a,
     char found[128], wanted[128];
     for (int i = 0; a && b && i < dims && !oci_failed(cx); i++)
         if (a->shape[i] != b->shape[i])
-            oci_fail(cx, OC_E_MALFORMED, "input %s: expected the first %d dimensions of %s %s, "
-                     "found %s", b_name, dims, a_name, oci_shape_text(a, wanted),
+            oci_fail(cx, OC_E_MALFORMED,
+                     "input %s: expected the first %d dimensions of %s %s, found %s",
+                     b_name, dims, a_name, oci_shape_text(a, wanted),
                      oci_shape_text(b, found));
 }
 
@@ -156,7 +162,8 @@ void oci_inputs_within(oc_context *cx, const char *name, const oci_tensor *x, in
 {
     for (int64_t i = 0; x && i < oci_tensor_count(x) && !oci_failed(cx); i++)
         if (oci_i64(x)[i] < low || oci_i64(x)[i] > high)
-            oci_fail(cx, OC_E_MALFORMED, "input %s: element %lld: expected %lld to %lld, found "
-                     "%lld", name, (long long)i, (long long)low, (long long)high,
+            oci_fail(cx, OC_E_MALFORMED,
+                     "input %s: element %lld: expected %lld to %lld, found %lld", name,
+                     (long long)i, (long long)low, (long long)high,
                      (long long)oci_i64(x)[i]);
 }

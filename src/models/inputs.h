@@ -12,7 +12,8 @@ typedef enum oci_input_kind {
 } oci_input_kind;
 
 typedef struct oci_input_spec {
-    const char *name;       /* NULL ends a table; "past_key_values." stands for all of them */
+    const char *name;       /* NULL ends a table; "past_key_values." stands for all of
+                               them */
     oci_input_kind kind;
     int rank;               /* 0: checked by the model */
 } oci_input_spec;
@@ -24,8 +25,10 @@ bool oci_inputs_check(oc_context *cx, const oc_tensors *in, const oci_input_spec
 /* A tensor in the arena, or NULL if the set has none of that name. */
 oci_tensor *oci_input(oc_context *cx, const oc_tensors *in, const oci_input_spec *specs,
                       const char *name);
-/* The same of `count` rows of a tensor of floats; they are in range, and its rank is not 0. */
-oci_tensor *oci_input_rows(oc_context *cx, oc_tensor_view rows, int64_t first, int64_t count);
+/* The same of `count` rows of a tensor of floats; they are in
+ * range, and its rank is not 0. */
+oci_tensor *oci_input_rows(oc_context *cx, oc_tensor_view rows, int64_t first,
+                           int64_t count);
 /* NULL is an error that lists what is accepted. */
 oci_tensor *oci_input_required(oc_context *cx, const oc_tensors *in,
                                const oci_input_spec *specs, const char *name);

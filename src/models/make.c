@@ -133,7 +133,8 @@ bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[
     if (!oci_model_open_config(cx, model)) return false;
     model->trainable = trainable;
     m.joint = oci_joint_find(model->arch->model_type);
-    for (int i = 0; i < 2 && m.joint; i++) m.arch[i] = arch_of(model, m.joint->configs[i]);
+    for (int i = 0; i < 2 && m.joint; i++)
+        m.arch[i] = arch_of(model, m.joint->configs[i]);
     if (m.arch[0] && m.arch[1] &&
         oci_weights_open(cx, &m.weights[0], folders[0], NULL, false)) {
         if (oci_weights_open(cx, &m.weights[1], folders[1], NULL, false)) {
@@ -167,7 +168,8 @@ int64_t oci_model_tokens(const oci_model *model)
 static bool set_tokens(json_t *config, const char *part, int64_t tokens)
 {
     json_t *of = part ? json_object_get(config, part) : config;
-    if (!json_is_object(of) && json_object_set_new(config, part, of = json_object())) return false;
+    if (!json_is_object(of) && json_object_set_new(config, part, of = json_object()))
+        return false;
     if (part && json_object_get(config, "vocab_size") &&
         json_object_set_new(config, "vocab_size", json_integer(tokens))) return false;
     return json_object_set_new(of, "vocab_size", json_integer(tokens)) == 0;

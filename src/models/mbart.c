@@ -1,5 +1,6 @@
-/* mBART's decoder — Liu et al. 2020, arXiv:2001.08210; Donut's and Nougat's. Transformers:
- * MBartForCausalLM. BART (bart.c) with its norms before the blocks and one after the last.
+/* mBART's decoder — Liu et al. 2020, arXiv:2001.08210; Donut's and Nougat's.
+ * Transformers: MBartForCausalLM. BART (bart.c) with its norms before the
+ * blocks and one after the last.
  */
 #include "models/bart.h"
 

@@ -20,13 +20,14 @@ const oci_class *oci_model_class(oc_context *cx, const oci_model *model, const c
         if (!strcmp(c->name, name)) return c;
         n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", c->name);
     }
-    oci_fail(cx, OC_E_UNSUPPORTED, "%s: class: expected %s, found %.80s", model->config.name,
-             list, name);
+    oci_fail(cx, OC_E_UNSUPPORTED, "%s: class: expected %s, found %.80s",
+             model->config.name, list, name);
     return NULL;
 }
 
-/* grad.NAME under the name that named_parameters() has: the first of tied ones, in the file's
- * shape (a convolution's too). A parameter that the loss does not reach has no gradient. */
+/* grad.NAME under the name that named_parameters() has: the first of tied
+ * ones, in the file's shape (a convolution's too). A parameter that the loss
+ * does not reach has no gradient. */
 static void visit_output_gradient(oci_walker *walker, const oci_param *p)
 {
     char name[OCI_MAX_NAME];
@@ -49,7 +50,8 @@ static void visit_drop_gradient(oci_walker *walker, const oci_param *p)
     (*p->slot)->grad = NULL;
 }
 
-/* Between two marks of the arena; outputs were copied out on the way (models/outputs.h). */
+/* Between two marks of the arena; outputs were copied out on the way
+ * (models/outputs.h). */
 static void run(oc_context *cx, const oci_model *model, const oci_class *c,
                 const oc_tensors *in, bool gradients, oc_tensors *out)
 {
@@ -59,7 +61,8 @@ static void run(oc_context *cx, const oci_model *model, const oci_class *c,
     oci_tensor *loss = c->forward(cx, model->root, in);
     if (gradients) {
         if (!loss)
-            oci_fail(cx, OC_E_ARGUMENT, "gradients: %s gave no loss; it needs labels", c->name);
+            oci_fail(cx, OC_E_ARGUMENT, "gradients: %s gave no loss; it needs labels",
+                     c->name);
         oci_backward(cx, loss);
         oci_tape_end(cx);
         oci_model_walk(cx, model, visit_output_gradient, out);
@@ -68,8 +71,8 @@ static void run(oc_context *cx, const oci_model *model, const oci_class *c,
     oci_arena_reset(&cx->arena, mark);
 }
 
-oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model, const oc_tensors *in,
-                              const oc_forward_options *o)
+oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model,
+                              const oc_tensors *in, const oc_forward_options *o)
 {
     const oci_class *c = oci_model_class(cx, model, o->class_name);
     if (o->gradients && !model->trainable)

@@ -22,7 +22,8 @@ void oci_output_at(oc_context *cx, const char *name, int64_t index, const oci_te
     oci_output(cx, numbered, x);
 }
 
-void oci_output_cross(oc_context *cx, const char *name, int64_t index, const oci_tensor *x)
+void oci_output_cross(oc_context *cx, const char *name, int64_t index,
+                      const oci_tensor *x)
 {
     char numbered[OCI_MAX_NAME];
     snprintf(numbered, sizeof numbered, "%s.%lld", name, (long long)index);

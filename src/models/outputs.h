@@ -1,5 +1,5 @@
-/* What a forward pass hands out under Transformers' names. Models call oci_output for every
- * field of their output class; nothing happens unless someone collects. */
+/* What a forward pass hands out under Transformers' names. Models call oci_output for
+ * every field of their output class; nothing happens unless someone collects. */
 #ifndef OCI_MODELS_OUTPUTS_H
 #define OCI_MODELS_OUTPUTS_H
 
@@ -8,8 +8,10 @@
 typedef struct oci_taps {           /* the context's; src/base only carries the pointer */
     oc_tensors *set;
     bool hidden_states, attentions, use_cache;
-    const char *prefix;             /* before every name: "encoder_", "vision_model_output." */
-    const char *cross_prefix;       /* instead of it, before cross_attentions and caches */
+    const char *prefix;             /* before every name: "encoder_",
+                                       "vision_model_output." */
+    const char *cross_prefix;       /* instead of it, before cross_attentions and
+                                       caches */
 } oci_taps;
 
 static inline bool oci_wants_hidden_states(const oc_context *cx)
@@ -30,7 +32,8 @@ void oci_output(oc_context *cx, const char *name, const oci_tensor *x);
 /* prefix + name + "." + index */
 void oci_output_at(oc_context *cx, const char *name, int64_t index, const oci_tensor *x);
 /* The same with cross_prefix: "cross_attentions.2", "past_key_values.0.3" (part 3). */
-void oci_output_cross(oc_context *cx, const char *name, int64_t index, const oci_tensor *x);
+void oci_output_cross(oc_context *cx, const char *name, int64_t index,
+                      const oci_tensor *x);
 void oci_output_past(oc_context *cx, int64_t layer, int part, const oci_tensor *x);
 
 /* Sets both prefixes for what follows; give the result back to oci_outputs_leave. */

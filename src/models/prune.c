@@ -49,13 +49,15 @@ void oci_heads_read(oc_context *cx, const oci_config_source *from, int64_t heads
     json_object_foreach(all, key, list) {
         int64_t layer = layer_of(key, layers), gone = count_listed(list, heads);
         if (layer < 0 || gone < 0) {
-            oci_config_fail(cx, from, "pruned_heads", "expected {\"LAYER\": [HEAD, …]} of "
-                            "%lld layers and %lld heads", (long long)layers,
-                            (long long)heads);
+            oci_config_fail(cx, from, "pruned_heads",
+                            "expected {\"LAYER\": [HEAD, …]} of %lld layers and %lld "
+                            "heads",
+                            (long long)layers, (long long)heads);
         } else if (gone == heads) {
-            oci_fail(cx, OC_E_UNSUPPORTED, "%s: %spruned_heads: expected a head that is left "
-                     "in layer %lld, found none", from->doc->name, from->path,
-                     (long long)layer);
+            oci_fail(cx, OC_E_UNSUPPORTED,
+                     "%s: %spruned_heads: expected a head that is left in layer %lld, "
+                     "found none",
+                     from->doc->name, from->path, (long long)layer);
         } else {
             oci_attention_layer *a = (void *)((char *)first + (size_t)layer * stride);
             a->heads = heads - gone;
@@ -67,16 +69,17 @@ void oci_heads_check(oc_context *cx, const oci_config_source *from, const oci_ar
 {
     const json_t *gone = json_object_get(from->object, "pruned_heads");
     if (!oci_failed(cx) && !arch->attention && json_object_size(gone))
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %spruned_heads: 4.37.2 does not prune heads of a "
-                 "%s", from->doc->name, from->path, arch->model_type);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: %spruned_heads: 4.37.2 does not prune heads of a %s",
+                 from->doc->name, from->path, arch->model_type);
 }
 
 /* ---- pruning ---- */
 
 static const char *const part_names[] = { "encoder", "decoder" };
 
-/* Where a parameter of the new model belongs, and which heads that layer had lost before and
- * has lost now. */
+/* Where a parameter of the new model belongs, and which heads that layer had lost before
+ * and has lost now. */
 typedef struct place {
     const oci_attention_layer *attention;
     const json_t *before, *now;
@@ -110,7 +113,8 @@ static bool find_in(const oci_arch *arch, const void *root, const json_t *before
     return false;
 }
 
-static bool find(const oci_model *next, const json_t *before, const oci_param *p, place *at)
+static bool find(const oci_model *next, const json_t *before, const oci_param *p,
+                 place *at)
 {
     const json_t *now = next->config.root;
     if (!next->arch->part) return find_in(next->arch, next->root, before, now, p, at);
@@ -123,8 +127,9 @@ static bool find(const oci_model *next, const json_t *before, const oci_param *p
     return false;
 }
 
-/* Of `values`, in the file's order, what belongs to heads that stay. The one dimension that
- * became shorter is [parts, heads, head_dim]; parts are q, k and v of a fused product. */
+/* Of `values`, in the file's order, what belongs to heads that stay. The one
+ * dimension that became shorter is [parts, heads, head_dim]; parts are q, k
+ * and v of a fused product. */
 static void gather(const oci_param *old, const oci_param *p, const place *at,
                    const float *values, float *out)
 {
@@ -211,9 +216,12 @@ static bool merge(oc_context *cx, json_t *config, const json_t *heads)
     }
     json_object_foreach((json_t *)(uintptr_t)heads, key, list) {
         if (count_listed(list, OCI_MAX_WIDTH) < 0)
-            oci_fail(cx, OC_E_ARGUMENT, "heads to prune: expected {\"LAYER\": [HEAD, …]}, found "
-                     "another thing at \"%.40s\"", key);
-        json_t *both = oci_failed(cx) ? NULL : union_of(cx, json_object_get(all, key), list);
+            oci_fail(cx, OC_E_ARGUMENT,
+                     "heads to prune: expected {\"LAYER\": [HEAD, …]}, found another "
+                     "thing at \"%.40s\"",
+                     key);
+        json_t *both = oci_failed(cx) ? NULL
+                                      : union_of(cx, json_object_get(all, key), list);
         if (!both || json_object_set_new(all, key, both)) return false;
     }
     return true;

@@ -60,7 +60,8 @@ oci_tensor *oci_text_padded_rows(oc_context *cx, const oci_decode_call *call, in
     int64_t B = ids ? ids->shape[0] : 1;
     oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(B, T));
     for (int64_t i = 0, at = 0; rows && at < B * T; i++) {
-        /* The count goes on behind the cache's length, pads in it included, as in 4.37.2. */
+        /* The count goes on behind the cache's length, pads in
+         * it included, as in 4.37.2. */
         int64_t n = !ids ? 0 : call->counted ? call->counted[i] : oci_text_past(call);
         for (int64_t end = at + text_length(call, i, T); at < end; at++) {
             bool counts = !ids || oci_i64(ids)[at] != pad;
@@ -95,8 +96,8 @@ static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i,
     x = oci_attention(cx, &l->self, h, .causal = !s->mask && !s->bidirectional,
                       .mask = s->mask, .residual = x, .cache = call->cache, .layer = i,
                       .segments = call->segments,
-                      .head_mask =
-                          oci_head_mask_of(cx, call->head_mask, i, s->count, l->self.heads),
+                      .head_mask = oci_head_mask_of(cx, call->head_mask, i, s->count,
+                                                    l->self.heads),
                       .weights = tap ? &weights : NULL, .keys = &kv[0], .values = &kv[1]);
     x = norm_after(cx, s, &l->self_norm, x);                            /* [B, T, D] */
     if (call->encoder_hidden_states) {

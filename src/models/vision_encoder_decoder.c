@@ -1,5 +1,5 @@
-/* VisionEncoderDecoder — Transformers: VisionEncoderDecoderModel. Any vision encoder with any
- * text decoder: TrOCR (Li et al. 2021, arXiv:2109.10282), Donut, ViT-GPT2 captioning.
+/* VisionEncoderDecoder — Transformers: VisionEncoderDecoderModel. Any vision encoder with
+ * any text decoder: TrOCR (Li et al. 2021, arXiv:2109.10282), Donut, ViT-GPT2 captioning.
  *
  *   pixel_values → encoder [B,N,De] (→ enc_to_dec_proj [B,N,Dd])
  *     → decoder over decoder_input_ids [B,T] with cross-attention → logits [B,T,V]
@@ -16,10 +16,13 @@
 /* Decoders that Transformers 4.37.2 refuses, or fails with at the first forward pass. */
 static const char *why_no_decoder(const char *type)
 {
-    static const char *const deaf[] = { "biogpt", "bloom", "codegen", "ctrl", "falcon", "git",
-        "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "mixtral", "mpt", "opt", "phi",
-        "qwen2", "reformer", "rwkv", "whisper", "xlm", "xlnet", "transfo-xl" };
-    static const char *const no_lm[] = { "distilbert", "t5", "albert", "deberta", "deberta-v2" };
+    static const char *const deaf[] = {
+        "biogpt", "bloom", "codegen", "ctrl", "falcon", "git", "gpt_neo", "gpt_neox",
+        "gptj", "llama", "mistral", "mixtral", "mpt", "opt", "phi", "qwen2", "reformer",
+        "rwkv", "whisper", "xlm", "xlnet", "transfo-xl",
+    };
+    static const char *const no_lm[] = { "distilbert", "t5", "albert", "deberta",
+                                         "deberta-v2" };
     for (size_t i = 0; i < sizeof deaf / sizeof *deaf; i++)
         if (!strcmp(deaf[i], type)) return "has no cross-attention";
     for (size_t i = 0; i < sizeof no_lm / sizeof *no_lm; i++)
@@ -32,10 +35,10 @@ static void refuse_part(oc_context *cx, const oci_config_source *sub, const char
 {
     char list[512];
     bool encoder = key[0] == 'e';
-    oci_fail(cx, OC_E_UNSUPPORTED, "%s: %smodel_type: as the %s expected one of %s, found "
-             "\"%.40s\", which %s", sub->doc->name, sub->path, key,
-             oci_arch_list(key[0], list, sizeof list), type,
-             encoder ? "is none that this build knows" : why_no_decoder(type));
+    oci_fail(cx, OC_E_UNSUPPORTED,
+             "%s: %smodel_type: as the %s expected one of %s, found \"%.40s\", which %s",
+             sub->doc->name, sub->path, key, oci_arch_list(key[0], list, sizeof list),
+             type, encoder ? "is none that this build knows" : why_no_decoder(type));
 }
 
 /* One of the two sub-configs: finds its architecture and opens the part. */
@@ -44,7 +47,8 @@ static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
 {
     oci_sub_config sub;
     bool encoder = key[0] == 'e';
-    if (!oci_config_sub(cx, from, key, encoder ? OCI_ROLE_ENCODER : OCI_ROLE_DECODER, &sub))
+    if (!oci_config_sub(cx, from, key, encoder ? OCI_ROLE_ENCODER : OCI_ROLE_DECODER,
+                        &sub))
         return NULL;
     const oci_arch *arch = oci_arch_find(sub.model_type);
     if (!arch || (encoder ? !arch->encode : !oci_arch_crosses(arch))) {
@@ -57,9 +61,9 @@ static const oci_arch *open_part(oc_context *cx, const oci_config_source *from,
     return arch;
 }
 
-/* Whether the decoder's cross-attention reads what the encoder gives. 4.37.2 projects iff the
- * widths differ and cross_attention_hidden_size is null, whoever reads that key; only TrOCR
- * does, and others then fail on the shape. */
+/* Whether the decoder's cross-attention reads what the encoder gives. 4.37.2 projects iff
+ * the widths differ and cross_attention_hidden_size is null, whoever reads that key; only
+ * TrOCR does, and others then fail on the shape. */
 static void check_pair(oc_context *cx, const oci_config_source *from, oci_ved *m)
 {
     static const char field[] = "decoder.cross_attention_hidden_size";
@@ -68,16 +72,20 @@ static void check_pair(oc_context *cx, const oci_config_source *from, oci_ved *m
     m->project = m->encoder_width != m->shape.width && !cross;
     if (oci_failed(cx)) return;
     if (!m->shape.cross_attention)
-        oci_config_fail(cx, from, "decoder", "expected a %s with cross-attention (is_decoder "
-                        "and add_cross_attention true), found none",
+        oci_config_fail(cx, from, "decoder",
+                        "expected a %s with cross-attention (is_decoder and "
+                        "add_cross_attention true), found none",
                         m->decoder_arch->model_type);
     else if (cross && cross != m->encoder_width)
-        oci_config_fail(cx, from, field, "expected the encoder's hidden_size %lld, found %lld",
+        oci_config_fail(cx, from, field,
+                        "expected the encoder's hidden_size %lld, found %lld",
                         (long long)m->encoder_width, (long long)cross);
     else if (cross && !m->shape.cross_width && cross != m->shape.width)
-        oci_config_fail(cx, from, field, "expected null or the decoder's width %lld (%s does "
-                        "not read it), found %lld", (long long)m->shape.width,
-                        m->decoder_arch->model_type, (long long)cross);
+        oci_config_fail(cx, from, field,
+                        "expected null or the decoder's width %lld (%s does not read "
+                        "it), found %lld",
+                        (long long)m->shape.width, m->decoder_arch->model_type,
+                        (long long)cross);
 }
 
 static void ved_open(oc_context *cx, const oci_config_source *from, void *model)
@@ -87,7 +95,8 @@ static void ved_open(oc_context *cx, const oci_config_source *from, void *model)
     if (!oci_failed(cx)) m->decoder_arch = open_part(cx, from, "decoder", &m->decoder);
     if (oci_failed(cx)) return;
     const int64_t most = 1 << 24;
-    m->pad_token_id = oci_json_int(cx, from->doc, from->object, "pad_token_id", -1, 0, most);
+    m->pad_token_id = oci_json_int(cx, from->doc, from->object, "pad_token_id", -1, 0,
+                                   most);
     m->decoder_start_token_id = oci_json_int(cx, from->doc, from->object,
                                              "decoder_start_token_id", -1, 0, most);
     m->encoder_width = m->encoder_arch->encoder_width(m->encoder);
@@ -154,9 +163,11 @@ static oci_tensor *shift_right(oc_context *cx, const oci_ved *m, const oci_tenso
 static const oci_input_spec inputs[] = {
     { "pixel_values", OCI_INPUT_FLOAT, 4 }, { "decoder_input_ids", OCI_INPUT_IDS, 2 },
     { "decoder_attention_mask", OCI_INPUT_MASK, 2 },
-    { "encoder_outputs.0", OCI_INPUT_FLOAT, 3 }, { "past_key_values.", OCI_INPUT_FLOAT, 4 },
+    { "encoder_outputs.0", OCI_INPUT_FLOAT, 3 },
+    { "past_key_values.", OCI_INPUT_FLOAT, 4 },
     { "decoder_inputs_embeds", OCI_INPUT_FLOAT, 3 }, { "labels", OCI_INPUT_IDS, 2 },
-    { "decoder_token_type_ids", OCI_INPUT_IDS, 2 }, { "decoder_position_ids", OCI_INPUT_IDS, 2 },
+    { "decoder_token_type_ids", OCI_INPUT_IDS, 2 },
+    { "decoder_position_ids", OCI_INPUT_IDS, 2 },
     { "decoder_head_mask", OCI_INPUT_FLOAT, 0 },
     { "decoder_cross_attn_head_mask", OCI_INPUT_FLOAT, 2 },
     { "head_mask", OCI_INPUT_FLOAT, 0 }, { "bool_masked_pos", OCI_INPUT_MASK, 2 },
@@ -176,8 +187,8 @@ static void check_decoder_inputs(oc_context *cx, const oci_ved *m, const oc_tens
             oci_fail(cx, OC_E_MALFORMED, "input %s: %s takes no %s", v.name,
                      m->decoder_arch->model_type, v.name + sizeof prefix - 1);
         else if (spec->rank && spec->rank != v.rank)
-            oci_fail(cx, OC_E_MALFORMED, "input %s: expected %d dimensions, found %d", v.name,
-                     spec->rank, v.rank);
+            oci_fail(cx, OC_E_MALFORMED, "input %s: expected %d dimensions, found %d",
+                     v.name, spec->rank, v.rank);
     }
 }
 
@@ -191,8 +202,10 @@ static oci_tensor *encoder_states(oc_context *cx, const oci_ved *m, const oc_ten
     } else {
         oci_encode_call call = oci_encode_call_of(cx, in, inputs);
         if (call.interpolate_pos_encoding && !m->encoder_arch->interpolates)
-            oci_fail(cx, OC_E_MALFORMED, "input interpolate_pos_encoding: expected none, a %s "
-                     "encoder does not take it", m->encoder_arch->model_type);
+            oci_fail(cx, OC_E_MALFORMED,
+                     "input interpolate_pos_encoding: expected none, a %s encoder does "
+                     "not take it",
+                     m->encoder_arch->model_type);
         x = m->encoder_arch->encode(cx, m->encoder, call);
     }
     oci_outputs_leave(cx, before);
@@ -220,7 +233,8 @@ static oci_tensor *ved_forward(oc_context *cx, const void *model, const oc_tenso
     if (labels && !call.input_ids && !call.inputs_embeds)
         call.input_ids = shift_right(cx, m, labels);
     oci_taps before = oci_outputs_enter(cx, "decoder_", "");
-    oci_tensor *logits = oci_decode_with_past(cx, m->decoder_arch, m->decoder, in, inputs, call);
+    oci_tensor *logits = oci_decode_with_past(cx, m->decoder_arch, m->decoder, in, inputs,
+                                              call);
     oci_outputs_leave(cx, before);
     oci_output(cx, "logits", logits);                                   /* [B, T, V] */
     if (!labels) return NULL;

@@ -7,11 +7,12 @@
 typedef struct oci_ved {
     const oci_arch *encoder_arch, *decoder_arch;
     void *encoder, *decoder;            /* model structs of those */
-    oci_linear_layer enc_to_dec_proj;   /* weight NULL: the decoder takes the encoder's width */
+    oci_linear_layer enc_to_dec_proj;   /* weight NULL: the decoder takes the encoder's
+                                           width */
     bool project;
     int64_t encoder_width;
     oci_decoder_shape shape;            /* of the decoder */
-    int64_t pad_token_id, decoder_start_token_id;   /* of the composite config; -1: null */
+    int64_t pad_token_id, decoder_start_token_id;  /* of the composite config; -1: null */
 } oci_ved;
 
 /* What the decoder's cross-attention reads, [B, N, Dc]. */

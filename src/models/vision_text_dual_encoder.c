@@ -1,6 +1,6 @@
-/* VisionTextDualEncoder — Transformers: VisionTextDualEncoderModel. Any vision encoder and any
- * text encoder in one space, as in CLIP (Radford et al. 2021, arXiv:2103.00020) and, with the
- * vision tower frozen, LiT (Zhai et al. 2022, arXiv:2111.07991).
+/* VisionTextDualEncoder — Transformers: VisionTextDualEncoderModel. Any vision encoder
+ * and any text encoder in one space, as in CLIP (Radford et al. 2021, arXiv:2103.00020)
+ * and, with the vision tower frozen, LiT (Zhai et al. 2022, arXiv:2111.07991).
  *
  *   pixel_values → vision tower, pooled [Bi,Dv] → visual_projection → / length   i [Bi,E]
  *   input_ids    → text tower, pooled [Bt,Dt]   → text_projection   → / length   t [Bt,E]
@@ -19,7 +19,8 @@ static const oci_field fields[] = {
 
 /* ---- the two towers ---- */
 
-/* A whole CLIP's config stands for its vision part; of a text model there is no such rule. */
+/* A whole CLIP's config stands for its vision part; of a text
+ * model there is no such rule. */
 static const oci_arch *tower_arch(oc_context *cx, bool vision, oci_sub_config *sub)
 {
     char list[512];
@@ -32,14 +33,15 @@ static const oci_arch *tower_arch(oc_context *cx, bool vision, oci_sub_config *s
     }
     const oci_arch *arch = oci_arch_find(sub->model_type);
     if (arch && (vision ? arch->encode != NULL : arch->pools_text)) return arch;
-    oci_fail(cx, OC_E_UNSUPPORTED, "%s: %smodel_type: as the %s tower expected one of %s, found "
-             "\"%.40s\"", sub->source.doc->name, sub->path, vision ? "vision" : "text",
+    oci_fail(cx, OC_E_UNSUPPORTED,
+             "%s: %smodel_type: as the %s tower expected one of %s, found \"%.40s\"",
+             sub->source.doc->name, sub->path, vision ? "vision" : "text",
              oci_arch_list(vision ? 'e' : 't', list, sizeof list), sub->model_type);
     return NULL;
 }
 
-static const oci_arch *open_tower(oc_context *cx, const oci_config_source *from, bool vision,
-                                  void **tower)
+static const oci_arch *open_tower(oc_context *cx, const oci_config_source *from,
+                                  bool vision, void **tower)
 {
     oci_sub_config sub;
     const char *key = vision ? "vision_config" : "text_config";
@@ -66,8 +68,10 @@ static void dual_open(oc_context *cx, const oci_config_source *from, void *model
     m->vision_width = m->vision_arch->encoder_width(m->vision);
     m->text_width = m->text_arch->decoder_shape(m->text).width;
     if (is_ours_alone(m->text_arch))
-        oci_log(cx, OC_LOG_INFO, "%s: a %s text tower is an addition of ours: Transformers "
-                "4.37.2 does not run it", from->doc->name, m->text_arch->model_type);
+        oci_log(cx, OC_LOG_INFO,
+                "%s: a %s text tower is an addition of ours: Transformers 4.37.2 does "
+                "not run it",
+                from->doc->name, m->text_arch->model_type);
 }
 
 void oci_dual_close(void *model)
@@ -112,8 +116,10 @@ static void dual_walk(oci_walk w, void *model)
 static void lacks_pooler(oc_context *cx, const oci_arch *arch)
 {
     if (!oci_failed(cx))
-        oci_fail(cx, OC_E_MALFORMED, "%s: expected weights with a pooler, whose output stands for "
-                 "the whole, found none", arch->model_type);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: expected weights with a pooler, whose output stands for the whole, "
+                 "found none",
+                 arch->model_type);
 }
 
 oci_tensor *oci_vision_pooled(oc_context *cx, const oci_arch *arch, const void *model,
@@ -137,16 +143,19 @@ oci_tensor *oci_text_pooled(oc_context *cx, const oci_arch *arch, const void *mo
     return pooled;                                                      /* [B, Dt] */
 }
 
-oci_tensor *oci_dual_image_features(oc_context *cx, const oci_dual *m, oci_encode_call call)
+oci_tensor *oci_dual_image_features(oc_context *cx, const oci_dual *m,
+                                    oci_encode_call call)
 {
     oci_arena_mark mark = oci_mark(cx);
-    oci_taps before = oci_outputs_enter(cx, "vision_model_output.", "vision_model_output.");
+    oci_taps before = oci_outputs_enter(cx, "vision_model_output.",
+                                        "vision_model_output.");
     oci_tensor *x = oci_vision_pooled(cx, m->vision_arch, m->vision, call); /* [B, Dv] */
     oci_outputs_leave(cx, before);
     return oci_settle(cx, mark, oci_linear(cx, &m->visual_projection, x));  /* [B, E] */
 }
 
-oci_tensor *oci_dual_text_features(oc_context *cx, const oci_dual *m, oci_decode_call call)
+oci_tensor *oci_dual_text_features(oc_context *cx, const oci_dual *m,
+                                   oci_decode_call call)
 {
     oci_arena_mark mark = oci_mark(cx);
     oci_taps before = oci_outputs_enter(cx, "text_model_output.", "text_model_output.");
@@ -174,17 +183,18 @@ static oci_tensor *match_loss(oc_context *cx, oci_tensor *logits)
 static oci_tensor *clip_loss(oc_context *cx, oci_tensor *per_text, oci_tensor *per_image)
 {
     if (per_text && per_text->shape[0] != per_text->shape[1])
-        oci_fail(cx, OC_E_MALFORMED, "input return_loss: expected as many texts as pictures, "
-                 "found %lld and %lld", (long long)per_text->shape[0],
-                 (long long)per_text->shape[1]);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input return_loss: expected as many texts as pictures, found %lld and "
+                 "%lld",
+                 (long long)per_text->shape[0], (long long)per_text->shape[1]);
     oci_tensor *sum = oci_op_add(cx, match_loss(cx, per_text), match_loss(cx, per_image));
     return oci_op_scale(cx, sum, 0.5f);
 }
 
 /* ---- classes ---- */
 
-#define TEXT_INPUTS                                                                          \
-    { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },               \
+#define TEXT_INPUTS                                                                      \
+    { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },          \
     { "position_ids", OCI_INPUT_IDS, 2 }, { "token_type_ids", OCI_INPUT_IDS, 2 }
 
 const oci_input_spec oci_dual_inputs[] = { TEXT_INPUTS,
@@ -200,11 +210,13 @@ static void check_text_inputs(oc_context *cx, const oci_dual *m, const oc_tensor
 {
     const oci_input_spec *own = m->text_arch->classes[0].inputs, *s;
     oc_tensor_view view;
-    for (const oci_input_spec *t = oci_dual_text_inputs; t->name && !oci_failed(cx); t++) {
+    for (const oci_input_spec *t = oci_dual_text_inputs; t->name && !oci_failed(cx);
+         t++) {
         for (s = own; s->name && strcmp(s->name, t->name) != 0;) s++;
         if (!s->name && oc_tensors_find(in, t->name, &view))
-            oci_fail(cx, OC_E_MALFORMED, "input %s: expected none, a %s text tower does not take "
-                     "it", t->name, m->text_arch->model_type);
+            oci_fail(cx, OC_E_MALFORMED,
+                     "input %s: expected none, a %s text tower does not take it", t->name,
+                     m->text_arch->model_type);
     }
 }
 
@@ -245,12 +257,15 @@ oci_tensor *oci_dual_forward(oc_context *cx, const void *model, const oc_tensors
     return loss;
 }
 
-/* get_…_features return a bare tensor: what the towers hand out on the way is not theirs. */
-oci_tensor *oci_dual_image_forward(oc_context *cx, const void *model, const oc_tensors *in)
+/* get_…_features return a bare tensor: what the towers hand out
+ * on the way is not theirs. */
+oci_tensor *oci_dual_image_forward(oc_context *cx, const void *model,
+                                   const oc_tensors *in)
 {
     oci_taps *taps = cx->taps;
     cx->taps = NULL;
-    oci_tensor *x = oci_dual_image_features(cx, model, image_call(cx, in, oci_dual_image_inputs));
+    oci_tensor *x = oci_dual_image_features(cx, model,
+                                            image_call(cx, in, oci_dual_image_inputs));
     cx->taps = taps;
     oci_output(cx, "image_features", x);
     return NULL;
@@ -277,5 +292,5 @@ static const oci_class classes[] = {
 };
 
 const oci_arch oci_vision_text_dual_encoder = {
-    .model_type = "vision-text-dual-encoder", .size = sizeof(oci_dual), .classes = classes,
-    .open = dual_open, .close = oci_dual_close, .walk = dual_walk };
+    .model_type = "vision-text-dual-encoder", .size = sizeof(oci_dual),
+    .classes = classes, .open = dual_open, .close = oci_dual_close, .walk = dual_walk };

@@ -1,5 +1,5 @@
-/* VisualBERT — Li et al. 2019, arXiv:1908.03557. Transformers: VisualBertModel; the classes with
- * heads are in visual_bert_heads.c.
+/* VisualBERT — Li et al. 2019, arXiv:1908.03557. Transformers: VisualBertModel; the
+ * classes with heads are in visual_bert_heads.c.
  *
  *   input_ids [B,T] → word + token type + position embeddings [B,T,D]
  *   visual_embeds [B,V,E] → projection + position + token type embeddings [B,V,D]
@@ -29,8 +29,8 @@ static const oci_field fields[] = {
     OCI_FIELDS_END
 };
 
-/* special_visual_initialize copies two tables that Transformers then draws anew: it is read,
- * and kept in the config, but has no effect there either. */
+/* special_visual_initialize copies two tables that Transformers then draws anew: it is
+ * read, and kept in the config, but has no effect there either. */
 static const oci_field visual_fields[] = {
     OCI_INT(oci_visual_config, visual_embedding_dim, 512, 1, OCI_MAX_WIDTH),
     OCI_BOOL(oci_visual_config, bypass_transformer, false),
@@ -45,8 +45,9 @@ static oci_visual_head head_of(oc_context *cx, const oci_config_source *from)
     if (!name) return OCI_VISUAL_BASE;
     for (int i = 0; oci_visual_bert_classes[i].name; i++)
         if (!strcmp(oci_visual_bert_classes[i].name, name)) return (oci_visual_head)i;
-    oci_fail(cx, OC_E_UNSUPPORTED, "%s: architectures: expected a class of visual_bert, found "
-             "%.80s", from->doc->name, name);
+    oci_fail(cx, OC_E_UNSUPPORTED,
+             "%s: architectures: expected a class of visual_bert, found %.80s",
+             from->doc->name, name);
     return OCI_VISUAL_BASE;
 }
 
@@ -61,12 +62,12 @@ static void visual_bert_open(oc_context *cx, const oci_config_source *from, void
     m->head = head_of(cx, from);
     oci_config_divides(cx, from, "num_attention_heads", c->num_attention_heads,
                        "hidden_size", c->hidden_size);
-    if (m->visual.is_decoder)       /* its causal mask takes two shapes for one, and raises */
+    if (m->visual.is_decoder)   /* its causal mask takes two shapes for one, and raises */
         oci_config_fail(cx, from, "is_decoder", "expected false, found true");
     m->layers = oci_calloc(cx, (size_t)c->num_hidden_layers, sizeof *m->layers);
     if (m->layers)
-        oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers, &m->layers->self,
-                       sizeof *m->layers);
+        oci_heads_read(cx, from, c->num_attention_heads, c->num_hidden_layers,
+                       &m->layers->self, sizeof *m->layers);
 }
 
 static void visual_bert_close(void *model)
@@ -97,9 +98,10 @@ static void embeddings_walk(oci_walk w, oci_visual_bert *m)
     bool tied = m->head == OCI_VISUAL_PRETRAINING && c->tie_word_embeddings;
     oci_text_tokens_walk(oci_walk_enter(w, "word_embeddings"), &m->word_embeddings, tied,
                          c->vocab_size, D);
-    table_walk(w, "position_embeddings", &m->position_embeddings, c->max_position_embeddings,
+    table_walk(w, "position_embeddings", &m->position_embeddings,
+               c->max_position_embeddings, D);
+    table_walk(w, "token_type_embeddings", &m->token_type_embeddings, c->type_vocab_size,
                D);
-    table_walk(w, "token_type_embeddings", &m->token_type_embeddings, c->type_vocab_size, D);
     oci_walk_norm(oci_walk_enter(w, "LayerNorm"), &m->norm, D, c->layer_norm_eps);
     table_walk(w, "visual_token_type_embeddings", &m->visual_token_type_embeddings,
                c->type_vocab_size, D);
@@ -162,51 +164,62 @@ static void check_mask(oc_context *cx, const char *name, const oci_tensor *x, in
     if (!x) return;
     bool rows = x->rank == 3 && (x->shape[1] == 1 || x->shape[1] == S);
     if ((x->rank == 2 || rows) && x->shape[0] == B && x->shape[x->rank - 1] == N) return;
-    oci_fail(cx, OC_E_MALFORMED, "input %s: expected [%lld, %lld] or [%lld, %lld, %lld], found "
-             "%s", name, (long long)B, (long long)N, (long long)B, (long long)S, (long long)N,
+    oci_fail(cx, OC_E_MALFORMED,
+             "input %s: expected [%lld, %lld] or [%lld, %lld, %lld], found %s", name,
+             (long long)B, (long long)N, (long long)B, (long long)S, (long long)N,
              oci_shape_text(x, found));
 }
 
-static void check_visual(oc_context *cx, const oci_visual_bert *m, const oci_visual_call *call,
-                         int64_t B, int64_t T)
+static void check_visual(oc_context *cx, const oci_visual_bert *m,
+                         const oci_visual_call *call, int64_t B, int64_t T)
 {
     const oci_tensor *regions = call->visual_embeds, *a = call->image_text_alignment;
-    const oci_tensor *mask = call->visual_attention_mask, *text = call->text.attention_mask;
+    const oci_tensor *mask = call->visual_attention_mask,
+                     *text = call->text.attention_mask;
     char found[128];
     int64_t V = regions->rank == 3 ? regions->shape[1] : 0;
     if (regions->rank != 3 || regions->shape[0] != B ||
         regions->shape[2] != m->visual.visual_embedding_dim)
-        oci_fail(cx, OC_E_MALFORMED, "input visual_embeds: expected [%lld, regions, "
-                 "visual_embedding_dim %lld], found %s", (long long)B,
-                 (long long)m->visual.visual_embedding_dim, oci_shape_text(regions, found));
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input visual_embeds: expected [%lld, regions, visual_embedding_dim "
+                 "%lld], found %s",
+                 (long long)B, (long long)m->visual.visual_embedding_dim,
+                 oci_shape_text(regions, found));
     check_mask(cx, "visual_attention_mask", mask, B, T + V, V);
     int rank = mask ? mask->rank : 2, text_rank = text ? text->rank : 2;
     if (rank != text_rank || (rank == 3 && text->shape[1] != mask->shape[1]))
-        oci_fail(cx, OC_E_MALFORMED, "input visual_attention_mask: expected the dimensions of "
-                 "attention_mask, with its last one %lld", (long long)V);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input visual_attention_mask: expected the dimensions of "
+                 "attention_mask, with its last one %lld",
+                 (long long)V);
     check_ids(cx, "visual_token_type_ids", call->visual_token_type_ids, B, V);
     if (a && (a->rank != 3 || (a->shape[0] != 1 && a->shape[0] != B) || a->shape[1] < V))
-        oci_fail(cx, OC_E_MALFORMED, "input image_text_alignment: expected [%lld, %lld or "
-                 "more, words], found %s", (long long)B, (long long)V, oci_shape_text(a, found));
-    oci_inputs_within(cx, "image_text_alignment", a, -1, m->cfg.max_position_embeddings - 1);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input image_text_alignment: expected [%lld, %lld or more, words], "
+                 "found %s",
+                 (long long)B, (long long)V, oci_shape_text(a, found));
+    oci_inputs_within(cx, "image_text_alignment", a, -1,
+                      m->cfg.max_position_embeddings - 1);
 }
 
-/* Everything that the layers take for granted. Without regions the other visual arguments are
- * not looked at, as in Transformers. */
+/* Everything that the layers take for granted. Without regions the other visual arguments
+ * are not looked at, as in Transformers. */
 static void check(oc_context *cx, const oci_visual_bert *m, const oci_visual_call *call)
 {
     const oci_decode_call *text = &call->text;
     const oci_tensor *first = text->input_ids ? text->input_ids : text->inputs_embeds;
     if (!text->input_ids == !text->inputs_embeds) {
-        oci_fail(cx, OC_E_MALFORMED, "visual_bert: expected either input_ids or inputs_embeds, "
-                 "found %s", first ? "both" : "neither");
+        oci_fail(cx, OC_E_MALFORMED,
+                 "visual_bert: expected either input_ids or inputs_embeds, found %s",
+                 first ? "both" : "neither");
         return;
     }
     int64_t B = first->shape[0], T = first->shape[1];
     int64_t V = call->visual_embeds && call->visual_embeds->rank == 3
                     ? call->visual_embeds->shape[1] : 0;
     if (text->inputs_embeds && first->shape[2] != m->cfg.hidden_size)
-        oci_fail(cx, OC_E_MALFORMED, "input inputs_embeds: expected width %lld, found %lld",
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input inputs_embeds: expected width %lld, found %lld",
                  (long long)m->cfg.hidden_size, (long long)first->shape[2]);
     oci_inputs_within(cx, "input_ids", text->input_ids, 0, m->cfg.vocab_size - 1);
     check_mask(cx, "attention_mask", text->attention_mask, B, T + V, T);
@@ -232,8 +245,8 @@ static oci_tensor *same_ids(oc_context *cx, int64_t N, int64_t id)
 }
 
 /* Rows of token types: `ids`, or all of type `usual`. [1|B, N, D] */
-static oci_tensor *types(oc_context *cx, oci_tensor *table, const char *name, oci_tensor *ids,
-                         int64_t N, int64_t usual)
+static oci_tensor *types(oc_context *cx, oci_tensor *table, const char *name,
+                         oci_tensor *ids, int64_t N, int64_t usual)
 {
     if (!ids) ids = same_ids(cx, N, usual);
     if (table) oci_inputs_within(cx, name, ids, 0, table->shape[0] - 1);
@@ -244,20 +257,23 @@ static oci_tensor *embed_regions(oc_context *cx, const oci_visual_bert *m,
                                  const oci_visual_call *call)
 {
     int64_t V = call->visual_embeds->shape[1];
-    oci_tensor *x = oci_linear(cx, &m->visual_projection, call->visual_embeds); /* [B, V, D] */
-    oci_tensor *p = oci_op_embedding(cx, m->visual_position_embeddings, same_ids(cx, V, 0),
-                                     -1);                               /* [1, V, D] */
+    oci_tensor *x = oci_linear(cx, &m->visual_projection,
+                               call->visual_embeds);                    /* [B, V, D] */
+    oci_tensor *p = oci_op_embedding(cx, m->visual_position_embeddings,
+                                     same_ids(cx, V, 0), -1);           /* [1, V, D] */
     if (call->image_text_alignment) {
         oci_tensor *words = oci_op_embedding_mean(cx, m->position_embeddings,
                                                   call->image_text_alignment);
         p = oci_op_add(cx, oci_op_slice(cx, words, 0, V), p);           /* [1|B, V, D] */
     }
     x = oci_op_add(cx, x, p);
-    return oci_op_add(cx, x, types(cx, m->visual_token_type_embeddings,
-                                   "visual_token_type_ids", call->visual_token_type_ids, V, 1));
+    return oci_op_add(cx, x,
+                      types(cx, m->visual_token_type_embeddings, "visual_token_type_ids",
+                            call->visual_token_type_ids, V, 1));
 }
 
-static oci_tensor *embed(oc_context *cx, const oci_visual_bert *m, const oci_visual_call *call)
+static oci_tensor *embed(oc_context *cx, const oci_visual_bert *m,
+                         const oci_visual_call *call)
 {
     const oci_decode_call *text = &call->text;
     oci_tensor *x = oci_text_embed(cx, m->word_embeddings, text, m->cfg.pad_token_id);
@@ -270,8 +286,9 @@ static oci_tensor *embed(oc_context *cx, const oci_visual_bert *m, const oci_vis
     return oci_layer_norm(cx, &m->norm, x);                             /* [B, S, D] */
 }
 
-/* get_extended_attention_mask of text's and regions' masks side by side, (1 - m) * lowest,
- * [B, 1, 1|S, S]; what is not given is seen. NULL when there is nothing to add. */
+/* get_extended_attention_mask of text's and regions' masks side by
+ * side, (1 - m) * lowest, [B, 1, 1|S, S]; what is not given is seen.
+ * NULL when there is nothing to add. */
 static oci_tensor *scores_mask(oc_context *cx, const oci_visual_call *call, int64_t T,
                                int64_t V)
 {

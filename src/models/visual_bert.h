@@ -29,7 +29,7 @@ typedef struct oci_visual_bert {
     oci_text_layer additional;          /* of bypass_transformer; nothing runs it */
     oci_linear_layer pooler;            /* [D, D] */
     /* Of PreTraining and RegionToPhraseAlignment. */
-    oci_linear_layer transform, decoder, seq_relationship;      /* [D, D], [V, D], [2, D] */
+    oci_linear_layer transform, decoder, seq_relationship;    /* [D, D], [V, D], [2, D] */
     oci_norm_layer head_norm;
     oci_linear_layer query, key, value; /* of RegionToPhraseAlignment: [D / heads, D] */
     oci_linear_layer cls;               /* of the other heads: [1, D] or [K, D] */

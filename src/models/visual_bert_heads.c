@@ -1,8 +1,10 @@
 /* VisualBERT's classes: the base model and its five heads (Transformers: VisualBertModel,
- * VisualBertForPreTraining, …ForMultipleChoice, …ForQuestionAnswering, …ForVisualReasoning,
- * …ForRegionToPhraseAlignment). x is last_hidden_state [B, S, D], S = T + V.
+ * VisualBertForPreTraining, …ForMultipleChoice, …ForQuestionAnswering,
+ * …ForVisualReasoning, …ForRegionToPhraseAlignment). x is last_hidden_state [B, S, D],
+ * S = T + V.
  *
- *   PreTraining       x → dense, act, LayerNorm → · word embeddings + bias [B,S,vocabulary];
+ *   PreTraining       x → dense, act, LayerNorm
+ *                       → · word embeddings + bias [B,S,vocabulary];
  *                     pooled → [B,2]
  *   MultipleChoice    pooled [B C,D] → [B C,1] → [B,C]
  *   QuestionAnswering x of the text's last token but one [B,D] → [B,K]
@@ -15,8 +17,9 @@
 
 /* ---- names ---- */
 
-/* cls of PreTraining and RegionToPhraseAlignment. The bias has two names; the weight has, too,
- * where it is the word embeddings: RegionToPhraseAlignment has it for itself, and unused. */
+/* cls of PreTraining and RegionToPhraseAlignment. The bias has two names; the
+ * weight has, too, where it is the word embeddings: RegionToPhraseAlignment has
+ * it for itself, and unused. */
 static void predictions_walk(oci_walk w, oci_visual_bert *m)
 {
     const oci_bert_config *c = &m->cfg;
@@ -30,7 +33,8 @@ static void predictions_walk(oci_walk w, oci_visual_bert *m)
     oci_text_head_walk(d, &m->decoder, &m->word_embeddings, tied, V, D);
     oci_walk_tied(d, "bias", &m->decoder.bias, &m->decoder.bias, OCI_PARAM_VALUE,
                   OCI_SHAPE(V));
-    oci_walk_linear(oci_walk_enter(w, "seq_relationship"), &m->seq_relationship, 2, D, true);
+    oci_walk_linear(oci_walk_enter(w, "seq_relationship"), &m->seq_relationship, 2, D,
+                    true);
 }
 
 void oci_visual_heads_walk(oci_walk w, oci_visual_bert *m)
@@ -61,7 +65,8 @@ static bool opened_as(oc_context *cx, const oci_visual_bert *m, oci_visual_head 
 {
     if (m->head != head && !oci_failed(cx))
         oci_fail(cx, OC_E_ARGUMENT, "class %s: the model was opened as %s",
-                 oci_visual_bert_classes[head].name, oci_visual_bert_classes[m->head].name);
+                 oci_visual_bert_classes[head].name,
+                 oci_visual_bert_classes[m->head].name);
     return !oci_failed(cx);
 }
 
@@ -87,18 +92,24 @@ static oci_tensor *gather(oc_context *cx, oci_tensor *x, const oci_tensor *posit
     oci_tensor *ids = oci_tensor_create(cx, OC_I64, OCI_SHAPE(B, P));
     for (int64_t i = 0; ids && i < B * P; i++)
         oci_i64(ids)[i] = i / P * S + oci_i64(positions)[i];
-    return oci_op_embedding(cx, oci_op_reshape(cx, x, OCI_SHAPE(B * S, x->shape[2])), ids, -1);
+    return oci_op_embedding(cx, oci_op_reshape(cx, x, OCI_SHAPE(B * S, x->shape[2])), ids,
+                            -1);
 }
 
 /* ---- VisualBertModel ---- */
 
 /* `ids`: rank of input_ids; a choice has one dimension more before the text's. */
 #define INPUTS(ids) \
-    { "input_ids", OCI_INPUT_IDS, ids }, { "attention_mask", OCI_INPUT_MASK, 0 }, \
-    { "token_type_ids", OCI_INPUT_IDS, 0 }, { "position_ids", OCI_INPUT_IDS, 0 }, \
-    { "head_mask", OCI_INPUT_FLOAT, 0 }, { "inputs_embeds", OCI_INPUT_FLOAT, (ids) + 1 }, \
-    { "visual_embeds", OCI_INPUT_FLOAT, 0 }, { "visual_attention_mask", OCI_INPUT_MASK, 0 }, \
-    { "visual_token_type_ids", OCI_INPUT_IDS, 0 }, { "image_text_alignment", OCI_INPUT_IDS, 3 }
+    { "input_ids", OCI_INPUT_IDS, ids }, \
+    { "attention_mask", OCI_INPUT_MASK, 0 }, \
+    { "token_type_ids", OCI_INPUT_IDS, 0 }, \
+    { "position_ids", OCI_INPUT_IDS, 0 }, \
+    { "head_mask", OCI_INPUT_FLOAT, 0 }, \
+    { "inputs_embeds", OCI_INPUT_FLOAT, (ids) + 1 }, \
+    { "visual_embeds", OCI_INPUT_FLOAT, 0 }, \
+    { "visual_attention_mask", OCI_INPUT_MASK, 0 }, \
+    { "visual_token_type_ids", OCI_INPUT_IDS, 0 }, \
+    { "image_text_alignment", OCI_INPUT_IDS, 3 }
 
 static const oci_input_spec base_inputs[] = { INPUTS(2), OCI_INPUTS_END };
 
@@ -114,14 +125,14 @@ static oci_tensor *base_forward(oc_context *cx, const void *model, const oc_tens
 /* ---- VisualBertForPreTraining ---- */
 
 static const oci_input_spec pretraining_inputs[] = {
-    INPUTS(2), { "labels", OCI_INPUT_IDS, 2 }, { "sentence_image_labels", OCI_INPUT_IDS, 0 },
-    OCI_INPUTS_END
+    INPUTS(2), { "labels", OCI_INPUT_IDS, 2 },
+    { "sentence_image_labels", OCI_INPUT_IDS, 0 }, OCI_INPUTS_END
 };
 
-/* Labels of words, and of pairs if there are words' too: 4.37.2 has no loss of the latter alone.
- * Both masks must be given, for it reads their lengths. */
-static oci_tensor *pretraining_loss(oc_context *cx, const oc_tensors *in, oci_tensor *words,
-                                    oci_tensor *pairs)
+/* Labels of words, and of pairs if there are words' too: 4.37.2 has no loss of the latter
+ * alone. Both masks must be given, for it reads their lengths. */
+static oci_tensor *pretraining_loss(oc_context *cx, const oc_tensors *in,
+                                    oci_tensor *words, oci_tensor *pairs)
 {
     oci_tensor *labels = oci_input(cx, in, pretraining_inputs, "labels");
     oci_tensor *of_pairs = oci_input(cx, in, pretraining_inputs, "sentence_image_labels");
@@ -132,12 +143,14 @@ static oci_tensor *pretraining_loss(oc_context *cx, const oc_tensors *in, oci_te
     if (!is_shape(cx, "labels", labels, 2, words->shape)) return NULL;
     oci_tensor *loss = oci_op_cross_entropy(cx, words, labels);
     if (!of_pairs || !loss) return loss;
-    oci_tensor *flat = oci_tensor_view(cx, of_pairs, OCI_SHAPE(oci_tensor_count(of_pairs)), 0);
+    oci_tensor *flat = oci_tensor_view(cx, of_pairs,
+                                       OCI_SHAPE(oci_tensor_count(of_pairs)), 0);
     if (!is_shape(cx, "sentence_image_labels", flat, 1, pairs->shape)) return NULL;
     return oci_op_add(cx, loss, oci_op_cross_entropy(cx, pairs, flat));
 }
 
-static oci_tensor *pretraining_forward(oc_context *cx, const void *model, const oc_tensors *in)
+static oci_tensor *pretraining_forward(oc_context *cx, const void *model,
+                                       const oc_tensors *in)
 {
     const oci_visual_bert *m = model;
     if (!opened_as(cx, m, OCI_VISUAL_PRETRAINING)) return NULL;
@@ -147,7 +160,7 @@ static oci_tensor *pretraining_forward(oc_context *cx, const void *model, const 
                                    oci_visual_bert_pool(cx, m, x));     /* [B, 2] */
     x = oci_layer_norm(cx, &m->head_norm,
                        oci_linear(cx, &m->transform, x, .act = m->cfg.hidden_act));
-    oci_tensor *words = oci_linear(cx, &m->decoder, x);                 /* [B, S, words] */
+    oci_tensor *words = oci_linear(cx, &m->decoder, x);                /* [B, S, words] */
     oci_output(cx, "prediction_logits", words);
     oci_output(cx, "seq_relationship_logits", pairs);
     oci_tensor *loss = pretraining_loss(cx, in, words, pairs);
@@ -175,11 +188,12 @@ static void flatten(oc_context *cx, const char *name, oci_tensor **x, int keep)
     if (keep == 1)
         *x = oci_tensor_view(cx, *x, OCI_SHAPE(n / last[0], last[0]), 0);
     else
-        *x = oci_tensor_view(cx, *x, OCI_SHAPE(n / last[0] / last[1], last[0], last[1]), 0);
+        *x = oci_tensor_view(cx, *x, OCI_SHAPE(n / last[0] / last[1], last[0], last[1]),
+                             0);
 }
 
-/* Every argument but head_mask and image_text_alignment, which 4.37.2 leaves alone: the latter
- * comes as [B C, V, A]. */
+/* Every argument but head_mask and image_text_alignment, which 4.37.2 leaves alone: the
+ * latter comes as [B C, V, A]. */
 static void flatten_choices(oc_context *cx, oci_visual_call *call)
 {
     flatten(cx, "input_ids", &call->text.input_ids, 1);
@@ -218,9 +232,10 @@ static const oci_input_spec answer_inputs[] = {
     INPUTS(2), { "labels", OCI_INPUT_FLOAT, 0 }, OCI_INPUTS_END
 };
 
-/* [B, 1]: the last token but one by the number of the text's that are seen, as the authors have
- * it: what stands before the closing [SEP] where pads are on the right. A float mask cannot
- * count in 4.37.2, and a row with fewer than two tokens has no such place. */
+/* [B, 1]: the last token but one by the number of the text's that are seen, as
+ * the authors have it: what stands before the closing [SEP] where pads are on the
+ * right. A float mask cannot count in 4.37.2, and a row with fewer than two
+ * tokens has no such place. */
 static oci_tensor *answer_positions(oc_context *cx, const oc_tensors *in, int64_t S)
 {
     oc_tensor_view view;
@@ -228,8 +243,10 @@ static oci_tensor *answer_positions(oc_context *cx, const oc_tensors *in, int64_
     if (!mask || !oc_tensors_find(in, "attention_mask", &view)) return NULL;
     if (view.dtype == OC_F32 || view.dtype == OC_F64 || view.dtype == OC_F16 ||
         view.dtype == OC_BF16 || mask->rank != 2) {
-        oci_fail(cx, OC_E_MALFORMED, "input attention_mask: expected integers [batch, tokens], "
-                 "found %s of %d dimensions", oci_dtype_name(view.dtype), mask->rank);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input attention_mask: expected integers [batch, tokens], found %s of "
+                 "%d dimensions",
+                 oci_dtype_name(view.dtype), mask->rank);
         return NULL;
     }
     int64_t B = mask->shape[0], T = mask->shape[1];
@@ -238,8 +255,10 @@ static oci_tensor *answer_positions(oc_context *cx, const oc_tensors *in, int64_
         double seen = 0;
         for (int64_t t = 0; t < T; t++) seen += (double)oci_f32(mask)[b * T + t];
         if (seen < 2 || seen >= (double)S + 2) {
-            oci_fail(cx, OC_E_MALFORMED, "input attention_mask: row %lld: expected a sum of 2 "
-                     "to %lld, found %.0f", (long long)b, (long long)S + 1, seen);
+            oci_fail(cx, OC_E_MALFORMED,
+                     "input attention_mask: row %lld: expected a sum of 2 to %lld, found "
+                     "%.0f",
+                     (long long)b, (long long)S + 1, seen);
             return NULL;
         }
         oci_i64(at)[b] = (int64_t)seen - 2;
@@ -258,7 +277,7 @@ static oci_tensor *answer_forward(oc_context *cx, const void *model, const oc_te
     x = gather(cx, x, answer_positions(cx, in, x->shape[1]));           /* [B, 1, D] */
     oci_tensor *logits = oci_op_reshape(cx, oci_linear(cx, &m->cls, x), OCI_SHAPE(B, K));
     oci_tensor *labels = oci_input(cx, in, answer_inputs, "labels"), *loss = NULL;
-    if (labels && B == 1 && oci_tensor_count(labels) == K)      /* the reference broadcasts */
+    if (labels && B == 1 && oci_tensor_count(labels) == K)  /* the reference broadcasts */
         labels = oci_tensor_view(cx, labels, OCI_SHAPE(1, K), 0);
     if (labels && is_shape(cx, "labels", labels, OCI_SHAPE(B, K))) {
         logits = oci_op_log_softmax(cx, logits);        /* which 4.37.2 then hands out */
@@ -275,13 +294,15 @@ static const oci_input_spec reasoning_inputs[] = {
     INPUTS(2), { "labels", OCI_INPUT_IDS, 0 }, OCI_INPUTS_END
 };
 
-static oci_tensor *reasoning_forward(oc_context *cx, const void *model, const oc_tensors *in)
+static oci_tensor *reasoning_forward(oc_context *cx, const void *model,
+                                     const oc_tensors *in)
 {
     const oci_visual_bert *m = model;
     if (!opened_as(cx, m, OCI_VISUAL_REASONING)) return NULL;
     oci_visual_call call = oci_visual_call_of(cx, in, reasoning_inputs);
     oci_tensor *x = oci_visual_bert_hidden(cx, m, &call);
-    oci_tensor *logits = oci_linear(cx, &m->cls, oci_visual_bert_pool(cx, m, x)), *loss = NULL;
+    oci_tensor *logits = oci_linear(cx, &m->cls, oci_visual_bert_pool(cx, m, x)),
+               *loss = NULL;
     oci_tensor *labels = oci_input(cx, in, reasoning_inputs, "labels");
     oci_output(cx, "logits", logits);                                   /* [B, K] */
     if (!labels || !logits) return NULL;
@@ -299,10 +320,13 @@ static const oci_input_spec phrase_inputs[] = {
     { "labels", OCI_INPUT_FLOAT, 0 }, OCI_INPUTS_END
 };
 
-/* [B, P], with -1 (no phrase) read as position 0, whose scores are handed out like any other. */
-static oci_tensor *phrase_positions(oc_context *cx, const oc_tensors *in, int64_t B, int64_t S)
+/* [B, P], with -1 (no phrase) read as position 0, whose scores are
+ * handed out like any other. */
+static oci_tensor *phrase_positions(oc_context *cx, const oc_tensors *in, int64_t B,
+                                    int64_t S)
 {
-    oci_tensor *at = oci_input_required(cx, in, phrase_inputs, "region_to_phrase_position");
+    oci_tensor *at = oci_input_required(cx, in, phrase_inputs,
+                                        "region_to_phrase_position");
     if (!at || !is_shape(cx, "region_to_phrase_position", at, OCI_SHAPE(B, at->shape[1])))
         return NULL;
     oci_inputs_within(cx, "region_to_phrase_position", at, -1, S - 1);
@@ -312,11 +336,13 @@ static oci_tensor *phrase_positions(oc_context *cx, const oc_tensors *in, int64_
 }
 
 /* One head of the width of one of the encoder's. */
-static oci_tensor *phrase_scores(oc_context *cx, const oci_visual_bert *m, oci_tensor *phrases,
-                                 oci_tensor *regions, const oci_tensor *seen)
+static oci_tensor *phrase_scores(oc_context *cx, const oci_visual_bert *m,
+                                 oci_tensor *phrases, oci_tensor *regions,
+                                 const oci_tensor *seen)
 {
     oci_tensor *mask = oci_extended_mask(cx, seen, 0);                  /* [B, 1, 1, V] */
-    if (mask) mask = oci_tensor_view(cx, mask, OCI_SHAPE(seen->shape[0], seen->shape[1]), 0);
+    if (mask)
+        mask = oci_tensor_view(cx, mask, OCI_SHAPE(seen->shape[0], seen->shape[1]), 0);
     float width = (float)(m->cfg.hidden_size / m->cfg.num_attention_heads);
     return oci_op_scores(cx, oci_linear(cx, &m->query, phrases),
                          oci_linear(cx, &m->key, regions), mask, 1 / sqrtf(width));
@@ -329,7 +355,8 @@ static oci_tensor *phrase_forward(oc_context *cx, const void *model, const oc_te
     oci_visual_call call = oci_visual_call_of(cx, in, phrase_inputs);
     const oci_tensor *mask = oci_input_required(cx, in, phrase_inputs, "attention_mask");
     oci_input_required(cx, in, phrase_inputs, "visual_embeds");
-    const oci_tensor *seen = oci_input_required(cx, in, phrase_inputs, "visual_attention_mask");
+    const oci_tensor *seen = oci_input_required(cx, in, phrase_inputs,
+                                                "visual_attention_mask");
     oci_tensor *x = oci_visual_bert_hidden(cx, m, &call), *loss = NULL; /* [B, S, D] */
     if (!x) return NULL;
     int64_t B = x->shape[0], S = x->shape[1], V = call.visual_embeds->shape[1];
@@ -355,7 +382,7 @@ const oci_class oci_visual_bert_classes[] = {
                                         answer_forward },
     [OCI_VISUAL_REASONING] = { "VisualBertForVisualReasoning", reasoning_inputs,
                                reasoning_forward },
-    [OCI_VISUAL_REGION_TO_PHRASE] = { "VisualBertForRegionToPhraseAlignment", phrase_inputs,
-                                      phrase_forward },
+    [OCI_VISUAL_REGION_TO_PHRASE] = { "VisualBertForRegionToPhraseAlignment",
+                                      phrase_inputs, phrase_forward },
     { 0 }
 };

@@ -31,7 +31,8 @@ static void vit_walk(oci_walk w, void *model)
     oci_walk e = oci_walk_enter(w, "embeddings");
     oci_walk mask = oci_walk_init(oci_walk_optional(e), OCI_INIT_ABSENT, 0);
     oci_walk_param(e, "cls_token", &m->cls_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
-    oci_walk_param(mask, "mask_token", &m->mask_token, OCI_PARAM_VALUE, OCI_SHAPE(1, 1, D));
+    oci_walk_param(mask, "mask_token", &m->mask_token, OCI_PARAM_VALUE,
+                   OCI_SHAPE(1, 1, D));
     oci_walk_param(e, "position_embeddings", &m->position_embeddings, OCI_PARAM_VALUE,
                    OCI_SHAPE(1, h * v + 1, D));
     oci_walk_vit_patches(e, &m->body);
@@ -48,8 +49,10 @@ static oci_tensor *positions(oc_context *cx, const vit *m, int64_t H, int64_t W,
     if (same) return m->position_embeddings;                            /* [1, T, D] */
     int64_t side = (int64_t)(sqrt((double)N) + 0.5);
     if (side * side != N) {
-        oci_fail(cx, OC_E_MALFORMED, "interpolate_pos_encoding: expected positions of a square "
-                 "grid, found %lld", (long long)N);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "interpolate_pos_encoding: expected positions of a square grid, found "
+                 "%lld",
+                 (long long)N);
         return NULL;
     }
     /* The 0.1 is Transformers' guard against rounding down; it shifts every sample. */

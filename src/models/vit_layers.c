@@ -65,7 +65,7 @@ static void layer_walk(oci_walk w, oci_vit_layers *m, oci_vit_layer *l)
 {
     const oci_vit_config *c = &m->cfg;
     int64_t D = c->hidden_size, F = c->intermediate_size, H = c->num_attention_heads;
-    if (!l->attention.heads) l->attention.heads = H;    /* unless pruned_heads left fewer */
+    if (!l->attention.heads) l->attention.heads = H;  /* unless pruned_heads left fewer */
     int64_t A = l->attention.heads * (D / H);
     if (m->layer_scale) {
         oci_walk scale = oci_walk_init(w, OCI_INIT_FILL, m->layer_scale_value);

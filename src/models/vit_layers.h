@@ -59,8 +59,8 @@ oci_tensor *oci_vit_masked(oc_context *cx, oci_tensor *x, oci_tensor *mask_token
 /* All blocks. Hands out hidden_states and attentions; settles each layer at `mark`. */
 oci_tensor *oci_vit_blocks(oc_context *cx, const oci_vit_layers *m, oci_arena_mark mark,
                            oci_tensor *x, oci_tensor *shared_bias, oci_tensor *head_mask);
-/* layernorm and (call->pooler) pooler: hands out last_hidden_state and pooler_output, returns
- * the former. */
+/* layernorm and (call->pooler) pooler: hands out last_hidden_state and pooler_output,
+ * returns the former. */
 oci_tensor *oci_vit_end(oc_context *cx, const oci_vit_layers *m, oci_arena_mark mark,
                         oci_tensor *x, const oci_encode_call *call);
 

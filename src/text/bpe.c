@@ -198,8 +198,8 @@ static bool check_settings(oci_loader *in, const json_t *object, const char *fie
     const char *prefix = oci_json_text(
         cx, doc, object, oci_field(in, field, "continuing_subword_prefix"), "");
     if (*prefix)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found \"%.50s\"", doc->name,
-                 in->field, prefix);
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected none, found \"%.50s\"",
+                 doc->name, in->field, prefix);
     if (!must_be_off(in, object, field, "ignore_merges") ||
         (follows_bytelevel(in->t) && !must_be_off(in, object, field, "byte_fallback")))
         return false;

@@ -237,8 +237,9 @@ static bool override_clip(oci_loader *in)
     in->t->word_ends = true;
     if (!pre || (type && !strcmp(type, "Sequence"))) return true;
     oci_fail(in->cx, OC_E_UNSUPPORTED,
-             "%s: pre_tokenizer: expected a Sequence, as CLIP's has been since Transformers "
-             "4.17, found %.50s", in->json.name, type ? type : "none");
+             "%s: pre_tokenizer: expected a Sequence, as CLIP's has been since "
+             "Transformers 4.17, found %.50s",
+             in->json.name, type ? type : "none");
     return false;
 }
 

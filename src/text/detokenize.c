@@ -1,8 +1,7 @@
 /* Ids to text, as they come or all at once. Each id becomes bytes (the decoder), bytes
- * become UTF-8 with U+FFFD for what is broken, CLIP's ends of words become spaces of which
- * none is first or last, and clean-up takes spaces away. Every step
- * holds back only what a later id could still change, so the pieces joined are what
- * oc_decode gives. */
+ * become UTF-8 with U+FFFD for what is broken, CLIP's ends of words become spaces of
+ * which none is first or last, and clean-up takes spaces away. Every step holds back only
+ * what a later id could still change, so the pieces joined are what oc_decode gives. */
 #include <string.h>
 
 #include "base/utf8.h"
@@ -75,7 +74,8 @@ static oc_status clean_byte(oc_context *cx, oci_detokenizer *s, int stage, char 
 }
 
 /* To the caller, through the cleanings if they are on. */
-static oc_status put_cleaned(oc_context *cx, oci_detokenizer *s, const char *text, size_t n)
+static oc_status put_cleaned(oc_context *cx, oci_detokenizer *s, const char *text,
+                             size_t n)
 {
     if (!s->clean_up) return oci_bytes_append(cx, &s->out, text, n);
     while (n > 0 && !oci_failed(cx)) {

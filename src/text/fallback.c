@@ -80,7 +80,8 @@ static bool load_strip(oci_loader *in, const json_t *object, const char *field,
 }
 
 /* One part behind those that `f` has. */
-static bool load_step(oci_loader *in, const json_t *object, const char *field, fallback *f)
+static bool load_step(oci_loader *in, const json_t *object, const char *field,
+                      fallback *f)
 {
     static const char *const names[STEPS] = { "Replace", "ByteFallback", "Fuse",
                                               "Strip" };

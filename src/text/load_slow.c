@@ -55,8 +55,8 @@ static bool next_word(const char **line, const char *end, const char **word, siz
     return *size > 0;
 }
 
-/* The first line is the version, whatever it says; of the others the first `most` count. A
- * merge that comes twice counts where it came first. */
+/* The first line is the version, whatever it says; of the others the first `most` count.
+ * A merge that comes twice counts where it came first. */
 static bool read_merges(oci_loader *in, oci_bpe *bpe, const char *path, lines text,
                         size_t most)
 {
@@ -403,8 +403,8 @@ bool oci_load_mbart_post(oci_loader *in)
         oci_json_text(cx, &in->config, in->config.root, "src_lang", "en_XX");
     if (oci_failed(cx)) return false;
     int64_t id = oci_vocab_find(&in->t->vocab, language, strlen(language));
-    uint32_t end = oci_role_id(in, OCI_EOS), last = id == OCI_NO_ID ? oci_role_id(in, OCI_UNK)
-                                                                : (uint32_t)id;
+    uint32_t end = oci_role_id(in, OCI_EOS),
+             last = id == OCI_NO_ID ? oci_role_id(in, OCI_UNK) : (uint32_t)id;
     const oci_template_item single[] = { { 0, 0, 0 }, { -1, 0, end }, { -1, 0, last } };
     const oci_template_item pair[] = { { 0, 0, 0 }, { 1, 0, 0 }, { -1, 0, end },
                                        { -1, 0, last } };

@@ -1,10 +1,12 @@
 /* One training step:
  *
- *   batch → forward on the tape → loss → oci_backward → optimizer → arena back to its mark
+ *   batch → forward on the tape → loss → oci_backward → optimizer
+ *     → arena back to its mark
  *
- * The loop, the data and the schedule are the caller's. Nothing but the moments outlives a
- * step: activations, records and gradients go at its end, so memory does not grow. Gradients
- * of one batch only; who wants to accumulate over several makes one batch of them. */
+ * The loop, the data and the schedule are the caller's. Nothing but the moments
+ * outlives a step: activations, records and gradients go at its end, so memory
+ * does not grow. Gradients of one batch only; who wants to accumulate over
+ * several makes one batch of them. */
 #include <string.h>
 
 #include "checkpoint/folder.h"
@@ -24,8 +26,8 @@ struct oc_trainer {
     size_t count, room;
 };
 
-/* Two walks: one that counts, so that the list is made in one piece, one that fills it. A tied
- * second name is the same tensor and must be stepped once. */
+/* Two walks: one that counts, so that the list is made in one piece, one that fills it. A
+ * tied second name is the same tensor and must be stepped once. */
 static void visit_count(oci_walker *walker, const oci_param *p)
 {
     size_t *count = walker->user;
@@ -44,8 +46,8 @@ static void visit_add(oci_walker *walker, const oci_param *p)
     one->v = oci_calloc(walker->cx, n, sizeof *one->v);
 }
 
-/* Zeros in the caller's struct, and what an older caller's struct lacks, mean torch.optim's
- * defaults. */
+/* Zeros in the caller's struct, and what an older caller's struct lacks, mean
+ * torch.optim's defaults. */
 static void read_options(oc_trainer *t, const oc_trainer_options *options)
 {
     oc_trainer_options *o = &t->options;
@@ -64,9 +66,11 @@ static bool options_fit(oc_context *cx, const oc_trainer_options *o)
                 o->learning_rate < 1e6 && o->beta1 < 1 && o->beta2 < 1 && o->eps < 1 &&
                 o->weight_decay >= 0 && o->weight_decay < 1e6;
     if (!good)
-        oci_fail(cx, OC_E_ARGUMENT, "trainer: expected SGD or AdamW with a learning rate, betas "
-                 "below 1 and a weight decay of at least 0, found optimizer %d, %g, (%g, %g), %g",
-                 (int)o->optimizer, o->learning_rate, o->beta1, o->beta2, o->weight_decay);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "trainer: expected SGD or AdamW with a learning rate, betas below 1 and "
+                 "a weight decay of at least 0, found optimizer %d, %g, (%g, %g), %g",
+                 (int)o->optimizer, o->learning_rate, o->beta1, o->beta2,
+                 o->weight_decay);
     return good;
 }
 
@@ -124,7 +128,8 @@ static void update(oc_context *cx, oc_trainer *t)
     }
 }
 
-/* They lie on the heap, unlike those of activations: the arena's reset does not reach them. */
+/* They lie on the heap, unlike those of activations: the arena's
+ * reset does not reach them. */
 static void drop_gradients(oc_trainer *t)
 {
     for (size_t i = 0; i < t->count; i++) {
@@ -144,7 +149,8 @@ oc_status oc_trainer_step(oc_context *cx, oc_trainer *trainer, const oc_tensors 
     oci_arena_mark mark = oci_mark(cx);
     oci_tape_begin(cx, &tape);
     oci_tensor *l = trainer->of->forward(cx, trainer->model->core.root, batch);
-    if (!l) oci_fail(cx, OC_E_ARGUMENT, "training: the batch gives no loss; it needs labels");
+    if (!l)
+        oci_fail(cx, OC_E_ARGUMENT, "training: the batch gives no loss; it needs labels");
     oci_backward(cx, l);
     oci_tape_end(cx);
     if (!oci_failed(cx)) {
