@@ -72,7 +72,8 @@ static size_t search(oc_context *cx, const oc_index *index, oc_tensors *set,
         if ((size_t)view.shape[1] == oc_index_width(index))
             found = oc_index_search(cx, index, view.data, 1, top, hits);
         else
-            oci_fail(cx, OC_E_ARGUMENT, "search: expected %zu numbers in a vector, found %lld",
+            oci_fail(cx, OC_E_ARGUMENT,
+                     "search: expected %zu numbers in a vector, found %lld",
                      oc_index_width(index), (long long)view.shape[1]);
     }
     oc_tensors_free(set);
