@@ -131,12 +131,38 @@ void *oci_unigram_create(oci_loader *in, const oci_piece *pieces, size_t count,
     return NULL;
 }
 
+/* Powers of ten that a double holds exactly. */
+static const double powers[] = {
+    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22
+};
+
+/* A score as the reference has it of the decimal that we read as `score`. serde_json does not
+ * round to the nearest double: it divides the digits, as a double, by a power of ten, which is
+ * another number where there are more than 53 bits of digits; so in a quarter of XLM-R's pieces.
+ * Ways of equal score hang on that last bit. The digits are the fewest that read back as `score`,
+ * as every writer of these files leaves them. */
+static double score_of_digits(double score)
+{
+    double size = fabs(score), half = (nextafter(size, INFINITY) - size) / 2;
+    int most = (int)(sizeof powers / sizeof *powers) - 1, places = 0;
+    while (places < most && size * powers[places] < 1e14) places++;     /* these are exact */
+    for (; places <= most && size * powers[places] < 1e17; places++) {
+        /* size * power = whole + more + rest, where whole and more are integers. */
+        double power = powers[places], whole = nearbyint(size * power);
+        double rest = fma(size, power, -whole), more = nearbyint(rest);
+        if (fabs(rest - more) <= half * power)
+            return copysign((double)((int64_t)whole + (int64_t)more) / power, score);
+    }
+    return score;
+}
+
 static bool load_piece(oci_loader *in, const json_t *pair, size_t index, oci_piece *piece)
 {
     const json_t *text = json_array_get(pair, 0), *score = json_array_get(pair, 1);
     if (json_array_size(pair) == 2 && json_is_string(text) && json_is_number(score)) {
         *piece = (oci_piece){ json_string_value(text), json_string_length(text),
-                              json_number_value(score) };
+                              score_of_digits(json_number_value(score)) };
         return true;
     }
     char field[64];

@@ -304,8 +304,10 @@ static void shared_roberta(void **state) { (void)state; check_shared("roberta-ba
 
 static void shared_clip(void **state) { (void)state; check_shared("clip"); }
 
-/* A vocabulary's folder without its tokenizer.json: converted, it is the same tokenizer. */
-static void check_converted(const char *vocabulary, const char *const *files, size_t count)
+/* A vocabulary's folder without its tokenizer.json: converted,
+ * it is the same tokenizer. */
+static void check_converted(const char *vocabulary, const char *const *files,
+                            size_t count)
 {
     const char *folder = shared_vocab(vocabulary);
     if (!folder) skip();
@@ -360,11 +362,12 @@ static void trained_set(void **state)
         "gpt2", "gpt2-slow", "roberta", "roberta-slow", "template", "flags", "unknown",
         "plain", "legacy", "companions", "bundled", "wordpiece", "wordpiece-cased",
         "wordpiece-slow", "wordpiece-map", "unigram-slow", "unigram-hub", "unigram-odd",
-        "mbart", "mbart-slow", "donut", "part-nfc", "part-nfd", "part-nfkc",
-        "part-nfkd", "part-accents", "part-bert", "part-bert-plain", "part-charsmap",
-        "part-texts", "part-clip", "part-long", "part-nougat", "part-digits",
-        "part-marks", "part-behaviors", "clip", "clip-slow", "clip-unknown", "llama",
-        "llama-slow", "llama-unigram", "llama-unknown", "llama-pieces"
+        "unigram-ties", "mbart", "mbart-slow", "donut", "part-nfc", "part-nfd",
+        "part-nfkc", "part-nfkd", "part-accents", "part-bert", "part-bert-plain",
+        "part-charsmap", "part-texts", "part-clip", "part-long", "part-nougat",
+        "part-digits", "part-marks", "part-behaviors", "clip", "clip-slow",
+        "clip-unknown", "llama", "llama-slow", "llama-unigram", "llama-unknown",
+        "llama-pieces"
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char folder[256], goldens[512];
