@@ -23,6 +23,21 @@ OC_NODISCARD oci_buffer *oci_buffer_create(oc_context *cx, size_t size);
 /* Wraps foreign memory. On failure `release` is not called and data stays the caller's. */
 OC_NODISCARD oci_buffer *oci_buffer_wrap(oc_context *cx, void *data, size_t size,
                                          bool read_only, void (*release)(oci_buffer *));
+
+/* Blocks that many buffers are cut from, so that weights of some hundred kilobytes each lie in
+ * large pages; a block goes with the last buffer of it. Starts as { .block_size = … }; for one
+ * thread at a time. */
+typedef struct oci_slab {
+    oci_buffer *block;          /* the newest one, or NULL */
+    size_t used, block_size;
+} oci_slab;
+
+/* As oci_buffer_create; what is large beside a block has memory of its own, and so has all
+ * without a slab (NULL). */
+OC_NODISCARD oci_buffer *oci_buffer_cut(oc_context *cx, oci_slab *slab, size_t size);
+/* Lets go of the newest block; its buffers stay. */
+void oci_slab_deinit(oci_slab *slab);
+
 oci_buffer *oci_buffer_ref(oci_buffer *buffer);
 void oci_buffer_unref(oci_buffer **buffer);       /* sets *buffer to NULL; accepts NULL */
 

@@ -26,6 +26,7 @@ struct oc_context {
     oci_limits limits;
     oci_arena arena;                    /* activations; src/tensor */
     struct oci_tape *tape;              /* not NULL while gradients are recorded */
+    struct oci_slab *slab;              /* not NULL while weights are loaded: where they go */
     struct oci_taps *taps;              /* not NULL while named values are collected */
     atomic_bool cancel;
     oc_status status;

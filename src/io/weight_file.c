@@ -146,7 +146,7 @@ static oc_status flax_save(oc_context *cx, oci_save *save, const char *path,
 
 const oci_weight_format oci_weight_formats[] = {
     { .suffix = ".safetensors", .single = "model.safetensors",
-      .index = "model.safetensors.index.json", .open = safetensors_open,
+      .index = "model.safetensors.index.json", .shared_reads = true, .open = safetensors_open,
       .close = safetensors_close, .read = safetensors_read, .peek = safetensors_peek,
       .save = safetensors_save },
     { .suffix = ".bin", .single = "pytorch_model.bin", .index = "pytorch_model.bin.index.json",
@@ -154,10 +154,11 @@ const oci_weight_format oci_weight_formats[] = {
       .peek = nowhere, .save = torch_save },
     { .suffix = ".h5", .single = "tf_model.h5", .index = "tf_model.h5.index.json",
       .layout = OCI_LAYOUT_KERAS, .open = keras_open, .close = keras_close,
-      .read = keras_read, .peek = keras_peek, .save = oci_keras_write },
+      .shared_reads = true, .read = keras_read, .peek = keras_peek, .save = oci_keras_write },
     { .suffix = ".msgpack", .single = "flax_model.msgpack",
-      .index = "flax_model.msgpack.index.json", .layout = OCI_LAYOUT_FLAX, .open = flax_open,
-      .close = flax_close, .read = flax_read, .peek = flax_peek, .save = flax_save },
+      .index = "flax_model.msgpack.index.json", .layout = OCI_LAYOUT_FLAX,
+      .shared_reads = true, .open = flax_open, .close = flax_close, .read = flax_read,
+      .peek = flax_peek, .save = flax_save },
     { 0 }
 };
 

@@ -26,6 +26,7 @@ typedef struct oci_weight_format {
     const char *suffix;
     const char *single, *index;     /* what from_pretrained looks for in a folder */
     bool keeps_ties;                /* has second names of tensors too */
+    bool shared_reads;              /* several threads may call `read` at once */
     oci_layout layout;              /* of what is written */
     bool (*open)(oc_context *cx, oci_weight_file *file, const char *path, bool map);
     void (*close)(oci_weight_file *file);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/pool.h"
 #include "base/size.h"
 #include "io/weights.h"
 #include "models/make.h"
@@ -143,24 +144,152 @@ const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *
     return find_joined(weights, prefix, name);
 }
 
-/* Finds, checks, converts. The first fault stays in the context and makes the rest of the walk
+/* What a parameter is made of, checked. NULL: nothing, or an error is set; of what is missing
+ * one message tells, when all is seen. */
+static const oci_weight_ref *find_weight(oc_context *cx, loader *from, const oci_param *p)
+{
+    if (oci_failed(cx)) return NULL;
+    const oci_weight_ref *ref = oci_model_weight(from->arch, from->weights, p->name);
+    if (!ref) return NULL;
+    from->used[ref - from->weights->refs] = true;
+    return oci_weight_fits(cx, p, ref) ? ref : NULL;
+}
+
+/* Reads and converts. Returns whether a NaN is among the numbers. */
+static bool load_param(oc_context *cx, const oci_param *p, const oci_weight_ref *ref,
+                       bool trainable, oci_weight_room *room)
+{
+    const oci_entry *e = ref->entry;
+    const void *data = oci_weight_bytes(cx, ref, room);
+    if (!data) return false;
+    oci_param_set(cx, p, e->dtype, data, trainable);
+    return oci_bits_nan(e->dtype, data, e->bytes / oci_dtype_size(e->dtype));
+}
+
+static void warn_nan(oc_context *cx, const oci_weight_ref *ref)
+{
+    oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN", ref->file->path,
+            ref->name);
+}
+
+/* What is not there yet. The first fault stays in the context and makes the rest of the walk
  * do nothing. */
 static void visit_load(oci_walker *walker, const oci_param *p)
 {
-    oc_context *cx = walker->cx;
     loader *from = walker->user;
-    if (oci_failed(cx)) return;
-    const oci_weight_ref *ref = oci_model_weight(from->arch, from->weights, p->name);
-    if (!ref) return;           /* of what is missing one message tells, when all is seen */
-    from->used[ref - from->weights->refs] = true;
-    if (!oci_weight_fits(cx, p, ref)) return;
-    const oci_entry *e = ref->entry;
-    const void *data = oci_weight_bytes(cx, ref, &from->room);
-    if (!data) return;
-    if (oci_bits_nan(e->dtype, data, e->bytes / oci_dtype_size(e->dtype)))
-        oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN",
-                ref->file->path, ref->name);
-    oci_param_set(cx, p, e->dtype, data, from->trainable);
+    if (*p->slot && !p->tied) return;
+    const oci_weight_ref *ref = find_weight(walker->cx, from, p);
+    if (ref && load_param(walker->cx, p, ref, from->trainable, &from->room))
+        warn_nan(walker->cx, ref);
+}
+
+/* ---- small tensors: a thread takes one after the other --------------------------------- */
+
+/* Larger ones (a table of words) are read alone, so that no more than one of them is held
+ * beside its form in memory; their packing is cut across the threads. */
+enum { SMALL_BYTES = 8 << 20, SLAB_BYTES = 16 << 20 };
+
+typedef struct small_tensor {
+    oci_param param;
+    const oci_weight_ref *ref;
+    bool has_nan;
+} small_tensor;
+
+typedef struct reader {         /* what a thread has of its own */
+    oc_context *cx;             /* the caller's, or one that shares its heap */
+    oci_weight_room room;
+    oci_slab slab;
+    int64_t failed;             /* which tensor it failed at, if it did */
+} reader;
+
+typedef struct crew {
+    loader *from;
+    small_tensor *tensors;      /* [room], of which `count` are filled */
+    int64_t count, room;
+    reader *readers;            /* [threads] */
+    int threads;
+} crew;
+
+static void visit_count(oci_walker *walker, const oci_param *p)
+{
+    (void)p;
+    ((crew *)walker->user)->room++;
+}
+
+/* Second names are left for later: they share their slot with the first. */
+static void visit_small(oci_walker *walker, const oci_param *p)
+{
+    crew *c = walker->user;
+    const oci_weight_ref *ref = p->tied ? NULL : find_weight(walker->cx, c->from, p);
+    if (!ref || ref->entry->bytes > SMALL_BYTES || !ref->file->format->shared_reads) return;
+    c->tensors[c->count] = (small_tensor){ .param = *p, .ref = ref };
+    c->tensors[c->count++].param.name = ref->name;      /* the walk's own ends with it */
+}
+
+static void load_small(void *user, int64_t first, int64_t last, int worker)
+{
+    crew *c = user;
+    reader *r = &c->readers[worker];
+    for (int64_t i = first; i < last && !oci_failed(r->cx); i++) {
+        small_tensor *t = &c->tensors[i];
+        t->has_nan = load_param(r->cx, &t->param, t->ref, c->from->trainable, &r->room);
+        if (oci_failed(r->cx)) r->failed = i;
+    }
+}
+
+/* The caller is reader 0. Slabs are no larger than what a reader may expect to fill. */
+static bool hire(oc_context *cx, crew *c)
+{
+    const oc_context_options alike = OC_OPTIONS(oc_context_options, .share = cx);
+    size_t bytes = 0;
+    for (int64_t i = 0; i < c->count; i++) bytes += c->tensors[i].ref->entry->bytes;
+    bytes = bytes / (size_t)c->threads + bytes / 8 + 4096;
+    c->readers = oci_calloc(cx, (size_t)c->threads, sizeof *c->readers);
+    for (int i = 0; c->readers && i < c->threads; i++) {
+        reader *r = &c->readers[i];
+        r->cx = i == 0 ? cx : oc_context_create(&alike);
+        r->failed = INT64_MAX;
+        r->slab.block_size = bytes < SLAB_BYTES ? bytes : SLAB_BYTES;
+        if (r->cx) r->cx->slab = &r->slab;
+        else oci_fail(cx, OC_E_MEMORY, "no memory for a thread that reads weights");
+    }
+    return !oci_failed(cx);
+}
+
+/* Keeps the failure of the tensor that comes first, whichever thread met it. */
+static void dismiss(oc_context *cx, crew *c)
+{
+    const reader *worst = NULL;
+    for (int i = 0; c->readers && i < c->threads; i++) {
+        const reader *r = &c->readers[i];
+        if (r->failed < (worst ? worst->failed : INT64_MAX)) worst = r;
+    }
+    if (worst && worst->cx != cx) {
+        oc_context_clear(cx);
+        oci_fail(cx, worst->cx->status, "%s", worst->cx->message);
+    }
+    for (int i = 0; c->readers && i < c->threads; i++) {
+        oci_weight_room_free(&c->readers[i].room);
+        oci_slab_deinit(&c->readers[i].slab);
+        if (i > 0) oc_context_free(c->readers[i].cx);
+    }
+    cx->slab = NULL;
+    oci_free(c->readers);
+}
+
+/* Reading, looking for NaN and packing of one tensor keep the processor as busy as the memory,
+ * so two threads take half the time; and each has its tensor in its own cache meanwhile. */
+static void load_small_tensors(oc_context *cx, const oci_model *model, loader *from)
+{
+    crew c = { .from = from, .threads = oci_pool_threads(cx->pool) };
+    oci_model_walk(cx, model, visit_count, &c);
+    c.tensors = oci_calloc(cx, (size_t)c.room, sizeof *c.tensors);
+    if (c.tensors) oci_model_walk(cx, model, visit_small, &c);
+    if (!oci_failed(cx) && hire(cx, &c)) oci_parallel(cx, c.count, 1, load_small, &c);
+    dismiss(cx, &c);
+    for (int64_t i = 0; i < c.count && !oci_failed(cx); i++)
+        if (c.tensors[i].has_nan) warn_nan(cx, c.tensors[i].ref);
+    oci_free(c.tensors);
 }
 
 /* Buffers that older versions of Transformers saved and newer ones compute. */
@@ -247,6 +376,7 @@ bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
                         .trainable = options->trainable };
         from.used = oci_calloc(cx, weights.count, sizeof *from.used);
         if (from.used) {
+            load_small_tensors(cx, model, &from);
             oci_model_walk(cx, model, visit_load, &from);
             if (!oci_failed(cx) && options->allow_missing) draw_missing(cx, model, folder);
             else if (!oci_failed(cx)) refuse_missing(cx, model, folder);

@@ -79,7 +79,7 @@ static void fill_panels(oc_context *cx, oci_tensor *t, const oci_param *p,
         if (!wide) return;
         oci_dtype_to_f32(OC_F64, data, wide, (size_t)(N * K));
     }
-    t->panels = oci_buffer_create(cx, be->packed_bytes(t->dtype, N, K));
+    t->panels = oci_buffer_cut(cx, cx->slab, be->packed_bytes(t->dtype, N, K));
     if (t->panels) be->pack(cx, t->dtype, N, K, wide ? wide : data, turned ? 1 : K,
                             turned ? N : 1, t->panels->data);
     oci_free(wide);
@@ -90,7 +90,7 @@ static void fill_raw(oc_context *cx, oci_tensor *t, const void *data)
 {
     size_t bytes = (size_t)oci_tensor_count(t) * oci_dtype_size(t->stored);
     t->dtype = t->stored;
-    t->buffer = oci_buffer_create(cx, bytes);
+    t->buffer = oci_buffer_cut(cx, cx->slab, bytes);
     if (!t->buffer) return;
     t->data = t->buffer->data;
     memcpy(t->data, data, bytes);
