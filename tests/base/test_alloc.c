@@ -146,7 +146,7 @@ static void blocks_outlive_contexts(void **state)
     assert_null(heap);
 }
 
-/* ---- buffers --------------------------------------------------------------------------- */
+/* ---- buffers ----------------------------------------------------------------------- */
 
 static int released;
 
@@ -186,7 +186,7 @@ static void failed_wrap_leaves_data(void **state)
     assert_null(oci_buffer_wrap(cx, foreign, 4, true, count_release));
     assert_int_equal(released, 0);
     oc_context_clear(cx);
-    assert_null(oci_buffer_create(cx, 8));      /* data fits into the budget, its head not */
+    assert_null(oci_buffer_create(cx, 8));   /* data fits into the budget, its head not */
     oc_context_clear(cx);
     end_context(cx);
 }

@@ -44,7 +44,8 @@ static void steps_reuse_blocks(void **state)
     end_context(cx);
 }
 
-/* Pieces that live at the same time never overlap, whatever the order of marks and resets. */
+/* Pieces that live at the same time never overlap, whatever the
+ * order of marks and resets. */
 static void pieces_are_apart(void **state)
 {
     (void)state;

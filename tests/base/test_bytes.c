@@ -33,7 +33,8 @@ static void largest_size_binds(void **state)
     oci_bytes_init(&b, 5);
     assert_int_equal(oci_bytes_append(cx, &b, "12345", 5), OC_OK);
     assert_int_equal(oci_bytes_append(cx, &b, "6", 1), OC_E_LIMIT);
-    assert_int_equal(oc_context_memory(cx).live_count, 0);  /* what was there is released */
+    /* what was there is released */
+    assert_int_equal(oc_context_memory(cx).live_count, 0);
     assert_int_equal(oci_bytes_append(cx, &b, "1", 1), OC_E_LIMIT);
     assert_null(oci_bytes_take(cx, &b));
     oc_context_clear(cx);

@@ -79,7 +79,8 @@ static void limits_only_fall(void **state)
     assert_int_equal(cx->limits.json_depth, 10);
     assert_int_equal(oc_context_limit(cx, "json_depth", 64), OC_OK);
     assert_int_equal(oc_context_limit(cx, "json_depth", 65), OC_E_ARGUMENT);
-    assert_non_null(strstr(oc_context_message(cx), "limit json_depth: expected at most 64"));
+    assert_non_null(strstr(oc_context_message(cx), "limit json_depth: expected at most "
+                                                   "64"));
     assert_int_equal(cx->limits.json_depth, 64);
     oc_context_clear(cx);
     assert_int_equal(oc_context_limit(cx, "no_such", 1), OC_E_ARGUMENT);

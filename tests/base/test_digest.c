@@ -1,5 +1,6 @@
-/* The examples of FIPS 180-4 (NIST, "Examples with Intermediate Values"), every way of cutting
- * the input, and every length around a block against the sum of a longer chain. */
+/* The examples of FIPS 180-4 (NIST, "Examples with Intermediate Values"),
+ * every way of cutting the input, and every length around a block against
+ * the sum of a longer chain. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,14 +10,16 @@
 
 #include "base/digest.h"
 
-static void expect(oci_digest_kind kind, const void *data, size_t size, const char *wanted)
+static void expect(oci_digest_kind kind, const void *data, size_t size,
+                   const char *wanted)
 {
     char text[OCI_DIGEST_TEXT];
     for (size_t piece = 1; piece <= size + 1; piece += size > 4096 ? 199999 : 1) {
         oci_digest d;
         oci_digest_init(&d, kind);
         for (size_t at = 0; at < size; at += piece)
-            oci_digest_add(&d, (const char *)data + at, size - at < piece ? size - at : piece);
+            oci_digest_add(&d, (const char *)data + at,
+                           size - at < piece ? size - at : piece);
         oci_digest_text(&d, text);
         assert_string_equal(text, wanted);
     }
@@ -42,8 +45,8 @@ static void test_examples(void **state)
            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
-/* The digests of 0, 1, … 199 bytes of "x", digested together: the padding at every length. The
- * expected values are sha1sum's and sha256sum's. */
+/* The digests of 0, 1, … 199 bytes of "x", digested together: the padding at every
+ * length. The expected values are sha1sum's and sha256sum's. */
 static void test_lengths(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* Conversions between float types, against arithmetic in doubles, where all of them are
- * exact: every value of the 16-bit types, and f32 values around every place of rounding. */
+ * exact: every value of the 16-bit types, and f32 values around every place of
+ * rounding. */
 #include <math.h>
 
 #include "base/dtype.h"
@@ -55,9 +56,11 @@ static void widening_is_exact(void **state)
         double half = value16(x, 5, 10), brain = value16(x, 8, 7);
         float h = oci_f16_to_f32(x), b = oci_bf16_to_f32(x);
         if (isnan(half)) assert_true(isnan(h));
-        else if (bits_of(h) != bits_of((float)half)) fail_msg("f16 %04x is %a", i, (double)h);
+        else if (bits_of(h) != bits_of((float)half))
+            fail_msg("f16 %04x is %a", i, (double)h);
         if (isnan(brain)) assert_true(isnan(b));
-        else if (bits_of(b) != bits_of((float)brain)) fail_msg("bf16 %04x is %a", i, (double)b);
+        else if (bits_of(b) != bits_of((float)brain))
+            fail_msg("bf16 %04x is %a", i, (double)b);
     }
 }
 
@@ -84,9 +87,11 @@ static void check_narrowing(uint32_t bits)
         return;
     }
     if (h != nearest16((double)x, 5, 10))
-        fail_msg("%a to f16: expected %04x, found %04x", (double)x, nearest16((double)x, 5, 10), h);
+        fail_msg("%a to f16: expected %04x, found %04x", (double)x,
+                 nearest16((double)x, 5, 10), h);
     if (b != nearest16((double)x, 8, 7))
-        fail_msg("%a to bf16: expected %04x, found %04x", (double)x, nearest16((double)x, 8, 7), b);
+        fail_msg("%a to bf16: expected %04x, found %04x", (double)x,
+                 nearest16((double)x, 8, 7), b);
 }
 
 /* Around every representable value and around every tie between two of them. */
@@ -120,9 +125,9 @@ static void names_and_sizes(void **state)
 {
     (void)state;
     static const struct { const char *name; size_t size; } rows[] = {
-        { "BOOL", 1 }, { "U8", 1 }, { "I8", 1 }, { "F8_E5M2", 1 }, { "F8_E4M3", 1 }, { "I16", 2 },
-        { "U16", 2 }, { "F16", 2 }, { "BF16", 2 }, { "I32", 4 }, { "U32", 4 }, { "F32", 4 },
-        { "F64", 8 }, { "I64", 8 }, { "U64", 8 },
+        { "BOOL", 1 }, { "U8", 1 }, { "I8", 1 }, { "F8_E5M2", 1 }, { "F8_E4M3", 1 },
+        { "I16", 2 }, { "U16", 2 }, { "F16", 2 }, { "BF16", 2 }, { "I32", 4 },
+        { "U32", 4 }, { "F32", 4 }, { "F64", 8 }, { "I64", 8 }, { "U64", 8 },
     };
     assert_int_equal(sizeof rows / sizeof *rows, OC_DTYPE_COUNT);
     for (int i = 0; i < OC_DTYPE_COUNT; i++) {
@@ -149,7 +154,8 @@ static void arrays_widen(void **state)
     oci_dtype_to_f32(OC_F32, f32, to, 4);
     assert_memory_equal(to, f32, sizeof to);
     oci_dtype_to_f32(OC_F16, f16, to, 4);
-    for (int i = 0; i < 4; i++) assert_int_equal(bits_of(to[i]), bits_of(oci_f16_to_f32(f16[i])));
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(bits_of(to[i]), bits_of(oci_f16_to_f32(f16[i])));
     oci_dtype_to_f32(OC_BF16, bf16, to, 4);
     for (int i = 0; i < 4; i++) assert_int_equal(bits_of(to[i]), (uint32_t)bf16[i] << 16);
 }

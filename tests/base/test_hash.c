@@ -14,7 +14,8 @@ static void test_known(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        assert_int_equal(oci_hash_of(known[i].text, strlen(known[i].text)), known[i].value);
+        assert_int_equal(oci_hash_of(known[i].text, strlen(known[i].text)),
+                         known[i].value);
 }
 
 static void test_pieces(void **state)

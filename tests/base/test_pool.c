@@ -10,7 +10,8 @@ enum { MOST_THREADS = 8, MOST_ITEMS = 5000 };
 
 typedef struct job {
     int threads;
-    unsigned char seen[MOST_ITEMS];         /* plain: two workers on one index would race */
+    unsigned char seen[MOST_ITEMS];         /* plain: two workers on one index would
+                                               race */
     int64_t per_worker[MOST_THREADS];
     atomic_int wrong;
 } job;
@@ -18,7 +19,8 @@ typedef struct job {
 static void mark(void *user, int64_t first, int64_t last, int worker)
 {
     job *j = user;
-    if (worker < 0 || worker >= j->threads || first >= last) atomic_fetch_add(&j->wrong, 1);
+    if (worker < 0 || worker >= j->threads || first >= last)
+        atomic_fetch_add(&j->wrong, 1);
     for (int64_t i = first; i < last; i++) j->seen[i]++;
     j->per_worker[worker] += last - first;
 }
@@ -32,7 +34,8 @@ static void run_and_check(oc_context *cx, job *j, int64_t count, int64_t grain)
     for (int w = 0; w < MOST_THREADS; w++) sum += j->per_worker[w];
     if (sum != count) fail_msg("%lld items of %lld", (long long)sum, (long long)count);
     for (int64_t i = 0; i < MOST_ITEMS; i++)
-        if (j->seen[i] != (i < count)) fail_msg("item %lld: %d times", (long long)i, j->seen[i]);
+        if (j->seen[i] != (i < count))
+            fail_msg("item %lld: %d times", (long long)i, j->seen[i]);
     assert_int_equal(atomic_load(&j->wrong), 0);
 }
 
@@ -103,8 +106,8 @@ static void *share_main(void *user)
     return NULL;
 }
 
-/* Several contexts on one pool, each on a thread of its own: nobody waits for ever, and each
- * gets its own items. */
+/* Several contexts on one pool, each on a thread of its own: nobody waits for ever, and
+ * each gets its own items. */
 static void contexts_share_a_pool(void **state)
 {
     (void)state;

@@ -20,7 +20,8 @@ static void known_answers(void **state)
         oci_rng_init(&rng, (uint64_t)known[i].key[1] << 32 | known[i].key[0],
                      (uint64_t)known[i].counter[3] << 32 | known[i].counter[2]);
         rng.counter = (uint64_t)known[i].counter[1] << 32 | known[i].counter[0];
-        for (int k = 0; k < 4; k++) assert_int_equal(oci_rng_u32(&rng), known[i].result[k]);
+        for (int k = 0; k < 4; k++)
+            assert_int_equal(oci_rng_u32(&rng), known[i].result[k]);
     }
 }
 
@@ -55,7 +56,8 @@ static void uniform(void **state)
         bins[(int)(x * BINS)]++;
     }
     double chi = 0, expected = (double)N / BINS;
-    for (int i = 0; i < BINS; i++) chi += (bins[i] - expected) * (bins[i] - expected) / expected;
+    for (int i = 0; i < BINS; i++)
+        chi += (bins[i] - expected) * (bins[i] - expected) / expected;
     assert_true(chi > 30 && chi < 110);     /* 63 degrees of freedom: 99.9 % lie inside */
 }
 

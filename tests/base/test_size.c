@@ -13,7 +13,8 @@ static void checked_arithmetic(void **state)
     assert_false(oci_mul(SIZE_MAX / 2 + 1, 2, &r));
     assert_true(oci_add(SIZE_MAX - 1, 1, &r) && r == SIZE_MAX);
     assert_false(oci_add(SIZE_MAX, 1, &r));
-    assert_true(oci_mul_u64(UINT32_MAX, UINT32_MAX, &u) && u == UINT64_C(0xfffffffe00000001));
+    assert_true(oci_mul_u64(UINT32_MAX, UINT32_MAX, &u) &&
+                u == UINT64_C(0xfffffffe00000001));
     assert_false(oci_mul_u64(UINT64_C(1) << 32, UINT64_C(1) << 32, &u));
     assert_true(oci_add_u64(1, 2, &u) && u == 3);
     assert_false(oci_add_u64(UINT64_MAX, 1, &u));

@@ -4,7 +4,9 @@
 static void table(void **state)
 {
     (void)state;
-    static const struct { oc_status status; const char *name; int exit_code, http; } rows[] = {
+    static const struct {
+        oc_status status; const char *name; int exit_code, http;
+    } rows[] = {
         { OC_OK, "OC_OK", 0, 200 }, { OC_E_FAILED, "OC_E_FAILED", 1, 500 },
         { OC_E_IMAGE, "OC_E_IMAGE", 1, 422 }, { OC_E_WRITE, "OC_E_WRITE", 1, 500 },
         { OC_E_ARGUMENT, "OC_E_ARGUMENT", 2, 400 }, { OC_E_FILE, "OC_E_FILE", 3, 404 },

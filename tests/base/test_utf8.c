@@ -1,5 +1,6 @@
-/* UTF-8 against the definition, not against another decoder: the set of well-formed strings
- * is made by encoding every scalar value by arithmetic; everything else is ill-formed. */
+/* UTF-8 against the definition, not against another decoder: the set of
+ * well-formed strings is made by encoding every scalar value by arithmetic;
+ * everything else is ill-formed. */
 #include "base/utf8.h"
 #include "base_test.h"
 
@@ -77,8 +78,8 @@ static void check_string(const unsigned char *p, int n)
     const char *text = (const char *)p;
     int length = expected_length(p, n);
     if (oci_utf8_decode(text, (size_t)n, &code) != length)
-        fail_msg("%02x %02x %02x %02x (%d): expected length %d", p[0], p[1], p[2], p[3], n,
-                 length);
+        fail_msg("%02x %02x %02x %02x (%d): expected length %d", p[0], p[1], p[2], p[3],
+                 n, length);
     if (length > 0) return;
     /* The longest beginning of a code point, or one byte if there is none. */
     int bad = 1;
@@ -86,8 +87,8 @@ static void check_string(const unsigned char *p, int n)
     if (!begins[1][p[0]]) bad = 1;
     bool expected_cut = bad == n && begins[bad][key(p, bad)];
     if (oci_utf8_bad_length(text, (size_t)n, &cut) != (size_t)bad || cut != expected_cut)
-        fail_msg("%02x %02x %02x %02x (%d): expected a bad length of %d", p[0], p[1], p[2],
-                 p[3], n, bad);
+        fail_msg("%02x %02x %02x %02x (%d): expected a bad length of %d", p[0], p[1],
+                 p[2], p[3], n, bad);
 }
 
 static void every_short_string(void **state)

@@ -1,5 +1,5 @@
-/* What the tests of the index share: a folder of small pictures, and vectors for them that
- * need no model. */
+/* What the tests of the index share: a folder of small pictures, and vectors for them
+ * that need no model. */
 #ifndef OCELLI_TESTS_INDEX_SUPPORT_H
 #define OCELLI_TESTS_INDEX_SUPPORT_H
 
@@ -76,7 +76,8 @@ static inline void make_picture(oc_context *cx, const char *path, uint32_t seed)
     oc_image_free(image);
 }
 
-/* Numbers that its pixels fix, of length 1. A picture whose first pixel is black has NaN. */
+/* Numbers that its pixels fix, of length 1. A picture whose
+ * first pixel is black has NaN. */
 static inline void vector_of(const oc_image *image, float *vector)
 {
     const uint8_t *p = oc_image_pixels(image);
@@ -101,8 +102,9 @@ static inline float *embed_pixels(oc_context *cx, void *user, oc_image *const *i
     return rows;
 }
 
-static inline oc_status build(oc_context *cx, const char *path, const char *pictures, bool int8,
-                              uint64_t fingerprint, long *embedded, oc_index_report *report)
+static inline oc_status build(oc_context *cx, const char *path, const char *pictures,
+                              bool int8, uint64_t fingerprint, long *embedded,
+                              oc_index_report *report)
 {
     oci_index_maker maker = { fingerprint, "some-model", embed_pixels, embedded };
     oc_index_options o = OC_OPTIONS(oc_index_options, .folder = pictures, .int8 = int8,

@@ -1,5 +1,6 @@
-/* oc_embed_images, oc_embed_texts and oc_classify with the bundled emoji-match: the reference's
- * numbers (tools/goldens/make_classify.py), the same bits in any company, and what is refused. */
+/* oc_embed_images, oc_embed_texts and oc_classify with the bundled emoji-match: the
+ * reference's numbers (tools/goldens/make_classify.py), the same bits in any
+ * company, and what is refused. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +31,7 @@ static oc_context *context_of(oc_isa isa, int threads)
 static void free_context(oc_context *cx)
 {
     assert_int_equal(oc_context_status(cx), OC_OK);
-    assert_true(oc_context_memory(cx).live_count <= 8);     /* what a context itself keeps */
+    assert_true(oc_context_memory(cx).live_count <= 8);  /* what a context itself keeps */
     oc_context_free(cx);
 }
 
@@ -48,7 +49,8 @@ static oc_image *open_scene(oc_context *cx, const char *name)
     const char *shared = getenv("OCELLI_SHARED");
     snprintf(path, sizeof path, "examples/scenes/%s", name);
     if (access(path, R_OK) != 0)
-        snprintf(path, sizeof path, "%s/images/emoji/%s", shared ? shared : "../shared", name);
+        snprintf(path, sizeof path, "%s/images/emoji/%s", shared ? shared : "../shared",
+                 name);
     return access(path, R_OK) == 0 ? oc_image_open(cx, path, NULL) : NULL;
 }
 
@@ -64,12 +66,14 @@ static oc_tensor_view view_of(oc_context *cx, const oc_tensors *set, const char 
     return v;
 }
 
-static void expect_rows(const char *what, const json_t *want, const float *found, double most)
+static void expect_rows(const char *what, const json_t *want, const float *found,
+                        double most)
 {
     for (size_t i = 0; i < json_array_size(want); i++) {
         double w = json_number_value(json_array_get(want, i));
         if (!(fabs(w - (double)found[i]) <= most))
-            fail_msg("%s: number %zu: expected %.7g, found %.7g", what, i, w, (double)found[i]);
+            fail_msg("%s: number %zu: expected %.7g, found %.7g", what, i, w,
+                     (double)found[i]);
     }
 }
 
@@ -96,7 +100,8 @@ static void test_classes(void **state)
     oc_classify_options o = OC_OPTIONS(oc_classify_options,
         .pattern = json_string_value(json_object_get(root, "pattern")));
     oc_tensors *alone = oc_classify(cx, model, NULL, 0, labels, count, &o);
-    assert_int_equal(oc_tensors_count(alone), 1);       /* the labels' vectors, and no scores */
+    /* the labels' vectors, and no scores */
+    assert_int_equal(oc_tensors_count(alone), 1);
     assert_int_equal(json_array_size(names), PICTURES);
     for (size_t i = 0; i < PICTURES; i++) {
         const char *name = json_string_value(json_array_get(names, i));
@@ -109,9 +114,10 @@ static void test_classes(void **state)
         oc_tensors *out = oc_classify(cx, model, &image, 1, labels, count, &o);
         oc_tensor_view logits = view_of(cx, out, "logits_per_image", 1, count);
         oc_tensor_view p = view_of(cx, out, "probabilities", 1, count);
-        expect_rows(name, json_array_get(json_object_get(root, "logits"), i), logits.data, 1e-4);
-        expect_rows(name, json_array_get(json_object_get(root, "probabilities"), i), p.data,
-                    1e-5);
+        expect_rows(name, json_array_get(json_object_get(root, "logits"), i), logits.data,
+                    1e-4);
+        expect_rows(name, json_array_get(json_object_get(root, "probabilities"), i),
+                    p.data, 1e-5);
         oc_tensors_free(out);
         oc_image_free(image);
     }
@@ -136,7 +142,8 @@ static void test_texts(void **state)
     oc_tensors *out = oc_embed_texts(cx, model, texts, count, NULL);
     oc_tensor_view v = view_of(cx, out, "text_embeds", count, WIDTH);
     for (size_t i = 0; i < count; i++)
-        expect_rows(texts[i], json_array_get(want, i), (const float *)v.data + i * WIDTH, 2e-6);
+        expect_rows(texts[i], json_array_get(want, i), (const float *)v.data + i * WIDTH,
+                    2e-6);
     oc_tensors_free(out);
     oc_model_close(model);
     free_context(cx);
@@ -149,7 +156,9 @@ static void test_texts(void **state)
 /* More texts than are tokenized together, and more tokens than run together. */
 static char **make_texts(void)
 {
-    static const char *const words[] = { "cat", "two", "blue", "key", "a", "picture", "of" };
+    static const char *const words[] = {
+        "cat", "two", "blue", "key", "a", "picture", "of"
+    };
     char **texts = calloc(TEXTS, sizeof *texts);
     for (size_t i = 0; i < TEXTS; i++) {
         size_t count = i * i % LONGEST;
@@ -240,7 +249,8 @@ static void test_pictures(void **state)
 
 /* ---- what is refused ---- */
 
-static void expect(oc_context *cx, const oc_tensors *got, oc_status status, const char *words)
+static void expect(oc_context *cx, const oc_tensors *got, oc_status status,
+                   const char *words)
 {
     assert_null(got);
     if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), words))
@@ -263,8 +273,8 @@ static void test_refused(void **state)
     expect(cx, oc_embed_texts(cx, model, none, 2, NULL), OC_E_ARGUMENT, "text 1");
     expect(cx, oc_embed_texts(cx, model, texts, 2, NULL), OC_E_MALFORMED,
            "text 1: expected at most 48 tokens");
-    expect(cx, oc_embed_texts(cx, model, (const char *[]){ "\xff" }, 1, NULL), OC_E_MALFORMED,
-           "UTF-8");
+    expect(cx, oc_embed_texts(cx, model, (const char *[]){ "\xff" }, 1, NULL),
+           OC_E_MALFORMED, "UTF-8");
     expect(cx, oc_embed_images(cx, model, holes, 2, NULL), OC_E_ARGUMENT, "image 1");
     expect(cx, oc_embed_images(cx, model, NULL, 1, NULL), OC_E_ARGUMENT, "images");
     expect(cx, oc_embed_images(cx, reader, &image, 1, NULL), OC_E_UNSUPPORTED,
@@ -272,8 +282,10 @@ static void test_refused(void **state)
     expect(cx, oc_embed_texts(cx, reader, texts, 1, NULL), OC_E_UNSUPPORTED, "texts");
     expect(cx, oc_classify(cx, reader, &image, 1, texts, 1, NULL), OC_E_UNSUPPORTED,
            "vision-text-dual-encoder");
-    expect(cx, oc_classify(cx, model, &image, 1, texts, 0, NULL), OC_E_ARGUMENT, "labels");
-    expect(cx, oc_classify(cx, model, &image, 1, none, 2, NULL), OC_E_ARGUMENT, "label 1");
+    expect(cx, oc_classify(cx, model, &image, 1, texts, 0, NULL), OC_E_ARGUMENT,
+           "labels");
+    expect(cx, oc_classify(cx, model, &image, 1, none, 2, NULL), OC_E_ARGUMENT,
+           "label 1");
     oc_classify_options o = OC_OPTIONS(oc_classify_options, .pattern = "a picture");
     expect(cx, oc_classify(cx, model, &image, 1, texts, 1, &o), OC_E_ARGUMENT, "{}");
     oc_tensors *earlier = oc_classify(cx, model, &image, 1, texts, 1, NULL);
@@ -313,7 +325,8 @@ static void job(oc_context *cx, void *user)
 {
     (void)user;
     const char *labels[] = { "cat", "a key on a blue background" };
-    oc_classify_options o = OC_OPTIONS(oc_classify_options, .pattern = "a picture of a {}");
+    oc_classify_options o = OC_OPTIONS(oc_classify_options, .pattern = "a picture of a "
+                                                                       "{}");
     oc_model *model = oc_model_open(cx, "models/emoji-match", NULL);
     oc_image *image = oc_image_open(cx, "examples/scenes/scene-01.png", NULL);
     oc_tensors *first = oc_classify(cx, model, &image, 1, labels, 2, &o);

@@ -1,5 +1,5 @@
-/* The index: built, brought up to date, ended at any moment and gone on with, searched; and
- * files that are no index or lie. */
+/* The index: built, brought up to date, ended at any moment and gone on with, searched;
+ * and files that are no index or lie. */
 #include "index_support.h"
 
 #include "base/hash.h"
@@ -69,7 +69,8 @@ static void test_build(void **state)
             assert_true(oc_index_vector(x, i, got));
             /* Of I8: half a remainder's step of a number up to 1. */
             for (int k = 0; k < WIDTH; k++)
-                assert_true(fabsf(want[k] - got[k]) <= (int8 ? 0.5f / 127 / 254 + 1e-7f : 0));
+                assert_true(fabsf(want[k] - got[k]) <=
+                            (int8 ? 0.5f / 127 / 254 + 1e-7f : 0));
             oc_image_free(image);
         }
         oc_index_close(x);
@@ -81,7 +82,9 @@ static void test_build(void **state)
         assert_int_equal(before.st_ino, after.st_ino);
         assert_int_equal(embedded, 0);
         assert_int_equal(r.kept, 20);
-        assert_int_equal(access(in_folder(int8 ? "build8.idx.part" : "build.idx.part"), F_OK), -1);
+        assert_int_equal(access(in_folder(int8 ? "build8.idx.part" : "build.idx.part"),
+                                F_OK),
+                         -1);
     }
 }
 
@@ -126,9 +129,11 @@ static void test_update(void **state)
     assert_int_not_equal(build(cx, path, top, false, 7, &embedded, NULL), OC_OK);
     fails(OC_E_ARGUMENT, "another dtype");
     mkdir(in_folder("empty"), 0777);
-    assert_int_not_equal(build(cx, path, in_folder("empty"), true, 7, &embedded, NULL), OC_OK);
+    assert_int_not_equal(build(cx, path, in_folder("empty"), true, 7, &embedded, NULL),
+                         OC_OK);
     fails(OC_E_FILE, "found none");
-    assert_int_not_equal(build(cx, path, in_folder("missing"), true, 7, &embedded, NULL), OC_OK);
+    assert_int_not_equal(build(cx, path, in_folder("missing"), true, 7, &embedded, NULL),
+                         OC_OK);
     fails(OC_E_FILE, "missing");
     assert_true(same_files(path, fresh));
 }
@@ -146,7 +151,8 @@ static void test_not_finite(void **state)
     oc_image *image = oc_image_create(cx, 2, 2, black);
     assert_int_equal(oc_image_save(cx, image, name), OC_OK);
     oc_image_free(image);
-    assert_int_equal(build(cx, in_folder("nan.idx"), top, false, 7, &embedded, &r), OC_OK);
+    assert_int_equal(build(cx, in_folder("nan.idx"), top, false, 7, &embedded, &r),
+                     OC_OK);
     assert_int_equal(r.added, 7);
     assert_int_equal(r.refused, 1);
 }
@@ -155,8 +161,8 @@ static void test_not_finite(void **state)
 
 typedef struct stop { long after, embedded; } stop;
 
-static float *embed_and_stop(oc_context *c, void *user, oc_image *const *images, size_t count,
-                             size_t *width)
+static float *embed_and_stop(oc_context *c, void *user, oc_image *const *images,
+                             size_t count, size_t *width)
 {
     stop *s = user;
     if (s->after-- == 0) {
@@ -166,8 +172,9 @@ static float *embed_and_stop(oc_context *c, void *user, oc_image *const *images,
     return embed_pixels(c, &s->embedded, images, count, width);
 }
 
-/* The journal of a build that ended after some batches is cut and bent at every byte of its
- * end: whatever is left, the next build takes what is whole and makes the same file. */
+/* The journal of a build that ended after some batches is cut and bent at
+ * every byte of its end: whatever is left, the next build takes what is
+ * whole and makes the same file. */
 static void test_resume(void **state)
 {
     (void)state;
@@ -179,7 +186,8 @@ static void test_resume(void **state)
     assert_int_equal(build(cx, whole, top, true, 7, &embedded, NULL), OC_OK);
     stop s = { .after = 2 };
     oci_index_maker maker = { 7, "some-model", embed_and_stop, &s };
-    oc_index_options o = OC_OPTIONS(oc_index_options, .folder = top, .int8 = true, .batch = 3);
+    oc_index_options o = OC_OPTIONS(oc_index_options, .folder = top, .int8 = true,
+                                    .batch = 3);
     oci_index_make(cx, &maker, path, &o, &r);
     fails(OC_E_MEMORY, "ended by the test");
     assert_int_equal(access(path, F_OK), -1);
@@ -192,7 +200,8 @@ static void test_resume(void **state)
             fwrite(journal, 1, bend ? size : cut, f);
             if (bend) journal[cut - 1] ^= 0x40;
             fclose(f);
-            /* The first four bytes say that it is a journal: others' files are left alone. */
+            /* The first four bytes say that it is a journal:
+             * others' files are left alone. */
             oc_status status = build(cx, path, top, true, 7, &embedded, &r);
             if (bend && cut <= 4) {
                 assert_int_equal(status, OC_E_MALFORMED);
@@ -256,11 +265,13 @@ static void test_search(void **state)
     for (int int8 = 0; int8 < 2; int8++) {
         const char *path = in_folder(int8 ? "search8.idx" : "search.idx");
         assert_int_equal(build(cx, path, top, int8, 7, &embedded, NULL), OC_OK);
-        oc_index *x = oc_index_open(cx, path, &OC_OPTIONS(oc_index_open_options, .map = int8));
+        oc_index *x = oc_index_open(cx, path,
+                                    &OC_OPTIONS(oc_index_open_options, .map = int8));
         assert_non_null(x);
         float queries[7 * WIDTH];
         oc_hit hits[7 * 50];
-        for (size_t q = 0; q < 7; q++) assert_true(oc_index_vector(x, 6 * q, queries + q * WIDTH));
+        for (size_t q = 0; q < 7; q++)
+            assert_true(oc_index_vector(x, 6 * q, queries + q * WIDTH));
         assert_int_equal(oc_index_search(cx, x, queries, 7, 50, hits), 43);
         for (size_t q = 0; q < 7; q++) {
             bool seen[43] = { false };
@@ -327,8 +338,9 @@ static void rejects(const char *data, size_t size, oc_status status, const char 
     fwrite(data, 1, size, f);
     fclose(f);
     for (int map = 0; map < 2; map++) {
-        oc_index *x = oc_index_open(cx, path, &OC_OPTIONS(oc_index_open_options, .map = map));
-        if (map && oc_context_status(cx) == OC_OK) {    /* damage that only reading sees */
+        oc_index *x = oc_index_open(cx, path,
+                                    &OC_OPTIONS(oc_index_open_options, .map = map));
+        if (map && oc_context_status(cx) == OC_OK) {   /* damage that only reading sees */
             oc_index_close(x);
             continue;
         }

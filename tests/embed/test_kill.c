@@ -1,6 +1,7 @@
-/* Ten thousand pictures, and a builder that is killed (SIGKILL) at random moments of its work,
- * again and again: at no time is there half an index, what was embedded is not done again, and
- * in the end the file is, byte for byte, that of a build that nobody disturbed. */
+/* Ten thousand pictures, and a builder that is killed (SIGKILL) at random moments
+ * of its work, again and again: at no time is there half an index, what was
+ * embedded is not done again, and in the end the file is, byte for byte, that of a
+ * build that nobody disturbed. */
 #include "index_support.h"
 
 #include <signal.h>
@@ -16,7 +17,8 @@ static void make_pictures(oc_context *cx, const char *top)
     for (int i = 0; i < PICTURES; i++) {
         uint8_t rgb[4 * 3 * 3];
         size_t size = 0;
-        for (size_t k = 0; k < sizeof rgb; k++) rgb[k] = (uint8_t)((size_t)i * 31 + k * k * 7 + 1);
+        for (size_t k = 0; k < sizeof rgb; k++)
+            rgb[k] = (uint8_t)((size_t)i * 31 + k * k * 7 + 1);
         rgb[0] = (uint8_t)(i >> 8);
         rgb[1] = (uint8_t)i | 1;
         if (i % 100 == 0) {
@@ -60,7 +62,8 @@ static bool kill_after(pid_t child, double seconds)
 {
     int status = 0;
     struct timespec wait = { .tv_sec = (time_t)seconds,
-                             .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9) };
+                             .tv_nsec = (long)((seconds - (double)(time_t)seconds) *
+                                               1e9) };
     nanosleep(&wait, NULL);
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -87,8 +90,8 @@ static void test_kill(void **state)
     printf("seed %u, %.2f s undisturbed\n", seed, seconds);
     for (; (kills < KILLS || finished < 3) && rounds < MOST_ROUNDS; rounds++) {
         seed = seed * 1664525u + 1013904223u;
-        /* In turns early, so that many kills lie within one build, and anywhere, up to where the
-         * file is written and the journal goes. */
+        /* In turns early, so that many kills lie within one build, and anywhere, up to
+         * where the file is written and the journal goes. */
         double most = rounds % 2 ? 1.2 * seconds : seconds / 3;
         pid_t child = start_builder(path, top);
         bool killed = kill_after(child, most * (double)(seed >> 8) / (1 << 24));

@@ -23,7 +23,8 @@ static oci_tensor *make_ids(oc_context *cx, int64_t first, int64_t count)
 {
     oci_tensor *ids = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, count));
     assert_non_null(ids);
-    for (int64_t i = 0; i < count; i++) oci_i64(ids)[i] = (first + i) * (first + i) * 5 % 23;
+    for (int64_t i = 0; i < count; i++)
+        oci_i64(ids)[i] = (first + i) * (first + i) * 5 % 23;
     return ids;
 }
 
@@ -31,8 +32,10 @@ static void check_tower(oc_context *cx, const oci_dual *m, const char *name)
 {
     const oci_segments all = { .count = TEXTS, .lengths = lengths };
     oci_arena_mark mark = oci_mark(cx);
-    oci_tensor *packed = oci_dual_text_features(
-        cx, m, (oci_decode_call){ .input_ids = make_ids(cx, 0, TOKENS), .segments = &all });
+    oci_tensor *packed = oci_dual_text_features(cx, m,
+                                                (oci_decode_call){
+                                                    .input_ids = make_ids(cx, 0, TOKENS),
+                                                    .segments = &all });
     if (!packed) fail_msg("%s: %s", name, oc_context_message(cx));
     int64_t first = 0, E = packed->shape[1];
     assert_int_equal(packed->shape[0], TEXTS);

@@ -1,6 +1,6 @@
-/* Questions about regions with the bundled emoji-vqa: the reference's features, answers and
- * probabilities (tools/goldens/make_vqa.py), files of features, and every way in which a
- * regions.json or a file of features may lie. */
+/* Questions about regions with the bundled emoji-vqa: the reference's features, answers
+ * and probabilities (tools/goldens/make_vqa.py), files of features, and every way in
+ * which a regions.json or a file of features may lie. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,8 +28,9 @@ static char folder[] = "/tmp/ocelli-test-XXXXXX";
 static void expect_error(const char *what, oc_status status, const char *part)
 {
     if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-        fail_msg("%s: expected %s with \"%s\", found %s: %s", what, oc_status_name(status),
-                 part, oc_status_name(oc_context_status(cx)), oc_context_message(cx));
+        fail_msg("%s: expected %s with \"%s\", found %s: %s", what,
+                 oc_status_name(status), part, oc_status_name(oc_context_status(cx)),
+                 oc_context_message(cx));
     oc_context_clear(cx);
 }
 
@@ -48,18 +49,20 @@ static oc_image *open_picture(const char *name)
     char path[512];
     snprintf(path, sizeof path, strchr(name, '/') ? "%s" : "examples/scenes/%s", name);
     if (access(path, R_OK) != 0)
-        snprintf(path, sizeof path, "%s/images/emoji/%s", shared ? shared : "../shared", name);
+        snprintf(path, sizeof path, "%s/images/emoji/%s", shared ? shared : "../shared",
+                 name);
     return access(path, R_OK) == 0 ? oc_image_open(cx, path, &turned) : NULL;
 }
 
-/* ---- against Transformers --------------------------------------------------------------- */
+/* ---- against Transformers ---------------------------------------------------------- */
 
 static void features_are_the_references(void **state)
 {
     (void)state;
     static const struct { const char *name, *picture; } rows[] = {
         { "scene-01", "scene-01.png" }, { "fox", "examples/lines/fox.png" },
-        { "receipt", "examples/lines/receipt.jpg" }, { "code", "examples/lines/code.png" },
+        { "receipt", "examples/lines/receipt.jpg" },
+        { "code", "examples/lines/code.png" },
     };
     oc_tensors *golden = oc_tensors_open(cx, DATA "vqa.safetensors");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -123,7 +126,8 @@ static void answers_are_the_references(void **state)
     json_t *rows = json_load_file(DATA "vqa.json", 0, NULL);
     assert_int_equal(json_array_size(rows), 66);
     size_t compared = 0;
-    for (size_t i = 0; i < json_array_size(rows); i++) compared += compare(json_array_get(rows, i));
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        compared += compare(json_array_get(rows, i));
     assert_true(compared >= 3 * 5 + 6);
     if (compared < json_array_size(rows))
         printf("skipped %zu questions about pictures of the larger set\n",
@@ -131,7 +135,7 @@ static void answers_are_the_references(void **state)
     json_decref(rows);
 }
 
-/* ---- the same by other ways -------------------------------------------------------------- */
+/* ---- the same by other ways -------------------------------------------------------- */
 
 static double ask_features(const oc_tensors *regions)
 {
@@ -174,7 +178,8 @@ static void features_go_through_files(void **state)
     assert_true(ask_features(again) == p);
     oc_tensors_free(again);
     assert_null(oc_regions_open(cx, path, "1"));
-    expect_error("picture 1", OC_E_ARGUMENT, "the number of a picture from 0 to 0, found 1");
+    expect_error("picture 1", OC_E_ARGUMENT,
+                 "the number of a picture from 0 to 0, found 1");
     unlink(path);
     oc_tensors_free(set);
 }
@@ -206,7 +211,8 @@ static void pictures_are_chosen(void **state)
     assert_int_equal(v.shape[0], 2);
     assert_null(oc_answer_regions(cx, vqa, "?", set, NULL));
     oc_tensors_free(set);
-    expect_error("two pictures", OC_E_MALFORMED, "the regions of one picture, found those of 2");
+    expect_error("two pictures", OC_E_MALFORMED,
+                 "the regions of one picture, found those of 2");
     static const char *const bad[] = { "2", "-1", "x", "1x", "", "99999999999999999999" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_null(oc_regions_open(cx, path, bad[i]));
@@ -254,8 +260,11 @@ static void a_dual_encoder_takes_any_boxes(void **state)
     oc_tensors_free(set);
     oc_tensors_free(whole);
 
-    static const double bad[][BOX] = { { 0, 0, 0, 1 }, { 0, 0, 1.01, 1 }, { -0.1, 0, 1, 1 },
-                                       { 0, 0.5, 1, 0.25 }, { NAN, 0, 1, 1 } };
+    static const double bad[][BOX] = { { 0, 0, 0, 1 },
+                                       { 0, 0, 1.01, 1 },
+                                       { -0.1, 0, 1, 1 },
+                                       { 0, 0.5, 1, 0.25 },
+                                       { NAN, 0, 1, 1 } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         o = (oc_region_options){ .size = sizeof o, .boxes = bad[i], .count = 1 };
         assert_null(oc_embed_regions(cx, match, image, &o));
@@ -276,14 +285,14 @@ static void a_dual_encoder_takes_any_boxes(void **state)
     oc_model_close(match);
 }
 
-/* ---- what is refused ----------------------------------------------------------------------- */
+/* ---- what is refused --------------------------------------------------------------- */
 
 static oc_tensors *features(oc_dtype dtype, int64_t regions, int64_t width, float value)
 {
     oc_tensors *set = oc_tensors_create(cx);
     oc_tensor_view v;
-    oc_tensors_add(cx, set, "visual_embeds", dtype, 3, (const int64_t[]){ 1, regions, width },
-                   NULL);
+    oc_tensors_add(cx, set, "visual_embeds", dtype, 3,
+                   (const int64_t[]){ 1, regions, width }, NULL);
     if (dtype == OC_F32 && oc_tensors_find(set, "visual_embeds", &v) && v.bytes)
         ((float *)(uintptr_t)v.data)[v.bytes / sizeof value - 1] = value;
     return set;
@@ -299,15 +308,19 @@ static void expect_refused(oc_tensors *set, oc_status status, const char *part)
 static void bad_features_are_refused(void **state)
 {
     (void)state;
-    expect_refused(oc_tensors_create(cx), OC_E_MALFORMED, "visual_embeds: expected, found none");
+    expect_refused(oc_tensors_create(cx), OC_E_MALFORMED,
+                   "visual_embeds: expected, found none");
     expect_refused(features(OC_F32, 3, D - 1, 0), OC_E_MALFORMED,
                    "expected 132 numbers a region, the visual_embedding_dim of");
-    expect_refused(features(OC_F32, 0, D, 0), OC_E_MALFORMED, "at least one region, found none");
+    expect_refused(features(OC_F32, 0, D, 0), OC_E_MALFORMED,
+                   "at least one region, found none");
     expect_refused(features(OC_I64, 3, D, 0), OC_E_MALFORMED, "found I64 of rank 3");
     expect_refused(features(OC_F32, 3, D, NAN), OC_E_MALFORMED,
                    "expected finite numbers, found nan in region 2 at 131");
-    expect_refused(features(OC_F32, 3, D, -INFINITY), OC_E_MALFORMED, "found -inf in region 2");
-    static const char *const names[] = { "visual_attention_mask", "visual_token_type_ids" };
+    expect_refused(features(OC_F32, 3, D, -INFINITY), OC_E_MALFORMED,
+                   "found -inf in region 2");
+    static const char *const names[] = { "visual_attention_mask", "visual_token_type_"
+                                                                  "ids" };
     for (int i = 0; i < 2; i++) {
         oc_tensors *set = features(OC_F32, 3, D, 0);
         oc_tensors_add(cx, set, names[i], OC_I64, 2, (const int64_t[]){ 1, 4 }, NULL);
@@ -323,7 +336,8 @@ static void bad_features_are_refused(void **state)
     for (size_t i = 0; i < sizeof longest - 1; i++) longest[i] = i % 2 ? ' ' : 'x';
     assert_null(oc_answer_regions(cx, vqa, longest, set, NULL));
     oc_tensors_free(set);
-    expect_error("a long question", OC_E_MALFORMED, "question: expected at most 48 tokens");
+    expect_error("a long question", OC_E_MALFORMED,
+                 "question: expected at most 48 tokens");
     assert_null(oc_answer_regions(cx, vqa, NULL, NULL, NULL));
     expect_error("no regions", OC_E_ARGUMENT, "expected regions, found NULL");
     assert_int_equal(oc_answers_count(NULL), 0);
@@ -332,7 +346,8 @@ static void bad_features_are_refused(void **state)
     oc_model *other = oc_model_open(cx, "emoji-caption", NULL);
     set = features(OC_F32, 3, D, 0);
     assert_null(oc_answer_regions(cx, other, "Where?", set, NULL));
-    expect_error("captioner", OC_E_UNSUPPORTED, "expected VisualBertForQuestionAnswering");
+    expect_error("captioner", OC_E_UNSUPPORTED,
+                 "expected VisualBertForQuestionAnswering");
     oc_tensors_free(set);
     oc_model_close(other);
 }
@@ -346,36 +361,45 @@ static void write_text(const char *path, const char *text)
     assert_true(fputs(text, f) >= 0 && fclose(f) == 0);
 }
 
-/* The bundled model with another regions.json: it opens, and says what is wrong when asked. */
+/* The bundled model with another regions.json: it opens, and says
+ * what is wrong when asked. */
 static void lying_files_are_refused(void **state)
 {
     (void)state;
-    static const char *const links[] = { "config.json", "model.safetensors", "tokenizer.json",
-                                         "tokenizer_config.json" };
+    static const char *const links[] = { "config.json", "model.safetensors",
+                                         "tokenizer.json", "tokenizer_config.json" };
 #define BOXES "\"regions\": [[0, 0, 1, 1]]"
 #define MODEL "\"feature_model\": \"emoji-match\""
-    static const struct { const char *text; oc_status status; const char *part; } rows[] = {
+    static const struct {
+        const char *text; oc_status status; const char *part;
+    } rows[] = {
         { "", OC_E_MALFORMED, "regions.json: " },
         { "[]", OC_E_MALFORMED, "expected an object" },
         { "{" MODEL "}", OC_E_MALFORMED, "regions: expected a list of boxes" },
-        { "{" MODEL ", \"regions\": []}", OC_E_MALFORMED, "regions: expected a list of boxes" },
+        { "{" MODEL ", \"regions\": []}", OC_E_MALFORMED, "regions: expected a list of "
+                                                          "boxes" },
         { "{" MODEL ", \"regions\": {}}", OC_E_MALFORMED, "regions: expected" },
         { "{" MODEL ", \"regions\": [1]}", OC_E_MALFORMED, "regions[0]: " },
         { "{" MODEL ", \"regions\": [[0, 0, 1]]}", OC_E_MALFORMED, "regions[0]: " },
-        { "{" MODEL ", \"regions\": [[0, 0, 1, \"1\"]]}", OC_E_MALFORMED, "regions[0]: " },
+        { "{" MODEL ", \"regions\": [[0, 0, 1, \"1\"]]}", OC_E_MALFORMED,
+          "regions[0]: " },
         { "{" MODEL ", \"regions\": [[0, 0, 1, 1.5]]}", OC_E_MALFORMED, "regions[0]: " },
-        { "{" MODEL ", \"regions\": [[0, 0, 384, 384]]}", OC_E_MALFORMED, "regions[0]: " },
+        { "{" MODEL ", \"regions\": [[0, 0, 384, 384]]}", OC_E_MALFORMED,
+          "regions[0]: " },
         { "{" MODEL ", \"regions\": [[0, 0, 1, 1], [0.5, 0, 0.5, 1]]}", OC_E_MALFORMED,
           "regions[1]: expected [" },
-        { "{" MODEL ", \"regions\": [[0, 0, 1, 1e999]]}", OC_E_MALFORMED, "regions.json" },
+        { "{" MODEL ", \"regions\": [[0, 0, 1, 1e999]]}", OC_E_MALFORMED,
+          "regions.json" },
         { "{" BOXES "}", OC_E_MALFORMED, "feature_model: expected NAME or ../NAME" },
         { "{" BOXES ", \"feature_model\": \"/etc\"}", OC_E_MALFORMED, "expected NAME" },
-        { "{" BOXES ", \"feature_model\": \"../../x\"}", OC_E_MALFORMED, "expected NAME" },
+        { "{" BOXES ", \"feature_model\": \"../../x\"}", OC_E_MALFORMED,
+          "expected NAME" },
         { "{" BOXES ", \"feature_model\": \"..\"}", OC_E_MALFORMED, "expected NAME" },
         { "{" BOXES ", \"feature_model\": \"../\"}", OC_E_MALFORMED, "expected NAME" },
         { "{" BOXES ", \"feature_model\": \"a/../b\"}", OC_E_MALFORMED, "expected NAME" },
         { "{" BOXES ", \"feature_model\": 7}", OC_E_MALFORMED, "feature_model" },
-        { "{" BOXES ", \"feature_model\": \"no-such-model\"}", OC_E_FILE, "no-such-model" },
+        { "{" BOXES ", \"feature_model\": \"no-such-model\"}", OC_E_FILE,
+          "no-such-model" },
         { "{" BOXES ", \"feature_model\": \"printed-line-ocr\"}", OC_E_UNSUPPORTED,
           "expected a model that embeds pictures" },
         { "{" BOXES ", \"feature_model\": \"emoji-vqa\"}", OC_E_UNSUPPORTED,
@@ -435,8 +459,10 @@ static void lying_files_are_refused(void **state)
 static void saved_models_answer(void **state)
 {
     (void)state;
-    static const char *const files[] = { "config.json", "model.safetensors", "regions.json",
-        "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt" };
+    static const char *const files[] = {
+        "config.json", "model.safetensors", "regions.json", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer_config.json", "vocab.txt"
+    };
     char saved[512], path[600];
     snprintf(saved, sizeof saved, "%s", in_folder("saved"));
     assert_int_equal(oc_model_save(cx, vqa, saved, NULL), OC_OK);
@@ -469,7 +495,8 @@ static int teardown(void **state)
 {
     (void)state;
     oc_model_close(vqa);
-    const bool clean = oc_context_memory(cx).live_count <= 8;   /* what a context itself keeps */
+    /* what a context itself keeps */
+    const bool clean = oc_context_memory(cx).live_count <= 8;
     oc_context_free(cx);
     return rmdir(folder) || !clean;
 }
@@ -479,9 +506,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_are_the_references),
         cmocka_unit_test(answers_are_the_references),
-        cmocka_unit_test(features_go_through_files), cmocka_unit_test(pictures_are_chosen),
+        cmocka_unit_test(features_go_through_files),
+        cmocka_unit_test(pictures_are_chosen),
         cmocka_unit_test(a_dual_encoder_takes_any_boxes),
-        cmocka_unit_test(bad_features_are_refused), cmocka_unit_test(lying_files_are_refused),
+        cmocka_unit_test(bad_features_are_refused),
+        cmocka_unit_test(lying_files_are_refused),
         cmocka_unit_test(saved_models_answer),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

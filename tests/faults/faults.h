@@ -1,6 +1,6 @@
-/* The fault loop (anchors: sqlite's test_malloc, curl's torture, Lua's memerr): run a job,
- * failing its n-th request for memory, read, write …, for n = 1, 2, 3 … until nothing fails
- * any more; after each round look for what must never happen.
+/* The fault loop (anchors: sqlite's test_malloc, curl's torture, Lua's memerr): run a
+ * job, failing its n-th request for memory, read, write …, for n = 1, 2, 3 … until
+ * nothing fails any more; after each round look for what must never happen.
  *
  *     static void job(oc_context *cx, void *user)
  *     {
@@ -10,16 +10,18 @@
  *     …
  *     fault_loop(&(fault_plan){ .job = job, .user = path });
  *
- * The job gets a fresh context and frees all that it made with it, whatever failed. It must
- * not look at the context's error; the loop does. Each round asserts:
- *   - a job that met the fault ends with a status of memory, file or writing, and a message;
+ * The job gets a fresh context and frees all that it made with it, whatever failed. It
+ * must not look at the context's error; the loop does. Each round asserts:
+ *   - a job that met the fault ends with a status of memory, file or writing, and a
+ *     message;
  *   - no block, no byte of the heap and no reference to it is left;
  *   - as many file descriptors are open as before;
  *   - plan.check (files on disk, say), if there is one.
  * The loop runs twice: with only the n-th request failing, and with all from the n-th on.
  *
- * Long jobs (a whole `read`): set .step to visit every step-th request only, after the first
- * `dense` ones, and .file_only to fail nothing but files. Include after cmocka.h. */
+ * Long jobs (a whole `read`): set .step to visit every step-th request
+ * only, after the first `dense` ones, and .file_only to fail nothing but
+ * files. Include after cmocka.h. */
 #ifndef OCELLI_TESTS_FAULTS_H
 #define OCELLI_TESTS_FAULTS_H
 

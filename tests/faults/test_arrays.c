@@ -1,5 +1,5 @@
-/* Every request of the readers of arrays (src/io/npy.c, zip.c, regions_tsv.c) and of the writer
- * fails once, and from there on. */
+/* Every request of the readers of arrays (src/io/npy.c, zip.c, regions_tsv.c) and of the
+ * writer fails once, and from there on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

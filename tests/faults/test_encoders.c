@@ -1,5 +1,5 @@
-/* Memory and file faults in the encoders that make more on their way than ViT does: windows,
- * biases, patterns; forwards with every output, and backwards. */
+/* Memory and file faults in the encoders that make more on their way than ViT does:
+ * windows, biases, patterns; forwards with every output, and backwards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

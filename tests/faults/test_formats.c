@@ -1,5 +1,5 @@
-/* Every request of the readers and writers of weight files (src/io/torch_file.c, keras.c, flax.c,
- * zip.c, pickle.c, weight_save.c) fails once, and from there on. */
+/* Every request of the readers and writers of weight files (src/io/torch_file.c, keras.c,
+ * flax.c, zip.c, pickle.c, weight_save.c) fails once, and from there on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,8 @@ static void read_job(oc_context *cx, void *user)
 {
     const reading *r = user;
     oci_weight_file file;
-    if (!oci_weight_file_open(cx, &file, oci_weight_format_of(r->path), r->path, false, r->map))
+    if (!oci_weight_file_open(cx, &file, oci_weight_format_of(r->path), r->path, false,
+                              r->map))
         return;
     for (size_t i = 0; i < file.count; i++) {
         void *to = oci_alloc(cx, file.entries[i].bytes);
@@ -43,7 +44,8 @@ static void reading_all(void **state)
 {
     (void)state;
     static const char *const paths[] = { FORMATS "zip.bin", FORMATS "legacy.bin",
-                                         FORMATS "keras-plain.h5", FORMATS "flax.msgpack" };
+                                         FORMATS "keras-plain.h5",
+                                         FORMATS "flax.msgpack" };
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         for (int map = 0; map < 2; map++) {
             reading r = { paths[i], map != 0 };

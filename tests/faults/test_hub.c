@@ -1,5 +1,6 @@
-/* Faults on the way into the hub's cache and out of it (a pull from a hub on this machine, a name
- * that becomes a folder), while a folder is converted, and while it is examined. */
+/* Faults on the way into the hub's cache and out of it (a pull from a hub on
+ * this machine, a name that becomes a folder), while a folder is converted,
+ * and while it is examined. */
 #define _GNU_SOURCE             /* mkdtemp, usleep */
 #include <setjmp.h>
 #include <signal.h>
@@ -40,7 +41,8 @@ static int start(void **state)
     const char *build = getenv("OCELLI_BUILD");
     int port = 0;
     assert_non_null(mkdtemp(work));
-    snprintf(program, sizeof program, "%s/tests/support/hub_server", build ? build : "build");
+    snprintf(program, sizeof program, "%s/tests/support/hub_server",
+             build ? build : "build");
     shell("mkdir -p %s/hub/models/org && cp -r " SMALL " %s/hub/models/org/small && "
           "printf %s >%s/hub/models/org/small/.commit", work, work, commit, work);
     snprintf(ports, sizeof ports, "%s/hub", work);
@@ -107,7 +109,9 @@ static void pulls(void **state)
     oc_context_free(cx);
     if (without) skip();            /* built without libcurl */
     whole_or_absent(OC_OK, NULL);
-    const fault_plan plan = { .job = pull_job, .check = whole_or_absent, .file_only = true };
+    const fault_plan plan = { .job = pull_job,
+                              .check = whole_or_absent,
+                              .file_only = true };
     assert_true(fault_loop(&plan) >= 15);
     const fault_plan memory = { .job = pull_job, .check = whole_or_absent, .dense = 3,
                                 .step = 13 };
@@ -123,8 +127,10 @@ static void folder_job(oc_context *cx, void *user)
 static void names(void **state)
 {
     (void)state;
-    shell("mkdir -p %s/cache/models--org--there/refs %s/cache/models--org--there/snapshots/%s && "
-          "printf %s >%s/cache/models--org--there/refs/main", work, work, commit, commit, work);
+    shell("mkdir -p %s/cache/models--org--there/refs "
+          "%s/cache/models--org--there/snapshots/%s && printf %s "
+          ">%s/cache/models--org--there/refs/main",
+          work, work, commit, commit, work);
     assert_true(fault_loop(&(fault_plan){ .job = folder_job }) >= 4);
 }
 
@@ -150,10 +156,13 @@ static void nothing_half_written(oc_status status, void *user)
 static void conversions(void **state)
 {
     (void)state;
-    assert_true(fault_loop(&(fault_plan){ .job = convert_job, .check = nothing_half_written,
+    assert_true(fault_loop(&(fault_plan){ .job = convert_job,
+                                          .check = nothing_half_written,
                                           .file_only = true }) >= 10);
-    assert_true(fault_loop(&(fault_plan){ .job = convert_job, .check = nothing_half_written,
-                                          .dense = 3, .step = 17 }) >= 50);
+    assert_true(fault_loop(&(fault_plan){ .job = convert_job,
+                                          .check = nothing_half_written,
+                                          .dense = 3,
+                                          .step = 17 }) >= 50);
 }
 
 static void doctor_job(oc_context *cx, void *user)

@@ -1,6 +1,6 @@
-/* Every request of memory and files that building, bringing up to date, opening and searching
- * an index makes fails once, and from there on: nothing leaks, the index is whole or as it
- * was, and the next build makes of what is left what it should be. */
+/* Every request of memory and files that building, bringing up to date, opening and
+ * searching an index makes fails once, and from there on: nothing leaks, the index is
+ * whole or as it was, and the next build makes of what is left what it should be. */
 #include "../embed/index_support.h"
 #include "faults.h"
 
@@ -107,7 +107,8 @@ static void test_search(void **state)
 static void save_job(oc_context *cx, void *user)
 {
     uint8_t rgb[300 * 7 * 3] = { 0 };
-    oc_image *image = oc_image_create(cx, 300, 7, rgb), *small = oc_image_fit(cx, image, 64);
+    oc_image *image = oc_image_create(cx, 300, 7, rgb),
+             *small = oc_image_fit(cx, image, 64);
     oc_image_save(cx, small, user);
     oc_image_free(small);
     oc_image_free(image);

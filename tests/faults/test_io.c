@@ -1,5 +1,5 @@
-/* Every request of the jobs of src/io fails once, and from there on: nothing leaks, no file
- * is left half-written, no error is lost. */
+/* Every request of the jobs of src/io fails once, and from there on: nothing leaks, no
+ * file is left half-written, no error is lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,8 +49,9 @@ static void header_job(oc_context *cx, void *user)
 /* A file whose tensors have to be moved to be aligned. */
 static void unaligned_job(oc_context *cx, void *user)
 {
-    static const char header[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
-                                 "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]}}";
+    static const char header[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_"
+                                 "offsets\":[0,1]},\"b\":{\"dtype\":\"F32\",\"shape\":[1]"
+                                 ",\"data_offsets\":[1,5]}}";
     const uint64_t length = sizeof header - 1;
     oci_safetensors file;
     (void)user;
@@ -76,7 +77,8 @@ static void weights_job(oc_context *cx, void *user)
         oci_weights w;
         oci_weight_room room = { 0 };
         (void)oci_weights_open(cx, &w, user, NULL, map != 0);
-        for (size_t i = 0; i < w.count; i++) (void)!oci_weight_bytes(cx, &w.refs[i], &room);
+        for (size_t i = 0; i < w.count; i++)
+            (void)!oci_weight_bytes(cx, &w.refs[i], &room);
         oci_weight_room_free(&room);
         oci_weights_close(&w);
     }
@@ -95,7 +97,8 @@ static void save_job(oc_context *cx, void *user)
     oc_tensors_free(set);
 }
 
-/* Beside the file that may be there lies nothing; and the file is whole if it is there. */
+/* Beside the file that may be there lies nothing; and the
+ * file is whole if it is there. */
 static void check_save(oc_status status, void *user)
 {
     int files = 0;
@@ -146,7 +149,8 @@ static void weights(void **state)
     oc_context *cx = oc_context_create(NULL);
     FILE *index = fopen(in_folder("model.safetensors.index.json"), "w");
     assert_non_null(index);
-    fputs("{\"weight_map\":{\"ln.gamma\":\"a.safetensors\",\"b\":\"b.safetensors\"}}", index);
+    fputs("{\"weight_map\":{\"ln.gamma\":\"a.safetensors\",\"b\":\"b.safetensors\"}}",
+          index);
     fclose(index);
     static const char *const names[] = { "ln.gamma", "b" };
     static const char *const files[] = { "a.safetensors", "b.safetensors" };

@@ -1,5 +1,5 @@
-/* Memory and file faults at every point of opening, generating, training and saving a model,
- * and of reading a picture with the bundled one. */
+/* Memory and file faults at every point of opening, generating, training and saving a
+ * model, and of reading a picture with the bundled one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,10 +19,12 @@
 static void job_generate(oc_context *cx, void *user)
 {
     (void)user;
-    /* A tokenizer that cannot be opened is kept as the tokenizer's error: no ids need it. */
+    /* A tokenizer that cannot be opened is kept as the
+     * tokenizer's error: no ids need it. */
     oc_model_options mo = OC_OPTIONS(oc_model_options, .weights_only = true);
     oc_model *model = oc_model_open(cx, TINY, &mo);
-    oc_tensors *in = oc_tensors_open(cx, "tests/data/models/ved_base/ids_b1_t1.in.safetensors");
+    oc_tensors *in = oc_tensors_open(cx, "tests/data/models/ved_base/"
+                                         "ids_b1_t1.in.safetensors");
     oc_tensor_view v;
     oc_tensors *pixels = oc_tensors_create(cx);
     if (in && pixels && oc_tensors_find(in, "pixel_values", &v))
@@ -50,9 +52,11 @@ static void job_parse(oc_context *cx, void *user)
 
 static void job_train_and_save(oc_context *cx, void *user)
 {
-    oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true, .weights_only = true);
+    oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true,
+                                     .weights_only = true);
     oc_model *model = oc_model_open(cx, TINY, &mo);
-    oc_tensors *in = oc_tensors_open(cx, "tests/data/models/ved_base/labels.in.safetensors");
+    oc_tensors *in = oc_tensors_open(cx, "tests/data/models/ved_base/"
+                                         "labels.in.safetensors");
     oc_trainer_options to = OC_OPTIONS(oc_trainer_options, .optimizer = OC_ADAMW);
     oc_trainer *trainer = oc_trainer_create(cx, model, &to);
     float loss;
@@ -110,9 +114,14 @@ static void test_train_and_save(void **state)
     char folder[] = "/tmp/ocelli-faults-XXXXXX";
     assert_non_null(mkdtemp(folder));
     assert_int_equal(rmdir(folder), 0);
-    fault_loop(&(fault_plan){ .job = job_train_and_save, .check = check_saved, .user = folder,
-                              .step = 11, .dense = 40 });
-    fault_loop(&(fault_plan){ .job = job_train_and_save, .check = check_saved, .user = folder,
+    fault_loop(&(fault_plan){ .job = job_train_and_save,
+                              .check = check_saved,
+                              .user = folder,
+                              .step = 11,
+                              .dense = 40 });
+    fault_loop(&(fault_plan){ .job = job_train_and_save,
+                              .check = check_saved,
+                              .user = folder,
                               .file_only = true });
 }
 

@@ -1,5 +1,5 @@
-/* Every public function that takes a context: nothing where something must be given is a status
- * and no crash; with no context at all, and with an error set, nothing happens. */
+/* Every public function that takes a context: nothing where something must be given is a
+ * status and no crash; with no context at all, and with an error set, nothing happens. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,11 +9,11 @@
 #include "ocelli.h"
 
 /* The call fails and says so. What it returns is NULL, 0 or a status. */
-#define REFUSED(call)                                                                          \
-    do {                                                                                       \
-        (void)!(call);                                                                         \
-        if (cx && oc_context_status(cx) == OC_OK) fail_msg("no status: %s", #call);            \
-        if (clear) oc_context_clear(cx);                                                       \
+#define REFUSED(call)                                                                    \
+    do {                                                                                 \
+        (void)!(call);                                                                   \
+        if (cx && oc_context_status(cx) == OC_OK) fail_msg("no status: %s", #call);      \
+        if (clear) oc_context_clear(cx);                                                 \
     } while (0)
 
 static void files_and_sets(oc_context *cx, bool clear)
@@ -133,9 +133,11 @@ static void test_no_object(void **state)
     (void)state;
     oc_tensor_view view;
     float number;
-    assert_int_equal(oc_tensors_count(NULL) + oc_texts_count(NULL) + oc_answers_count(NULL) +
-                     oc_encoding_count(NULL) + oc_encoding_overflow_count(NULL) +
-                     oc_index_count(NULL) + oc_index_width(NULL), 0);
+    assert_int_equal(oc_tensors_count(NULL) + oc_texts_count(NULL) +
+                         oc_answers_count(NULL) + oc_encoding_count(NULL) +
+                         oc_encoding_overflow_count(NULL) + oc_index_count(NULL) +
+                         oc_index_width(NULL),
+                     0);
     assert_false(oc_tensors_find(NULL, "a", &view) || oc_index_vector(NULL, 0, &number));
     assert_null(oc_tensors_get(NULL, 0).name);
     assert_null(oc_tensors_metadata(NULL, NULL));

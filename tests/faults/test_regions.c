@@ -40,25 +40,28 @@ static void files(void **state)
 {
     (void)state;
     static char npy[] = "tests/data/io/npy/version-1.npy";
-    assert_true(fault_loop(&(fault_plan){ .job = file_job,
-                                          .user = (void *)(uintptr_t)regions_json }) >= 5);
+    assert_true(fault_loop(&(fault_plan){
+                    .job = file_job, .user = (void *)(uintptr_t)regions_json }) >= 5);
     assert_true(fault_loop(&(fault_plan){ .job = features_job, .user = npy }) >= 10);
 }
 
-/* Thousands of requests: some of them, from the first file to the last name. A VisualBERT has no
- * image processor, so that a fault while one is looked for harms nobody. */
+/* Thousands of requests: some of them, from the first file to the last name. A VisualBERT
+ * has no image processor, so that a fault while one is looked for harms nobody. */
 static void answers(void **state)
 {
     (void)state;
     static char scene[] = "examples/scenes/scene-01.png";
     assert_true(fault_loop(&(fault_plan){ .job = answer_job, .user = scene, .dense = 5,
                                           .step = 97, .may_recover = true }) >= 500);
-    assert_true(fault_loop(&(fault_plan){ .job = answer_job, .user = scene,
-                                          .file_only = true, .may_recover = true }) >= 10);
+    assert_true(
+        fault_loop(&(fault_plan){
+            .job = answer_job, .user = scene, .file_only = true, .may_recover = true }) >=
+        10);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(files), cmocka_unit_test(answers) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(files),
+                                        cmocka_unit_test(answers) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

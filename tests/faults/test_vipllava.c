@@ -1,5 +1,5 @@
-/* Memory and file faults at every point of opening a ViP-LLaVA, of forward and backward passes
- * with pictures, of a step behind a cache, and of generating by each search. */
+/* Memory and file faults at every point of opening a ViP-LLaVA, of forward and backward
+ * passes with pictures, of a step behind a cache, and of generating by each search. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +49,8 @@ static const golden calls[] = {
     { "vipllava_base", "step_left", NULL, false },
     { "vipllava_base", "labels_left", NULL, true },
     { "vipllava_generate", "greedy_left", "{\"max_new_tokens\": 3}", false },
-    { "vipllava_generate", "beams_uneven", "{\"max_new_tokens\": 3, \"num_beams\": 2}", false },
+    { "vipllava_generate", "beams_uneven", "{\"max_new_tokens\": 3, \"num_beams\": 2}",
+      false },
     { "vipllava_generate", "contrastive",
       "{\"max_new_tokens\": 3, \"top_k\": 2, \"penalty_alpha\": 0.5}", false },
     { "vipllava_generate", "no_cache_left",

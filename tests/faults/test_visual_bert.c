@@ -1,5 +1,6 @@
-/* Memory and file faults at every point of opening a VisualBERT as each of its classes and of a
- * forward pass of it, of backward passes, and of drawing a head that no file has. */
+/* Memory and file faults at every point of opening a VisualBERT as each of
+ * its classes and of a forward pass of it, of backward passes, and of
+ * drawing a head that no file has. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,9 +30,11 @@ static void job(oc_context *cx, void *user)
     char folder[128], input[160];
     snprintf(folder, sizeof folder, "%s/%s", work, g->name);
     snprintf(input, sizeof input, DATA "%s/%s.in.safetensors", g->name, g->call);
-    oc_model *model = oc_model_open(cx, folder, &OC_OPTIONS(oc_model_options,
-                                    .trainable = g->gradients, .class_name = g->class_name,
-                                    .allow_missing = g->class_name, .weights_only = true));
+    oc_model *model =
+        oc_model_open(cx, folder,
+                      &OC_OPTIONS(oc_model_options, .trainable = g->gradients,
+                                  .class_name = g->class_name,
+                                  .allow_missing = g->class_name, .weights_only = true));
     oc_tensors *in = oc_tensors_open(cx, input);
     oc_forward_options o = OC_OPTIONS(oc_forward_options, .gradients = g->gradients,
         .output_hidden_states = true, .output_attentions = true);

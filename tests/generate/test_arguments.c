@@ -60,7 +60,9 @@ static void call_on_nothing(oc_context *cx, int which)
     switch (which) {
     case 0: assert_null(oc_tokenizer_open(cx, NULL)); break;
     case 1: assert_null(oc_encode(cx, NULL, "x", 1, NULL, 0, NULL)); break;
-    case 2: assert_null(oc_decode(cx, NULL, NULL, 0, false, OC_CLEAN_UP_DEFAULT, NULL)); break;
+    case 2:
+        assert_null(oc_decode(cx, NULL, NULL, 0, false, OC_CLEAN_UP_DEFAULT, NULL));
+        break;
     case 3: assert_null(oc_forward(cx, NULL, set, NULL)); break;
     case 4: assert_null(oc_generate(cx, NULL, set, NULL)); break;
     case 5: assert_null(oc_read(cx, NULL, none, 1, NULL)); break;
@@ -78,8 +80,8 @@ static void call_on_nothing(oc_context *cx, int which)
     oc_tensors_free(set);
 }
 
-/* An argument that is NULL by itself is an error; one that an earlier failure left NULL is not
- * spoken of: the first error stays. */
+/* An argument that is NULL by itself is an error; one that an earlier failure left NULL
+ * is not spoken of: the first error stays. */
 static void nothing_to_work_on(void **state)
 {
     enum { CALLS = 15 };

@@ -20,8 +20,13 @@ static const oci_ids eos = { eos_at, 1 };
 
 static oci_beam_scorer make(oci_early_stopping early, double penalty, int64_t groups)
 {
-    oci_beam_scorer s = { .items = B, .groups = groups, .size = K / groups, .room = ROOM,
-                          .max_length = LENGTH + 1, .length_penalty = penalty, .early = early,
+    oci_beam_scorer s = { .items = B,
+                          .groups = groups,
+                          .size = K / groups,
+                          .room = ROOM,
+                          .max_length = LENGTH + 1,
+                          .length_penalty = penalty,
+                          .early = early,
                           .eos = &eos };
     if (!oci_beam_scorer_init(cx, &s)) fail_msg("%s", oc_context_message(cx));
     return s;
@@ -82,7 +87,8 @@ static void early_stopping_never_looks_at_the_greatest_length(void **state)
         make_beams(beams, 0, LENGTH);
         oci_beam_scorer s = make(OCI_EARLY_NEVER, positive ? 1 : -1, 1);
         for (int k = 0; k < K; k++) oci_store_add(&s, 0, &beams[k], LENGTH);
-        /* worst: -1, or -100. At length 5 a sum of -10.5 may still come to -10.5 / 11 … */
+        /* worst: -1, or -100. At length 5 a sum of -10.5 may
+         * still come to -10.5 / 11 … */
         if (positive) assert_false(oci_store_is_done(&s, 0, -10.5, 5));
         if (positive) assert_true(oci_store_is_done(&s, 0, -11.5, 5));
         /* … or, with a negative penalty, is worth -52.5 now and less later. */
@@ -124,7 +130,8 @@ static void candidates_that_all_end(void **state)
     oci_beam_scorer_deinit(&s);
 }
 
-/* The end token at rank 1: candidates 0, 2, 3, 4 go on, and the row of 1 is a hypothesis. */
+/* The end token at rank 1: candidates 0, 2, 3, 4 go on, and the
+ * row of 1 is a hypothesis. */
 static void one_candidate_that_ends(void **state)
 {
     (void)state;
@@ -134,14 +141,15 @@ static void one_candidate_that_ends(void **state)
     for (int64_t item = 0; item < B; item++) {
         make_beams(beams, item * K, LENGTH);
         fill(c, 1, 2);
-        assert_true(oci_beam_scorer_process(cx, &s, item, beams, item * K, c, 2 * K, next));
+        assert_true(
+            oci_beam_scorer_process(cx, &s, item, beams, item * K, c, 2 * K, next));
         for (int k = 0; k < K; k++) {
             assert_int_equal(next[k].token, 10 + (k ? k + 1 : 0));
             assert_int_equal(next[k].beam, (k ? k + 1 : 0) % K);
         }
         const oci_hypothesis *h = oci_beam_scorer_take(&s, item);
         const int64_t *at = s.ids + h->slot * (ROOM + 1);
-        assert_int_equal(h->length, LENGTH);        /* without its end token, which counts */
+        assert_int_equal(h->length, LENGTH);     /* without its end token, which counts */
         assert_float_equal(h->value, -1.0 / ((LENGTH + 1) * (LENGTH + 1)), 1e-12);
         assert_memory_equal(at, ids[item * K + 1], LENGTH * sizeof *at);
         assert_int_equal(h->traced, LENGTH + 1);
@@ -248,8 +256,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hypotheses_and_their_worst),
         cmocka_unit_test(early_stopping_never_looks_at_the_greatest_length),
-        cmocka_unit_test(candidates_that_all_end), cmocka_unit_test(one_candidate_that_ends),
-        cmocka_unit_test(taking_over_all_groups), cmocka_unit_test(a_store_keeps_the_best),
+        cmocka_unit_test(candidates_that_all_end),
+        cmocka_unit_test(one_candidate_that_ends),
+        cmocka_unit_test(taking_over_all_groups),
+        cmocka_unit_test(a_store_keeps_the_best),
         cmocka_unit_test(a_scorer_comes_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,5 +1,5 @@
-/* Conversations: prompts as the templates have them, answers as Transformers gives them turn by
- * turn, what is read again and what is not, and what is refused. */
+/* Conversations: prompts as the templates have them, answers as Transformers gives them
+ * turn by turn, what is read again and what is not, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,8 +109,10 @@ static void templates(void **state)
         const char *text = json_string_value(json_object_get(golden, "text"));
         const oci_prompt_style *style = oci_prompt_style_of(cx, "here", template);
         assert_fine(cx);
-        assert_string_equal(style->name, json_string_value(json_object_get(golden, "style")));
-        char *have = conversation(cx, style, json_is_true(json_object_get(golden, "images")));
+        assert_string_equal(style->name, json_string_value(json_object_get(golden, "styl"
+                                                                                   "e")));
+        char *have = conversation(cx, style,
+                                  json_is_true(json_object_get(golden, "images")));
         /* The tokenizer writes the first <s>. */
         if (!strncmp(text, "<s>", 3)) text += 3;
         assert_string_equal(have, text);
@@ -156,7 +158,8 @@ static void placeholders(void **state)
         oc_context_clear(cx);
     }
     assert_null(oci_prompt_style_find(cx, "alpaca"));
-    assert_non_null(strstr(oc_context_message(cx), "vipllava, vicuna, llava, llama or plain"));
+    assert_non_null(strstr(oc_context_message(cx), "vipllava, vicuna, llava, llama or "
+                                                   "plain"));
     oc_context_free(cx);
 }
 
@@ -261,7 +264,8 @@ static void goldens(void **state)
         json_decref(golden);
     }
     fclose(file);
-    if (missing) print_message("%d of %d: pictures are not there: skipped\n", missing, count);
+    if (missing)
+        print_message("%d of %d: pictures are not there: skipped\n", missing, count);
     assert_true(count > 12 && missing < count);
     oc_context_free(cx);
 }
@@ -320,7 +324,8 @@ static void cancelled(void **state)
     oc_chat_length(chat, &fresh);
     assert_int_equal(fresh, 1);             /* all of it was read before the cancel */
     oc_chat *other = begin(cx, NULL, "scene-06.png");
-    assert_string_equal(oc_chat_say(cx, other, "What is in the picture?", NULL, NULL), kept);
+    assert_string_equal(oc_chat_say(cx, other, "What is in the picture?", NULL, NULL),
+                        kept);
     oc_chat_free(chat);
     oc_chat_free(other);
     oc_context_free(cx);
@@ -408,7 +413,8 @@ static void refused(void **state)
     assert_null(oc_chat_say(cx, chat, "\xff", NULL, NULL));
     assert_int_equal(oc_context_status(cx), OC_E_MALFORMED);
     oc_context_clear(cx);
-    assert_string_equal(oc_chat_say(cx, chat, "What color is the background?", NULL, NULL),
+    assert_string_equal(oc_chat_say(cx, chat, "What color is the background?", NULL,
+                                    NULL),
                         "green");
     oc_chat_free(chat);
     oc_context_free(cx);
@@ -420,7 +426,8 @@ static void fault_job(oc_context *cx, void *user)
 {
     static const uint8_t rgb[128 * 128 * 3];
     (void)user;
-    const oc_chat_options o = OC_OPTIONS(oc_chat_options, .config = "{\"max_new_tokens\": 2}");
+    const oc_chat_options o = OC_OPTIONS(oc_chat_options, .config = "{\"max_new_tokens\":"
+                                                                    " 2}");
     oc_chat *chat = oc_chat_create(cx, model, &o);
     oc_image *image = oc_image_create(cx, 128, 128, rgb);
     oc_chat_add_image(cx, chat, image);
@@ -442,9 +449,12 @@ static void every_fault(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(templates), cmocka_unit_test(placeholders), cmocka_unit_test(folders),
-        cmocka_unit_test(goldens),   cmocka_unit_test(undo),         cmocka_unit_test(cancelled),
-        cmocka_unit_test(stopped),   cmocka_unit_test(full_context), cmocka_unit_test(refused),
+        cmocka_unit_test(templates), cmocka_unit_test(placeholders),
+        cmocka_unit_test(folders),
+        cmocka_unit_test(goldens),   cmocka_unit_test(undo),
+        cmocka_unit_test(cancelled),
+        cmocka_unit_test(stopped),   cmocka_unit_test(full_context),
+        cmocka_unit_test(refused),
         cmocka_unit_test(every_fault),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

@@ -16,11 +16,13 @@
 
 static oc_context *cx;
 
-/* ---- every field, once more: the test's own list, so that a slip in the table shows ---- */
+/* ---- every field, once more: the test's own list, so that a
+ * slip in the table shows ---- */
 
 typedef enum kind { INT, REAL, BOOL, EARLY, LIST, PAIRS, WORDS, BIAS, DECAY } kind;
 
-#define ROW(name, kind, fallback) { #name, kind, offsetof(oci_generation_config, name), fallback }
+#define ROW(name, kind, fallback) \
+    { #name, kind, offsetof(oci_generation_config, name), fallback }
 static const struct row {
     const char *name;
     kind kind;
@@ -32,14 +34,15 @@ static const struct row {
     ROW(do_sample, BOOL, 0), ROW(num_beams, INT, 1), ROW(num_beam_groups, INT, 1),
     ROW(penalty_alpha, REAL, -1), ROW(use_cache, BOOL, 1), ROW(temperature, REAL, 1),
     ROW(top_k, INT, 50), ROW(top_p, REAL, 1), ROW(typical_p, REAL, 1),
-    ROW(epsilon_cutoff, REAL, 0), ROW(eta_cutoff, REAL, 0), ROW(diversity_penalty, REAL, 0),
+    ROW(epsilon_cutoff, REAL, 0), ROW(eta_cutoff, REAL, 0),
+    ROW(diversity_penalty, REAL, 0),
     ROW(repetition_penalty, REAL, 1), ROW(encoder_repetition_penalty, REAL, 1),
     ROW(length_penalty, REAL, 1), ROW(no_repeat_ngram_size, INT, 0),
     ROW(bad_words_ids, WORDS, 0), ROW(renormalize_logits, BOOL, 0),
     ROW(forced_bos_token_id, INT, -1), ROW(forced_eos_token_id, LIST, 0),
     ROW(remove_invalid_values, BOOL, 0),
-    { "exponential_decay_length_penalty", DECAY, offsetof(oci_generation_config, decay_start),
-      -1 },
+    { "exponential_decay_length_penalty", DECAY,
+      offsetof(oci_generation_config, decay_start), -1 },
     ROW(suppress_tokens, LIST, 0), ROW(begin_suppress_tokens, LIST, 0),
     ROW(forced_decoder_ids, PAIRS, 0), ROW(sequence_bias, BIAS, 0),
     ROW(guidance_scale, REAL, -1), ROW(num_return_sequences, INT, 1),
@@ -78,8 +81,9 @@ static bool same_words(const oci_biases *list, const json_t *want, bool bias)
     for (size_t i = 0; same && i < list->count; i++) {
         const json_t *entry = json_array_get(want, i);
         same = same_ids(&list->at[i].ids, bias ? json_array_get(entry, 0) : entry) &&
-               list->at[i].bias == (bias ? (float)json_number_value(json_array_get(entry, 1))
-                                         : -INFINITY);
+               list->at[i].bias ==
+                   (bias ? (float)json_number_value(json_array_get(entry, 1))
+                         : -INFINITY);
     }
     return same;
 }
@@ -97,8 +101,10 @@ static bool same_field(const oci_generation_config *g, const struct row *row,
     case REAL: return *(const double *)at == number;
     case BOOL: return *(const bool *)at == (number != 0);
     case EARLY:
-        if (json_is_string(want)) return *(const oci_early_stopping *)at == OCI_EARLY_NEVER;
-        return *(const oci_early_stopping *)at == (number != 0 ? OCI_EARLY_YES : OCI_EARLY_NO);
+        if (json_is_string(want))
+            return *(const oci_early_stopping *)at == OCI_EARLY_NEVER;
+        return *(const oci_early_stopping *)at ==
+               (number != 0 ? OCI_EARLY_YES : OCI_EARLY_NO);
     case LIST: return same_ids(at, want);
     case PAIRS: return same_pairs(at, want);
     case WORDS: return same_words(at, want, false);
@@ -110,7 +116,7 @@ static bool same_field(const oci_generation_config *g, const struct row *row,
     return false;
 }
 
-/* ---- goldens --------------------------------------------------------------------------- */
+/* ---- goldens ----------------------------------------------------------------------- */
 
 /* A borrowed document around a part of another. */
 static oci_json part_of(const json_t *value, char *name)
@@ -150,7 +156,7 @@ static void files_and_options_as_in_the_reference(void **state)
     oci_json_close(&doc);
 }
 
-/* ---- faults ---------------------------------------------------------------------------- */
+/* ---- faults ------------------------------------------------------------------------ */
 
 static void refuses(const char *options, const char *part)
 {
@@ -171,9 +177,8 @@ static void options_are_checked(void **state)
     refuses("{\"\": 4}", "expected a name");
     refuses("{\"streamer\": null}", "expected a name");
     refuses("[]", "expected a JSON object");
-    refuses("{\"num_beams\": \"x\"}",
-            "generation options: num_beams: expected an integer in 1..2147483647 or null, "
-            "found \"x\"");
+    refuses("{\"num_beams\": \"x\"}", "generation options: num_beams: expected an "
+                                      "integer in 1..2147483647 or null, found \"x\"");
     refuses("{\"num_beams\": 2.0}", "found 2.0");
     refuses("{\"num_beams\": 0}", "found 0");
     refuses("{\"max_length\": -1}", "an integer from 0 on");
@@ -205,10 +210,13 @@ static void options_are_checked(void **state)
     refuses("{\"forced_decoder_ids\": [[1]]}", "forced_decoder_ids");
     refuses("{\"forced_decoder_ids\": [[null, 1]]}", "forced_decoder_ids");
     refuses("{\"forced_decoder_ids\": 7}", "forced_decoder_ids");
-    refuses("{\"max_length\": [1000000000, 1000000000, 1000000000, 1000000000, 1000000000,"
-            " 1000000000, 1]}", "found a long array");
-    refuses("{\"bad_words_ids\": [\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-            "aaaaaaaaaaaaaaaaaaaaaaaa\"]}", "found aaa");
+    refuses("{\"max_length\": [1000000000, 1000000000, 1000000000, 1000000000, "
+            "1000000000, 1000000000, 1]}",
+            "found a long array");
+    refuses("{\"bad_words_ids\": "
+            "[\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+            "aaaaaaaa\"]}",
+            "found aaa");
 }
 
 /* A wrong type in a file is the file's fault, and unknown names there are none. */
@@ -221,8 +229,9 @@ static void files_are_checked(void **state)
     assert_true(oci_json_parse(cx, &doc, "F/generation_config.json", text, strlen(text)));
     assert_false(oci_generation_config_read(cx, &g, &doc, &empty, NULL));
     assert_int_equal(oc_context_status(cx), OC_E_MALFORMED);
-    assert_non_null(strstr(oc_context_message(cx),
-                           "F/generation_config.json: max_new_tokens: expected an integer"));
+    assert_non_null(strstr(oc_context_message(cx), "F/generation_config.json: "
+                                                   "max_new_tokens: expected an "
+                                                   "integer"));
     oci_generation_config_deinit(&g);
     oci_json_close(&doc);
     oc_context_clear(cx);
@@ -231,7 +240,8 @@ static void files_are_checked(void **state)
     assert_true(oci_json_parse(cx, &doc, "F/config.json", config, strlen(config)));
     assert_false(oci_generation_config_read(cx, &g, &empty, &doc, NULL));
     assert_int_equal(oc_context_status(cx), OC_E_MALFORMED);
-    assert_non_null(strstr(oc_context_message(cx), "F/config.json: decoder.eos_token_id"));
+    assert_non_null(strstr(oc_context_message(cx), "F/config.json: "
+                                                   "decoder.eos_token_id"));
     oci_generation_config_deinit(&g);
     oci_json_close(&doc);
     oc_context_clear(cx);
@@ -241,9 +251,10 @@ static void files_are_checked(void **state)
 static void later_values_replace_earlier_ones(void **state)
 {
     (void)state;
-    static const char text[] = "{\"eos_token_id\": [1, 2, 3], \"bad_words_ids\": [[1], [2, 3]],"
-                               " \"forced_decoder_ids\": [[1, 2]], \"sequence_bias\": "
-                               "[[[4], 1.0], [[5, 6], 2.0], [[4], 3.0], [[5], 4.0]]}";
+    static const char text[] = "{\"eos_token_id\": [1, 2, 3], \"bad_words_ids\": [[1], "
+                               "[2, 3]], \"forced_decoder_ids\": [[1, 2]], "
+                               "\"sequence_bias\": [[[4], 1.0], [[5, 6], 2.0], [[4], "
+                               "3.0], [[5], 4.0]]}";
     oci_json doc;
     oci_generation_config g;
     assert_true(oci_json_parse(cx, &doc, "f", text, strlen(text)));
@@ -278,8 +289,9 @@ static void idle_fields_are_warned_of(void **state)
     (void)state;
     static const struct { const char *options; int warnings; } cases[] = {
         { "{}", 0 }, { "{\"temperature\": 0.5}", 1 }, { "{\"top_k\": 4}", 1 },
-        { "{\"top_k\": 4, \"penalty_alpha\": 0.6}", 0 }, { "{\"early_stopping\": true}", 1 },
-        { "{\"length_penalty\": 2.0, \"num_beam_groups\": 2}", 2 },
+        { "{\"top_k\": 4, \"penalty_alpha\": 0.6}", 0 },
+        { "{\"early_stopping\": true}", 1 }, { "{\"length_penalty\": 2.0, "
+                                               "\"num_beam_groups\": 2}", 2 },
         { "{\"length_penalty\": 2.0, \"num_beams\": 2}", 0 },
         { "{\"do_sample\": true, \"top_p\": 0.5, \"temperature\": 0.5}", 0 },
     };
@@ -297,7 +309,8 @@ static void idle_fields_are_warned_of(void **state)
     }
 }
 
-/* Lists that come again and again from hostile text: time must stay linear, more or less. */
+/* Lists that come again and again from hostile text: time must
+ * stay linear, more or less. */
 static void many_equal_sequences(void **state)
 {
     (void)state;
@@ -305,7 +318,8 @@ static void many_equal_sequences(void **state)
     static char text[N * 10 + 64];
     size_t n = (size_t)snprintf(text, sizeof text, "{\"sequence_bias\": [");
     for (int i = 0; i < N; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s[[%d],1]", i ? "," : "", i % 7);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s[[%d],1]", i ? "," : "",
+                              i % 7);
     snprintf(text + n, sizeof text - n, "]}");
     oci_generation_config g;
     assert_true(oci_generation_config_read(cx, &g, NULL, NULL, text));
@@ -318,10 +332,10 @@ static void read_all_kinds(oc_context *c, void *user)
     static const char text[] =
         "{\"decoder\": {\"model_type\": \"mbart\", \"suppress_tokens\": [1, 2]},"
         " \"bad_words_ids\": [[1], [2, 3]]}";
-    static const char options[] =
-        "{\"eos_token_id\": [4, 5], \"bad_words_ids\": [[3, 4], [5]], \"suppress_tokens\": [6],"
-        " \"forced_decoder_ids\": [[1, 2], [3, null]], \"sequence_bias\": [[[1], 2.0],"
-        " [[1], 3.0]]}";
+    static const char options[] = "{\"eos_token_id\": [4, 5], \"bad_words_ids\": [[3, "
+                                  "4], [5]], \"suppress_tokens\": [6], "
+                                  "\"forced_decoder_ids\": [[1, 2], [3, null]], "
+                                  "\"sequence_bias\": [[[1], 2.0], [[1], 3.0]]}";
     (void)user;
     oci_json doc;
     oci_generation_config g;

@@ -49,11 +49,12 @@ static void test_trees_equal_transformers(void **state)
             fail_msg("%s", oc_context_message(cx));
         const json_t *text = json_array_get(doc.root, 0);
         char *want = oci_json_text_of(cx, json_array_get(doc.root, 1));
-        char *found = oc_document_json(cx, json_string_value(text), json_string_length(text),
-                                       tokenizer);
+        char *found = oc_document_json(cx, json_string_value(text),
+                                       json_string_length(text), tokenizer);
         if (!found) fail_msg("%s: %s", json_string_value(text), oc_context_message(cx));
         if (strcmp(want, found) != 0)
-            fail_msg("%s\nexpected %s\nfound    %s", json_string_value(text), want, found);
+            fail_msg("%s\nexpected %s\nfound    %s", json_string_value(text), want,
+                     found);
         oci_free(want);
         oc_string_free(found);
         oci_json_close(&doc);
@@ -93,7 +94,8 @@ static void expect(const char *text, size_t size, oc_status status)
 }
 
 /* `piece` as often as it fits, then `end` as often. */
-static void expect_repeated(const char *piece, size_t times, const char *end, oc_status status)
+static void expect_repeated(const char *piece, size_t times, const char *end,
+                            oc_status status)
 {
     size_t size = strlen(piece), end_size = strlen(end);
     char *text = malloc(times * (size + end_size) + 1), *to = text;
@@ -148,7 +150,8 @@ static bool hook(void *user, oci_fault what)
 static void test_every_fault(void **state)
 {
     (void)state;
-    static const char text[] = "<s_x><s_a>x</s_a><s_b>y<sep/>z</s_b></s_x><sep/><s_q><s_a>x</s_a>";
+    static const char text[] = "<s_x><s_a>x</s_a><s_b>y<sep/>z</s_b></s_x><sep/"
+                               "><s_q><s_a>x</s_a>";
     fault_plan plan = { 0 };
     oc_context *cx = one_thread();
     cx->heap->fault = hook;

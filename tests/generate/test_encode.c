@@ -1,5 +1,6 @@
-/* Pictures on their way through the encoder: large ones go one by one, so that a batch takes
- * hardly more memory than one of them, and what is generated does not depend on it. */
+/* Pictures on their way through the encoder: large ones go one by one, so
+ * that a batch takes hardly more memory than one of them, and what is
+ * generated does not depend on it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,15 +15,17 @@
 enum { SIDE = 1024, PICTURES = 3, STEPS = 4 };
 #define PICTURE ((size_t)3 * SIDE * SIDE)
 
-static const char config[] =
-    "{\"model_type\": \"vision-encoder-decoder\", \"decoder_start_token_id\": 0,"
-    " \"pad_token_id\": 1, \"eos_token_id\": 2,"
-    " \"encoder\": {\"model_type\": \"donut-swin\", \"image_size\": [1024, 1024],"
-    "  \"patch_size\": 4, \"embed_dim\": 8, \"depths\": [1, 1], \"num_heads\": [1, 2],"
-    "  \"window_size\": 8},"
-    " \"decoder\": {\"model_type\": \"mbart\", \"vocab_size\": 32, \"d_model\": 16,"
-    "  \"decoder_layers\": 1, \"decoder_attention_heads\": 2, \"decoder_ffn_dim\": 16,"
-    "  \"max_position_embeddings\": 16, \"is_decoder\": true, \"add_cross_attention\": true}}";
+static const char config[] = "{\"model_type\": \"vision-encoder-decoder\", "
+                             "\"decoder_start_token_id\": 0, \"pad_token_id\": 1, "
+                             "\"eos_token_id\": 2, \"encoder\": {\"model_type\": "
+                             "\"donut-swin\", \"image_size\": [1024, 1024],  "
+                             "\"patch_size\": 4, \"embed_dim\": 8, \"depths\": [1, 1], "
+                             "\"num_heads\": [1, 2],  \"window_size\": 8}, \"decoder\": "
+                             "{\"model_type\": \"mbart\", \"vocab_size\": 32, "
+                             "\"d_model\": 16,  \"decoder_layers\": 1, "
+                             "\"decoder_attention_heads\": 2, \"decoder_ffn_dim\": 16,  "
+                             "\"max_position_embeddings\": 16, \"is_decoder\": true, "
+                             "\"add_cross_attention\": true}}";
 
 /* Pixels of pictures `first` to `first + count`, each its own. */
 static oc_tensors *make_pixels(oc_context *cx, int64_t first, int64_t count)
@@ -74,13 +77,15 @@ static void test_large_pictures_one_by_one(void **state)
         if (one > most) most = one;
         assert_memory_equal(alone[0], together[p], sizeof alone);
     }
-    /* Beside one picture, its own rows of the cross-attention caches; together, three times. */
+    /* Beside one picture, its own rows of the cross-attention
+     * caches; together, three times. */
     if (all >= 2 * most)
         fail_msg("%zu bytes for one picture, %zu for %d", most, all, PICTURES);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_large_pictures_one_by_one) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(
+        test_large_pictures_one_by_one) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

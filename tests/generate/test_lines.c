@@ -1,5 +1,5 @@
-/* The bundled reader against Transformers' own answers: 52 set lines, 15 odd pictures, and
- * every layer on one line at real size (tests/data/lines). */
+/* The bundled reader against Transformers' own answers: 52 set lines, 15 odd pictures,
+ * and every layer on one line at real size (tests/data/lines). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,16 +51,18 @@ static void compare(const json_t *line, const oc_text *got)
 {
     const char *file = json_string_value(json_object_get(line, "file"));
     const char *want = json_string_value(json_object_get(line, "text"));
-    const json_t *ids = json_object_get(line, "ids"), *p = json_object_get(line, "logprobs");
-    if (strcmp(got->text, want)) fail_msg("%s: \"%s\", reference \"%s\"", file, got->text, want);
+    const json_t *ids = json_object_get(line, "ids"), *p = json_object_get(line, "logprob"
+                                                                                 "s");
+    if (strcmp(got->text, want))
+        fail_msg("%s: \"%s\", reference \"%s\"", file, got->text, want);
     assert_int_equal(got->tokens + 1, json_array_size(ids));
     for (int64_t i = 0; i < got->tokens; i++) {
         json_int_t id = json_integer_value(json_array_get(ids, (size_t)i + 1));
         double off = (double)got->logprobs[i] -
                      json_number_value(json_array_get(p, (size_t)i));
         if (got->ids[i] != id || fabs(off) > 2e-4)
-            fail_msg("%s token %d: id %d, reference %d, log-probability off by %g", file, (int)i,
-                     (int)got->ids[i], (int)id, off);
+            fail_msg("%s token %d: id %d, reference %d, log-probability off by %g", file,
+                     (int)i, (int)got->ids[i], (int)id, off);
     }
 }
 
@@ -75,7 +77,7 @@ static void check_lines(const char *list)
         const json_t *line = json_array_get(lines, i);
         oc_image *image = open_image(json_string_value(json_object_get(line, "file")));
         assert_non_null(image);
-        if (json_object_get(line, "error")) {       /* one row: no picture to the reference */
+        if (json_object_get(line, "error")) {   /* one row: no picture to the reference */
             assert_null(oc_read(cx, model, &image, 1, NULL));
             oc_context_clear(cx);
             oc_image_free(image);
@@ -85,8 +87,8 @@ static void check_lines(const char *list)
         of[n] = line;
         images[n++] = image;
     }
-    /* Alone, and all together: the batch must not matter. Generic code takes its time, so there
-     * every fifth is enough. */
+    /* Alone, and all together: the batch must not matter. Generic code takes its time, so
+     * there every fifth is enough. */
     size_t step = strcmp(oc_context_isa(cx), "generic") ? 1 : 5;
     oc_texts *all = oc_read(cx, model, images, n, NULL);
     if (!all) fail_msg("%s", oc_context_message(cx));
@@ -99,8 +101,8 @@ static void check_lines(const char *list)
         assert_memory_equal(a->logprobs, b->logprobs, (size_t)a->tokens * sizeof(float));
         oc_texts_free(one);
     }
-    print_message("%s: %zu read as the reference reads them, %zu refused, on %s\n", list, n,
-                  refused, oc_context_isa(cx));
+    print_message("%s: %zu read as the reference reads them, %zu refused, on %s\n", list,
+                  n, refused, oc_context_isa(cx));
     oc_texts_free(all);
     for (size_t i = 0; i < n; i++) oc_image_free(images[i]);
     json_decref(lines);
@@ -177,14 +179,16 @@ static void test_every_layer(void **state)
     close_model();
 }
 
-/* After the first step the loop takes no memory: longer texts allocate as often as short. */
+/* After the first step the loop takes no memory: longer texts
+ * allocate as often as short. */
 static void test_no_allocation_in_the_loop(void **state)
 {
     (void)state;
     assert_true(open_model(OC_ISA_GENERIC));
     oc_image *image = open_image("line.png");
     uint64_t counts[3];
-    static const char *const configs[] = { "{\"max_new_tokens\":64}", "{\"max_new_tokens\":8}",
+    static const char *const configs[] = { "{\"max_new_tokens\":64}",
+                                           "{\"max_new_tokens\":8}",
                                            "{\"max_new_tokens\":40}" };
     for (int i = 0; i < 3; i++) {
         oc_read_options o = OC_OPTIONS(oc_read_options, .config = configs[i]);
@@ -201,8 +205,10 @@ static void test_no_allocation_in_the_loop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_layer), cmocka_unit_test(test_no_allocation_in_the_loop),
-        cmocka_unit_test(test_lines_generic), cmocka_unit_test(test_lines_avx2),
+        cmocka_unit_test(test_every_layer),
+        cmocka_unit_test(test_no_allocation_in_the_loop),
+        cmocka_unit_test(test_lines_generic),
+        cmocka_unit_test(test_lines_avx2),
         cmocka_unit_test(test_lines_avx512),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* Whether emoji-chat finds what our own marks point at: scenes put together of the objects on
- * the shared ones, a mark on one of them, and the question that it was trained on. */
+/* Whether emoji-chat finds what our own marks point at: scenes put together
+ * of the objects on the shared ones, a mark on one of them, and the
+ * question that it was trained on. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -64,7 +65,8 @@ static void cut(const oc_image *image, const char *name, const int box[4])
         const uint8_t *from = p + 3 * (inside(box[1] + i / side) * SIDE +
                                        inside(box[0] + i % side));
         memcpy(o->rgb + 3 * i, from, 3);
-        int far = abs(from[0] - ground[0]) + abs(from[1] - ground[1]) + abs(from[2] - ground[2]);
+        int far = abs(from[0] - ground[0]) + abs(from[1] - ground[1]) +
+                  abs(from[2] - ground[2]);
         o->solid[i] = far > 24;
         plain += !o->solid[i];
     }
@@ -123,7 +125,8 @@ static int place(placed *at, int wanted)
         p.y = 12 + below(SIDE - 24 - p.side);
         bool fits = true;
         for (int i = 0; i < count; i++)
-            fits = fits && !overlaps(&p, &at[i]) && strcmp(at[i].what->name, p.what->name);
+            fits = fits && !overlaps(&p, &at[i]) &&
+                   strcmp(at[i].what->name, p.what->name);
         if (fits) at[count++] = p;
     }
     return count;
@@ -131,8 +134,11 @@ static int place(placed *at, int wanted)
 
 static oc_image *paint(oc_context *cx, const placed *at, int count)
 {
-    static const uint8_t grounds[][3] = { { 245, 245, 245 }, { 50, 90, 200 }, { 50, 150, 60 },
-                                          { 245, 220, 60 }, { 120, 80, 45 } };
+    static const uint8_t grounds[][3] = { { 245, 245, 245 },
+                                          { 50, 90, 200 },
+                                          { 50, 150, 60 },
+                                          { 245, 220, 60 },
+                                          { 120, 80, 45 } };
     static uint8_t rgb[SIDE * SIDE * 3];
     const uint8_t *ground = grounds[below(5)];
     for (int i = 0; i < SIDE * SIDE; i++) memcpy(rgb + 3 * i, ground, 3);
@@ -206,7 +212,8 @@ static size_t points_on(const placed *o, oc_mark_shape kind, double *p)
     return 16;
 }
 
-static bool found(oc_context *cx, const oc_model *model, int shape, char *told, size_t size)
+static bool found(oc_context *cx, const oc_model *model, int shape, char *told,
+                  size_t size)
 {
     static const char *const colors[] = { "red", "blue", "orange", "purple", "black" };
     placed at[MOST];
@@ -216,9 +223,12 @@ static bool found(oc_context *cx, const oc_model *model, int shape, char *told, 
     const placed *target = &at[below(count)];
     const char *color = colors[below(5)];
     oc_image *scene = paint(cx, at, count);
-    const oc_mark mark = { .size = sizeof mark, .shape = shapes[shape].kind, .points = points,
+    const oc_mark mark = { .size = sizeof mark,
+                           .shape = shapes[shape].kind,
+                           .points = points,
                            .count = points_on(target, shapes[shape].kind, points),
-                           .color = color, .width = shapes[shape].width };
+                           .color = color,
+                           .width = shapes[shape].width };
     oc_image *marked = oc_image_mark(cx, scene, &mark);
     oc_chat *chat = oc_chat_create(cx, model, NULL);
     oc_chat_add_image(cx, chat, marked);

@@ -1,6 +1,6 @@
 /* Nougat's markup put right, against NougatTokenizerFast.post_process_generation of
- * Transformers 4.37.2; and texts that are slow there, or grow. An argument names another file
- * of cases (tools/goldens/make_markup.py --check). */
+ * Transformers 4.37.2; and texts that are slow there, or grow. An argument names another
+ * file of cases (tools/goldens/make_markup.py --check). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,13 +31,15 @@ static void free_context(oc_context *cx)
     oc_context_free(cx);
 }
 
-static void check(oc_context *cx, const json_t *text, const json_t *want, bool fix, int number)
+static void check(oc_context *cx, const json_t *text, const json_t *want, bool fix,
+                  int number)
 {
     size_t size;
-    char *found = oc_document_markup(cx, json_string_value(text), json_string_length(text), fix,
-                                     &size);
+    char *found = oc_document_markup(cx, json_string_value(text),
+                                     json_string_length(text), fix, &size);
     if (!found) fail_msg("line %d: %s", number, oc_context_message(cx));
-    if (size != json_string_length(want) || memcmp(found, json_string_value(want), size) != 0)
+    if (size != json_string_length(want) ||
+        memcmp(found, json_string_value(want), size) != 0)
         fail_msg("line %d\n%s\n---- expected\n%s\n---- found\n%s", number,
                  json_string_value(text), json_string_value(want), found);
     oc_string_free(found);
@@ -57,7 +59,8 @@ static void test_equals_transformers(void **state)
         count++;
         if (!oci_json_parse(cx, &doc, cases, line, strlen(line)))
             fail_msg("%s", oc_context_message(cx));
-        const json_t *text = json_array_get(doc.root, 0), *plain = json_array_get(doc.root, 1);
+        const json_t *text = json_array_get(doc.root, 0),
+                     *plain = json_array_get(doc.root, 1);
         const json_t *fixed = json_array_get(doc.root, 2);
         if (json_is_null(plain)) plain = text;
         if (json_is_null(fixed)) fixed = plain;
@@ -70,8 +73,8 @@ static void test_equals_transformers(void **state)
     free_context(cx);
 }
 
-/* `text` must end with `status` in half a second at most per 100 KB (a sanitizer's seconds are
- * longer), and leave nothing behind. */
+/* `text` must end with `status` in half a second at most per 100 KB (a sanitizer's
+ * seconds are longer), and leave nothing behind. */
 static void expect(const char *text, size_t size, oc_status status)
 {
     oc_context *cx = one_thread();
@@ -86,17 +89,18 @@ static void expect(const char *text, size_t size, oc_status status)
     free_context(cx);
 }
 
-/* `head`, then `piece` as often as it takes for a megabyte, each with its number in front of it
- * if `numbered`, then `tail`. */
-static void expect_long(const char *head, const char *piece, bool numbered, const char *tail,
-                        oc_status status)
+/* `head`, then `piece` as often as it takes for a megabyte, each with its number in front
+ * of it if `numbered`, then `tail`. */
+static void expect_long(const char *head, const char *piece, bool numbered,
+                        const char *tail, oc_status status)
 {
     enum { SIZE = 1 << 20 };
     char *text = malloc(SIZE + 1);
     assert_non_null(text);
     size_t size = (size_t)snprintf(text, SIZE, "%s", head), room = SIZE - strlen(tail);
     for (int i = 0; size + strlen(piece) + 16 < room; i++) {
-        if (numbered) size += (size_t)snprintf(text + size, 16, "%c%06d", 'a' + i % 16, i);
+        if (numbered)
+            size += (size_t)snprintf(text + size, 16, "%c%06d", 'a' + i % 16, i);
         memcpy(text + size, piece, strlen(piece));
         size += strlen(piece);
     }
@@ -141,8 +145,8 @@ static void test_hostile_texts(void **state)
     expect_long("", wide, true, "", OC_E_LIMIT);
 }
 
-/* A slice whose text comes out empty goes between all characters, in the reference, too; twenty
- * of them would make 24^20 of one. */
+/* A slice whose text comes out empty goes between all characters, in the reference, too;
+ * twenty of them would make 24^20 of one. */
 static void test_growth(void **state)
 {
     (void)state;
@@ -151,8 +155,8 @@ static void test_growth(void **state)
     for (int slice = 0; slice < 20; slice++) {
         size += (size_t)snprintf(text + size, sizeof text - size, "%c\n", 'A' + slice);
         for (int i = 0; i < 20; i++)
-            size += (size_t)snprintf(text + size, sizeof text - size, "%c%c%c%c\n", 'a' + slice,
-                                     'a' + slice, 'a' + slice, 'a' + slice);
+            size += (size_t)snprintf(text + size, sizeof text - size, "%c%c%c%c\n",
+                                     'a' + slice, 'a' + slice, 'a' + slice, 'a' + slice);
         size += (size_t)snprintf(text + size, sizeof text - size,
                                  "quite something else * [1] x\n\n\n\n\n\n");
     }
@@ -167,7 +171,7 @@ static void test_limits_and_arguments(void **state)
     assert_non_null(big);
     assert_null(oc_document_markup(cx, big, (1 << 20) + 1, true, NULL));
     assert_int_equal(oc_context_status(cx), OC_E_LIMIT);
-    assert_null(oc_document_markup(cx, "x", 1, true, NULL));        /* the first error stays */
+    assert_null(oc_document_markup(cx, "x", 1, true, NULL));   /* the first error stays */
     assert_int_equal(oc_context_status(cx), OC_E_LIMIT);
     oc_context_clear(cx);
     assert_null(oc_document_markup(cx, NULL, 0, true, NULL));
@@ -188,8 +192,8 @@ static void test_patterns(void **state)
         { "b$", "c", "abac\n" }, { "^a", "c", "cbab\n" }, { "(ab){2,2}\\s", "x", "x" },
         { "a*", NULL, NULL }, { "(a", NULL, NULL },
         { "a)", NULL, NULL }, { "a{x", NULL, NULL }, { "[a", NULL, NULL },
-        { "(a|b", NULL, NULL }, { "a{2", NULL, NULL }, { "(", NULL, NULL }, { "[a-", NULL, NULL },
-        { "[\\", NULL, NULL }, { "(a|(b|", NULL, NULL },
+        { "(a|b", NULL, NULL }, { "a{2", NULL, NULL }, { "(", NULL, NULL },
+        { "[a-", NULL, NULL }, { "[\\", NULL, NULL }, { "(a|(b|", NULL, NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         oc_context *cx = one_thread();

@@ -1,6 +1,6 @@
-/* oc_parse against Transformers 4.37.2: models of random weights in the shapes of Donut and
- * Nougat, prompts, questions, and what is made of what they write. And the bundled captioner
- * against the reference's sentences. */
+/* oc_parse against Transformers 4.37.2: models of random weights in the shapes of Donut
+ * and Nougat, prompts, questions, and what is made of what they write. And the bundled
+ * captioner against the reference's sentences. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ static oc_context *two_threads(void)
 
 static void free_context(oc_context *cx)
 {
-    assert_true(oc_context_memory(cx).live_count <= 8);     /* what a context itself keeps */
+    assert_true(oc_context_memory(cx).live_count <= 8);  /* what a context itself keeps */
     oc_context_free(cx);
 }
 
@@ -110,8 +110,8 @@ static void test_answers_equal_transformers(void **state)
     free_context(cx);
 }
 
-/* Several pages at once answer as each alone; drawn tokens do, too, if each says which of all
- * pictures it is. */
+/* Several pages at once answer as each alone; drawn tokens do, too, if each says which of
+ * all pictures it is. */
 static void check_batch(const char *config)
 {
     oc_context *cx = two_threads();
@@ -140,8 +140,8 @@ static void test_batches(void **state)
     check_batch("{\"do_sample\": true, \"seed\": 3, \"temperature\": 3.0}");
 }
 
-static void expect(oc_context *cx, const oc_model *model, oc_parse_options o, oc_status status,
-                   const char *part)
+static void expect(oc_context *cx, const oc_model *model, oc_parse_options o,
+                   oc_status status, const char *part)
 {
     oc_image *image = open_image(cx, "examples/lines/fox.png");
     oc_texts *texts = oc_parse(cx, model, &image, 1, &o);
@@ -160,9 +160,12 @@ static void test_errors(void **state)
     oc_model *model = open_model(cx, DATA "donut-tiny");
     expect(cx, model, OC_OPTIONS(oc_parse_options, .task = "rvlcdip"), OC_E_ARGUMENT,
            "<s_rvlcdip>");
-    expect(cx, model, OC_OPTIONS(oc_parse_options, .question = "\xff"), OC_E_MALFORMED, "UTF-8");
-    expect(cx, model, OC_OPTIONS(oc_parse_options, .config = "{"), OC_E_MALFORMED, "options");
-    expect(cx, model, OC_OPTIONS(oc_parse_options, .config = "[]"), OC_E_ARGUMENT, "object");
+    expect(cx, model, OC_OPTIONS(oc_parse_options, .question = "\xff"), OC_E_MALFORMED,
+           "UTF-8");
+    expect(cx, model, OC_OPTIONS(oc_parse_options, .config = "{"), OC_E_MALFORMED,
+           "options");
+    expect(cx, model, OC_OPTIONS(oc_parse_options, .config = "[]"), OC_E_ARGUMENT,
+           "object");
     /* Longer than the decoder's 40 positions. */
     char question[256] = "";
     for (int i = 0; i < 60; i++) strcat(question, "the ");
@@ -185,12 +188,13 @@ static void test_captions(void **state)
     FILE *file = fopen(DATA "captions.tsv", "r");
     assert_non_null(file);
     while (fgets(line, sizeof line, file)) {
-        int got = sscanf(line, "%63s\t%d\t%255[^\t]\t%lf", name, &beams, want, &confidence);
+        int got = sscanf(line, "%63s\t%d\t%255[^\t]\t%lf", name, &beams, want,
+                         &confidence);
         assert_true(got >= 3);
         snprintf(path, sizeof path, "examples/scenes/%s", name);
         if (access(path, R_OK) != 0)
-            snprintf(path, sizeof path, "%s/images/emoji/%s", shared ? shared : "../shared",
-                     name);
+            snprintf(path, sizeof path, "%s/images/emoji/%s",
+                     shared ? shared : "../shared", name);
         if (access(path, R_OK) != 0) {
             skipped++;
             continue;

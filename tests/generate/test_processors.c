@@ -24,7 +24,7 @@ static void read_options(oci_generation_config *g, const char *options)
         fail_msg("%s: %s", options, oc_context_message(cx));
 }
 
-/* ---- goldens --------------------------------------------------------------------------- */
+/* ---- goldens ----------------------------------------------------------------------- */
 
 static float float_of_bits(uint32_t bits)
 {
@@ -78,15 +78,16 @@ static void check_golden(const json_t *item)
             .max_length = json_integer_value(json_object_get(item, "max_length")) };
         for (int64_t i = 0; i < row.length; i++)
             ids[i] = json_integer_value(json_array_get(row_ids, (size_t)i));
-        int64_t vocab = read_bits(json_array_get(json_object_get(item, "scores"), r), scores);
+        int64_t vocab = read_bits(json_array_get(json_object_get(item, "scores"), r),
+                                  scores);
         read_bits(json_array_get(json_object_get(item, "expected"), r), want);
         assert_int_equal(oci_processors_check(cx, &g, vocab), OC_OK);
         oci_process_logits(cx, &g, &row, scores, vocab);
         for (int64_t i = 0; i < vocab; i++)
             if (!same_score(scores[i], want[i], !g.renormalize_logits))
                 fail_msg("%s, row %zu, id %lld: expected %.9g, found %.9g",
-                         json_string_value(json_object_get(item, "name")), r, (long long)i,
-                         (double)want[i], (double)scores[i]);
+                         json_string_value(json_object_get(item, "name")), r,
+                         (long long)i, (double)want[i], (double)scores[i]);
     }
     oci_generation_config_deinit(&g);
     free(options);
@@ -103,17 +104,19 @@ static void scores_as_in_the_reference(void **state)
     oci_json_close(&doc);
 }
 
-/* ---- the unit vectors of Transformers' tests (spec: conformance §5) --------------------- */
+/* ---- the unit vectors of Transformers' tests (spec: conformance §5) ---------------- */
 
 #define IDS(...) \
-    (const int64_t[]){ __VA_ARGS__ }, sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)
+    (const int64_t[]){ __VA_ARGS__ }, \
+    sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)
 #define SCORES(...) (const float[]){ __VA_ARGS__ }
 #define I (-INFINITY)
 
-/* Runs on `scores`, or on zeros if NULL, and expects `want`. `prompt` and `max_length` matter
- * to some options only. */
+/* Runs on `scores`, or on zeros if NULL, and expects `want`. `prompt` and `max_length`
+ * matter to some options only. */
 static void check(const char *options, const int64_t *ids, size_t length, int64_t prompt,
-                  int64_t max_length, int64_t vocab, const float *scores, const float *want)
+                  int64_t max_length, int64_t vocab, const float *scores,
+                  const float *want)
 {
     oci_generation_config g;
     float s[VOCAB_MAX] = { 0 };
@@ -138,7 +141,8 @@ static void length_vectors(void **state)
     check(min, zeros, 5, 1, 20, 3, SCORES(1, 1, 1), SCORES(I, 1, 1));
     check(min, zeros, 15, 1, 20, 3, SCORES(1, 1, 1), SCORES(1, 1, 1));
     static const char *const fresh[] = { "{\"min_new_tokens\": 3, \"eos_token_id\": 0}",
-                                         "{\"min_new_tokens\": 3, \"eos_token_id\": [0, 2]}" };
+                                         "{\"min_new_tokens\": 3, \"eos_token_id\": [0, "
+                                         "2]}" };
     static const size_t held[] = { 2, 5, 6, 7 }, let[] = { 8, 15 };
     for (int list = 0; list < 2; list++) {
         for (int i = 0; i < 4; i++)
@@ -202,8 +206,8 @@ static void forced_vectors(void **state)
 static void value_vectors(void **state)
 {
     (void)state;
-    check("{\"remove_invalid_values\": true}", IDS(1), 1, 20, 4, SCORES(NAN, INFINITY, I, 2),
-          SCORES(0, 3.4028235e38f, -3.4028235e38f, 2));
+    check("{\"remove_invalid_values\": true}", IDS(1), 1, 20, 4,
+          SCORES(NAN, INFINITY, I, 2), SCORES(0, 3.4028235e38f, -3.4028235e38f, 2));
     static const char decay[] =
         "{\"exponential_decay_length_penalty\": [5, 1.1], \"eos_token_id\": 0}";
     check(decay, zeros, 2, 2, 30, 2, SCORES(1, 1), SCORES(1, 1));
@@ -219,33 +223,38 @@ static void value_vectors(void **state)
     oci_generation_config g;
     float s[] = { -23.18f, -29.96f, -43.54f, 47.77f };
     read_options(&g, "{\"renormalize_logits\": true}");
-    oci_process_logits(cx, &g, &(oci_row){ .ids = zeros, .length = 1, .prompt = 1 }, s, 4);
+    oci_process_logits(cx, &g, &(oci_row){ .ids = zeros, .length = 1, .prompt = 1 }, s,
+                       4);
     double sum = 0;
     for (int i = 0; i < 4; i++) sum += exp((double)s[i]);
     assert_float_equal(sum, 1, 1e-6);
     oci_generation_config_deinit(&g);
 }
 
-/* ---- edges ----------------------------------------------------------------------------- */
+/* ---- edges ------------------------------------------------------------------------- */
 
-/* Blocks of the vocabulary must not show: the same list at the seams of 2048 and 65536. */
+/* Blocks of the vocabulary must not show: the same list at
+ * the seams of 2048 and 65536. */
 static void large_vocabulary(void **state)
 {
     (void)state;
     enum { V = 140000 };
     static float scores[V];
-    static const int64_t at[] = { 0, 2047, 2048, 2049, 65535, 65536, 131071, 131072, V - 1 };
+    static const int64_t at[] = {
+        0, 2047, 2048, 2049, 65535, 65536, 131071, 131072, V - 1
+    };
     enum { N = sizeof at / sizeof *at };
     char options[512] = "{\"repetition_penalty\": 2.0, \"sequence_bias\": [";
     for (int i = 0; i < N; i++)
-        snprintf(options + strlen(options), sizeof options - strlen(options), "%s[[%d],%d]",
-                 i ? "," : "", (int)at[i], i + 1);
+        snprintf(options + strlen(options), sizeof options - strlen(options),
+                 "%s[[%d],%d]", i ? "," : "", (int)at[i], i + 1);
     snprintf(options + strlen(options), sizeof options - strlen(options), "]}");
     oci_generation_config g;
     read_options(&g, options);
     int64_t ids[2 * N];
     for (int i = 0; i < 2 * N; i++) ids[i] = at[i % N];
-    oci_process_logits(cx, &g, &(oci_row){ .ids = ids, .length = 2 * N, .prompt = 1 }, scores, V);
+    oci_process_logits(cx, &g, &(oci_row){ .ids = ids, .length = 2 * N, .prompt = 1 },
+                       scores, V);
     for (int64_t i = 0, k = 0; i < V; i++) {
         float want = k < N && i == at[k] ? (float)++k / 2 : 0;
         if (scores[i] != want) fail_msg("id %lld: %g", (long long)i, (double)scores[i]);
@@ -258,7 +267,8 @@ static void foreign_ids_in_a_row(void **state)
 {
     (void)state;
     check("{\"repetition_penalty\": 2.0, \"no_repeat_ngram_size\": 1}",
-          IDS(-1, 7, 1, INT64_MAX, INT64_MIN), 1, 20, 3, SCORES(1, 1, 1), SCORES(1, I, 1));
+          IDS(-1, 7, 1, INT64_MAX, INT64_MIN), 1, 20, 3, SCORES(1, 1, 1),
+          SCORES(1, I, 1));
 }
 
 static void ids_outside_the_vocabulary(void **state)
@@ -278,7 +288,8 @@ static void ids_outside_the_vocabulary(void **state)
           "eos_token_id" },
         { "{\"eos_token_id\": 50256, \"pad_token_id\": 50256}", NULL },
         { "{\"forced_decoder_ids\": [[20, 9], [1, null]]}", NULL },
-        { "{\"suppress_tokens\": [0, 9], \"eos_token_id\": [9], \"min_length\": 1}", NULL },
+        { "{\"suppress_tokens\": [0, 9], \"eos_token_id\": [9], \"min_length\": 1}",
+          NULL },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         oci_generation_config g;
@@ -292,7 +303,7 @@ static void ids_outside_the_vocabulary(void **state)
     }
 }
 
-/* ---- what more than the row's own ids decides --------------------------------------------- */
+/* ---- what more than the row's own ids decides -------------------------------------- */
 
 /* As `check`, for a row that is given whole. */
 static void check_row(const char *options, const oci_row *row, int64_t vocab,
@@ -310,8 +321,11 @@ static void check_row(const char *options, const oci_row *row, int64_t vocab,
     oci_generation_config_deinit(&g);
 }
 
-static oci_ids list(int64_t *at, size_t count) { return (oci_ids){ .at = at, .count = count }; }
-#define LIST(...) \
+static oci_ids list(int64_t *at, size_t count)
+{
+    return (oci_ids){ .at = at, .count = count };
+}
+#define LIST(...)                                                                        \
     list((int64_t[]){ __VA_ARGS__ }, sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t))
 
 static void encoder_ids_are_favoured(void **state)
@@ -345,7 +359,8 @@ static void ngrams_of_the_encoder_are_banned(void **state)
         char options[64];
         int64_t encoder[4];
         memcpy(encoder, cases[i].encoder, sizeof encoder);
-        snprintf(options, sizeof options, "{\"encoder_no_repeat_ngram_size\": %d}", cases[i].N);
+        snprintf(options, sizeof options, "{\"encoder_no_repeat_ngram_size\": %d}",
+                 cases[i].N);
         oci_row row = { .ids = cases[i].ids, .length = 3, .prompt = 1,
                         .encoder_ids = list(encoder, 4) };
         check_row(options, &row, 3, even, cases[i].want);
@@ -405,7 +420,8 @@ static void nothing_is_allocated(void **state)
     read_options(&g, "{\"repetition_penalty\": 2.0, \"no_repeat_ngram_size\": 2, "
                      "\"bad_words_ids\": [[1, 2]], \"renormalize_logits\": true}");
     uint64_t before = oc_context_memory(cx).total_count;
-    oci_process_logits(cx, &g, &(oci_row){ .ids = zeros, .length = 9, .prompt = 1 }, scores, 16);
+    oci_process_logits(cx, &g, &(oci_row){ .ids = zeros, .length = 9, .prompt = 1 },
+                       scores, 16);
     assert_int_equal(oc_context_memory(cx).total_count, before);
     oci_generation_config_deinit(&g);
 }
@@ -427,11 +443,16 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scores_as_in_the_reference), cmocka_unit_test(length_vectors),
-        cmocka_unit_test(repetition_vectors), cmocka_unit_test(ngram_vectors),
-        cmocka_unit_test(bias_vectors), cmocka_unit_test(forced_vectors),
-        cmocka_unit_test(value_vectors), cmocka_unit_test(large_vocabulary),
-        cmocka_unit_test(foreign_ids_in_a_row), cmocka_unit_test(ids_outside_the_vocabulary),
+        cmocka_unit_test(scores_as_in_the_reference),
+        cmocka_unit_test(length_vectors),
+        cmocka_unit_test(repetition_vectors),
+        cmocka_unit_test(ngram_vectors),
+        cmocka_unit_test(bias_vectors),
+        cmocka_unit_test(forced_vectors),
+        cmocka_unit_test(value_vectors),
+        cmocka_unit_test(large_vocabulary),
+        cmocka_unit_test(foreign_ids_in_a_row),
+        cmocka_unit_test(ids_outside_the_vocabulary),
         cmocka_unit_test(encoder_ids_are_favoured),
         cmocka_unit_test(ngrams_of_the_encoder_are_banned),
         cmocka_unit_test(what_earlier_groups_chose_costs),

@@ -1,6 +1,6 @@
-/* Sampling: the reference's probabilities (tools/goldens/make_generate.py) by chi-square, and
- * texts that depend on seed, picture and return alone. Seeds are fixed: a test that passes
- * once passes always. */
+/* Sampling: the reference's probabilities (tools/goldens/make_generate.py) by chi-square,
+ * and texts that depend on seed, picture and return alone. Seeds are fixed: a test that
+ * passes once passes always. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,7 +77,7 @@ static oc_tensor_view sequences(const oc_tensors *set)
     return v;
 }
 
-/* ---- distributions --------------------------------------------------------------------- */
+/* ---- distributions ----------------------------------------------------------------- */
 
 /* A quantile of chi-square that one of 1e5 fits passes (Wilson and Hilferty 1931). */
 static double limit_of(int freedom)
@@ -119,13 +119,15 @@ static void read_p(const json_t *list, double *p)
     for (size_t i = 0; i < V; i++) p[i] = json_number_value(json_array_get(list, i));
 }
 
-/* Thousands of returns of one picture: first ids, and second ids after the usual first ones. */
+/* Thousands of returns of one picture: first ids, and second ids
+ * after the usual first ones. */
 static void check_case(const json_t *item)
 {
     double p[V];
     int64_t seen[V] = { 0 };
     const char *name = json_string_value(json_object_get(item, "name"));
-    oc_tensors *in = some_pictures(json_integer_value(json_object_get(item, "picture")), 1);
+    oc_tensors *in = some_pictures(json_integer_value(json_object_get(item, "picture")),
+                                   1);
     json_t *options = json_deep_copy(json_object_get(item, "options"));
     json_object_set_new(options, "do_sample", json_true());
     json_object_set_new(options, "num_return_sequences", json_integer(N));
@@ -163,7 +165,8 @@ static void ids_are_drawn_by_the_probabilities_of_the_reference(void **state)
     (void)state;
     json_t *cases = json_load_file("tests/data/generate/sampling.json", 0, NULL);
     assert_true(json_array_size(cases) >= 16);
-    for (size_t i = 0; i < json_array_size(cases); i++) check_case(json_array_get(cases, i));
+    for (size_t i = 0; i < json_array_size(cases); i++)
+        check_case(json_array_get(cases, i));
     json_decref(cases);
 }
 
@@ -177,7 +180,8 @@ static void draws_without_replacement(void **state)
     int64_t seen[V] = { 0 };
     for (int a = 0; a < M; a++)
         for (int b = 0; b < M; b++)
-            if (a != b) want[a * M + b] = (double)p[a] * (double)p[b] / (1 - (double)p[a]);
+            if (a != b)
+                want[a * M + b] = (double)p[a] * (double)p[b] / (1 - (double)p[a]);
     for (int64_t i = 0; i < ROUNDS; i++) {
         float left[M];
         int64_t drawn[2];
@@ -221,12 +225,13 @@ static void numbers_of_a_draw(void **state)
     for (int i = 0; i < 4; i++) assert_int_not_equal(oci_rng_u32(&other[i]), first);
 }
 
-/* ---- what a text depends on ------------------------------------------------------------ */
+/* ---- what a text depends on -------------------------------------------------------- */
 
 #define DRAW "\"do_sample\": true, \"temperature\": 1.4, \"max_length\": 12"
 
 /* Row r of a has the ids of row s of b, as far as both go; the rest are pads. */
-static void expect_same_row(const oc_tensors *a, int64_t r, const oc_tensors *b, int64_t s)
+static void expect_same_row(const oc_tensors *a, int64_t r, const oc_tensors *b,
+                            int64_t s)
 {
     oc_tensor_view x = sequences(a), y = sequences(b);
     for (int64_t t = 0; t < x.shape[1] || t < y.shape[1]; t++) {
@@ -275,8 +280,10 @@ static void texts_depend_on_seed_and_picture_alone(void **state)
 static void more_returns_leave_the_first_ones_alone(void **state)
 {
     (void)state;
-    oc_tensors *few = generate(cx, pictures, 0, "{" DRAW ", \"num_return_sequences\": 2}");
-    oc_tensors *many = generate(cx, pictures, 0, "{" DRAW ", \"num_return_sequences\": 5}");
+    oc_tensors *few = generate(cx, pictures, 0,
+                               "{" DRAW ", \"num_return_sequences\": 2}");
+    oc_tensors *many = generate(cx, pictures, 0,
+                                "{" DRAW ", \"num_return_sequences\": 5}");
     for (int64_t b = 0; b < 3; b++)
         for (int64_t i = 0; i < 2; i++) expect_same_row(many, b * 5 + i, few, b * 2 + i);
     oc_tensors_free(few);
@@ -301,7 +308,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_drawn_by_the_probabilities_of_the_reference),
         cmocka_unit_test(draws_without_replacement),
-        cmocka_unit_test(draws_beyond_what_has_a_share), cmocka_unit_test(numbers_of_a_draw),
+        cmocka_unit_test(draws_beyond_what_has_a_share),
+        cmocka_unit_test(numbers_of_a_draw),
         cmocka_unit_test(texts_depend_on_seed_and_picture_alone),
         cmocka_unit_test(more_returns_leave_the_first_ones_alone),
         cmocka_unit_test(nothing_to_draw_is_an_error),

@@ -1,6 +1,6 @@
-/* What holds for every search, whatever it finds: rows do not depend on their company, callbacks
- * hear what is decided and may stop or cancel it, nothing leaks, memory is taken once, and what
- * cannot be done is refused by name. */
+/* What holds for every search, whatever it finds: rows do not depend on their company,
+ * callbacks hear what is decided and may stop or cancel it, nothing leaks, memory is
+ * taken once, and what cannot be done is refused by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,8 +56,8 @@ static int tear_down(void **state)
 static const char *config_of(int search, const char *more)
 {
     static char config[512];
-    snprintf(config, sizeof config, "{%s%s%s}", searches[search].options, *more ? ", " : "",
-             more);
+    snprintf(config, sizeof config, "{%s%s%s}", searches[search].options,
+             *more ? ", " : "", more);
     return config;
 }
 
@@ -94,9 +94,10 @@ static oc_tensors *one_picture(int64_t b)
     return in;
 }
 
-/* ---- company --------------------------------------------------------------------------- */
+/* ---- company ----------------------------------------------------------------------- */
 
-/* Ids and their log-probabilities, bit for bit; beyond the shorter width all is padding. */
+/* Ids and their log-probabilities, bit for bit; beyond the
+ * shorter width all is padding. */
 static void expect_rows(const oc_tensors *all, int64_t first, const oc_tensors *one)
 {
     oc_tensor_view a = find(all, "sequences"), b = find(one, "sequences");
@@ -119,7 +120,8 @@ static void rows_do_not_depend_on_their_company(void **state)
     for (int s = 0; s < SEARCHES; s++) {
         oc_tensors *all = expect(pictures, config_of(s, ""), NULL);
         for (int64_t b = 0; b < 3; b++) {
-            oc_generate_options o = OC_OPTIONS(oc_generate_options, .output_logprobs = true,
+            oc_generate_options o = OC_OPTIONS(oc_generate_options,
+                                               .output_logprobs = true,
                                                .first_picture = b);
             oc_tensors *in = one_picture(b), *one = expect(in, config_of(s, ""), &o);
             expect_rows(all, b * find(one, "sequences").shape[0], one);
@@ -130,13 +132,16 @@ static void rows_do_not_depend_on_their_company(void **state)
     }
 }
 
-/* Rows that would leave the batch stay when their outputs are wanted; the ids are the same. */
+/* Rows that would leave the batch stay when their outputs are
+ * wanted; the ids are the same. */
 static void outputs_do_not_change_the_ids(void **state)
 {
     (void)state;
     for (int s = 0; s < SEARCHES; s++) {
         oc_generate_options o = OC_OPTIONS(oc_generate_options, .output_scores = true,
-            .output_attentions = true, .output_hidden_states = true, .output_logprobs = true);
+                                           .output_attentions = true,
+                                           .output_hidden_states = true,
+                                           .output_logprobs = true);
         oc_tensors *plain = expect(pictures, config_of(s, ""), NULL);
         oc_tensors *full = expect(pictures, config_of(s, ""), &o);
         expect_rows(full, 0, plain);
@@ -151,7 +156,7 @@ static void outputs_do_not_change_the_ids(void **state)
     }
 }
 
-/* ---- callbacks ------------------------------------------------------------------------- */
+/* ---- callbacks --------------------------------------------------------------------- */
 
 typedef struct listener {
     int64_t ids[64][64], count[64], calls;
@@ -181,7 +186,8 @@ static void callbacks_hear_every_token(void **state)
         for (int64_t r = 0; r < v.shape[0]; r++) {
             const int64_t *ids = (const int64_t *)v.data + r * v.shape[1] + 1;
             assert_memory_equal(l.ids[r], ids, (size_t)l.count[r] * sizeof *ids);
-            for (int64_t t = l.count[r]; t + 1 < v.shape[1]; t++) assert_int_equal(ids[t], 1);
+            for (int64_t t = l.count[r]; t + 1 < v.shape[1]; t++)
+                assert_int_equal(ids[t], 1);
         }
         oc_tensors_free(out);
     }
@@ -232,7 +238,7 @@ static void cancelling_at_every_token(void **state)
     }
 }
 
-/* ---- prefix_allowed_tokens ------------------------------------------------------------- */
+/* ---- prefix_allowed_tokens --------------------------------------------------------- */
 
 static const int64_t *even_or_odd(void *user, int64_t picture, const int64_t *ids,
                                   size_t count, size_t *allowed)
@@ -262,8 +268,10 @@ static void a_prefix_function_rules(void **state)
         for (int64_t i = 0; i < v.shape[0] * v.shape[1]; i++) {
             int64_t b = i / v.shape[1] / (v.shape[0] / 3);
             bool ended = false;
-            for (int64_t t = i / v.shape[1] * v.shape[1]; t < i; t++) ended |= ids[t] == 38;
-            if (i % v.shape[1] && !ended && ids[i] != 38) assert_int_equal(ids[i] % 2, b % 2);
+            for (int64_t t = i / v.shape[1] * v.shape[1]; t < i; t++)
+                ended |= ids[t] == 38;
+            if (i % v.shape[1] && !ended && ids[i] != 38)
+                assert_int_equal(ids[i] % 2, b % 2);
         }
         assert_true(calls >= 3 * 10);
         oc_tensors_free(out);
@@ -294,10 +302,10 @@ static void a_prefix_function_that_errs(void **state)
         }
 }
 
-/* ---- memory ---------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------ */
 
-/* After the first steps no search but the contrastive one, which keeps hidden states by name,
- * takes memory: longer texts allocate as often as short ones. */
+/* After the first steps no search but the contrastive one, which keeps hidden states by
+ * name, takes memory: longer texts allocate as often as short ones. */
 static void no_allocation_in_the_loop(void **state)
 {
     (void)state;
@@ -337,7 +345,7 @@ static void no_refused_request_leaks(void **state)
                                   .user = (char *)(uintptr_t)searches[s].options });
 }
 
-/* ---- what is refused ------------------------------------------------------------------- */
+/* ---- what is refused --------------------------------------------------------------- */
 
 static void refuses(const oc_tensors *in, const char *config, oc_status status,
                     const char *part)
@@ -352,19 +360,24 @@ static void refuses(const oc_tensors *in, const char *config, oc_status status,
 static void what_cannot_be_done_is_named(void **state)
 {
     (void)state;
-    static const struct { const char *config; oc_status status; const char *part; } cases[] = {
+    static const struct {
+        const char *config; oc_status status; const char *part;
+    } cases[] = {
         { "{\"constraints\": [1], \"num_beams\": 2}", OC_E_UNSUPPORTED, "constraints" },
         { "{\"force_words_ids\": [[1]], \"num_beams\": 2}", OC_E_UNSUPPORTED,
           "force_words_ids" },
         { "{\"guidance_scale\": 1.5}", OC_E_UNSUPPORTED, "guidance_scale" },
-        { "{\"prompt_lookup_num_tokens\": 3}", OC_E_UNSUPPORTED, "prompt_lookup_num_tokens" },
+        { "{\"prompt_lookup_num_tokens\": 3}", OC_E_UNSUPPORTED,
+          "prompt_lookup_num_tokens" },
         { "{\"encoder_repetition_penalty\": 2.0}", OC_E_UNSUPPORTED, "pictures" },
         { "{\"encoder_no_repeat_ngram_size\": 2}", OC_E_UNSUPPORTED, "pictures" },
         { "{\"diversity_penalty\": 0.5}", OC_E_ARGUMENT, "groups of beams" },
-        { "{\"diversity_penalty\": 0.5, \"num_beams\": 3}", OC_E_ARGUMENT, "groups of beams" },
+        { "{\"diversity_penalty\": 0.5, \"num_beams\": 3}", OC_E_ARGUMENT,
+          "groups of beams" },
         { "{\"num_beams\": 5000}", OC_E_LIMIT, "3 pictures of 5000 rows" },
         { "{\"num_beams\": 2147483647}", OC_E_LIMIT, "rows in a batch" },
-        { "{\"do_sample\": true, \"num_return_sequences\": 2147483647}", OC_E_LIMIT, "rows" },
+        { "{\"do_sample\": true, \"num_return_sequences\": 2147483647}", OC_E_LIMIT,
+          "rows" },
         { "{\"penalty_alpha\": 0.5, \"top_k\": 9007199254740992}", OC_E_LIMIT, "rows" },
         { "{\"penalty_alpha\": 0.5, \"top_k\": 50}", OC_E_ARGUMENT, "vocabulary's 40" },
         { "{\"penalty_alpha\": 0.5, \"top_k\": 4, \"use_cache\": false}", OC_E_ARGUMENT,
@@ -398,7 +411,8 @@ static void pictures_and_prompts_of_no_size(void **state)
     }
 }
 
-/* Texts that would go on past the decoder's positions, or past the limit on a sequence. */
+/* Texts that would go on past the decoder's positions, or
+ * past the limit on a sequence. */
 static void texts_without_an_end(void **state)
 {
     (void)state;
@@ -424,13 +438,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_do_not_depend_on_their_company),
         cmocka_unit_test(outputs_do_not_change_the_ids),
-        cmocka_unit_test(callbacks_hear_every_token), cmocka_unit_test(a_callback_stops_its_row),
-        cmocka_unit_test(cancelling_at_every_token), cmocka_unit_test(a_prefix_function_rules),
+        cmocka_unit_test(callbacks_hear_every_token),
+        cmocka_unit_test(a_callback_stops_its_row),
+        cmocka_unit_test(cancelling_at_every_token),
+        cmocka_unit_test(a_prefix_function_rules),
         cmocka_unit_test(a_prefix_function_that_errs),
-        cmocka_unit_test(no_allocation_in_the_loop), cmocka_unit_test(no_refused_request_leaks),
+        cmocka_unit_test(no_allocation_in_the_loop),
+        cmocka_unit_test(no_refused_request_leaks),
         cmocka_unit_test(what_cannot_be_done_is_named),
         cmocka_unit_test(pictures_and_prompts_of_no_size),
-        cmocka_unit_test(texts_without_an_end), cmocka_unit_test(no_time),
+        cmocka_unit_test(texts_without_an_end),
+        cmocka_unit_test(no_time),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

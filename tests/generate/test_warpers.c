@@ -1,5 +1,6 @@
-/* Warpers: what Transformers 4.37.2's list of them answers (tools/goldens/make_generate.py),
- * and the vectors of its own unit tests (spec: conformance §5). */
+/* Warpers: what Transformers 4.37.2's list of them answers
+ * (tools/goldens/make_generate.py), and the vectors of its own unit
+ * tests (spec: conformance §5). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +27,7 @@ static void warp(const char *options, float *scores, int64_t vocab, int64_t keep
     assert_int_equal(oc_context_status(cx), OC_OK);
 }
 
-/* ---- goldens --------------------------------------------------------------------------- */
+/* ---- goldens ----------------------------------------------------------------------- */
 
 static int64_t read_bits(const json_t *text, float *to)
 {
@@ -53,10 +54,11 @@ static void check_golden(const json_t *item)
         warp(options, scores, vocab, 0);
         for (int64_t i = 0; i < vocab; i++)
             if (isinf(scores[i]) != isinf(want[i]) ||
-                (!isinf(want[i]) && fabsf(scores[i] - want[i]) > 2e-6f * fmaxf(1, fabsf(want[i]))))
+                (!isinf(want[i]) &&
+                 fabsf(scores[i] - want[i]) > 2e-6f * fmaxf(1, fabsf(want[i]))))
                 fail_msg("%s, row %zu, id %lld: expected %.9g, found %.9g",
-                         json_string_value(json_object_get(item, "name")), r, (long long)i,
-                         (double)want[i], (double)scores[i]);
+                         json_string_value(json_object_get(item, "name")), r,
+                         (long long)i, (double)want[i], (double)scores[i]);
     }
     free(options);
 }
@@ -72,10 +74,12 @@ static void scores_as_in_the_reference(void **state)
     oci_json_close(&doc);
 }
 
-/* ---- the unit vectors of Transformers' tests -------------------------------------------- */
+/* ---- the unit vectors of Transformers' tests --------------------------------------- */
 
-/* `kept` has a digit for each score: 1 where it must stay as it is. keep 0: the config's own. */
-static void keeps(const char *options, int64_t keep, const char *kept, const float *scores)
+/* `kept` has a digit for each score: 1 where it must stay as it is.
+ * keep 0: the config's own. */
+static void keeps(const char *options, int64_t keep, const char *kept,
+                  const float *scores)
 {
     float s[64];
     int64_t n = (int64_t)strlen(kept);
@@ -83,8 +87,8 @@ static void keeps(const char *options, int64_t keep, const char *kept, const flo
     warp(options, s, n, keep);
     for (int64_t i = 0; i < n; i++)
         if (kept[i] == '1' ? s[i] != scores[i] : s[i] != -INFINITY)
-            fail_msg("%s, id %lld: %g became %g", options, (long long)i, (double)scores[i],
-                     (double)s[i]);
+            fail_msg("%s, id %lld: %g became %g", options, (long long)i,
+                     (double)scores[i], (double)s[i]);
 }
 
 #define S(...) (const float[]){ __VA_ARGS__ }
@@ -99,7 +103,7 @@ static void top_k_keeps_the_k_largest(void **state)
     keeps(WARP("3"), 1, "0011100000", S(10, 11, 12, 13, 14, 5, 6, 7, 8, 9));
     keeps(WARP("1"), 3, "11111", S(1, 1, 1, 1, 1));
     keeps(WARP("1"), 3, "00111", S(0, 1, 2, 3, 4));
-    keeps(WARP("2"), 1, "0111", S(0, 7, 7, 7));             /* equals at the border stay */
+    keeps(WARP("2"), 1, "0111", S(0, 7, 7, 7));            /* equals at the border stay */
     keeps(WARP("5"), 1, "11", S(0, 1));
 }
 
@@ -108,7 +112,8 @@ static void top_p_keeps_the_nucleus(void **state)
     (void)state;
     keeps(WARP("0, \"top_p\": 0.8"), 1, "1001", S(L(.3f), L(.1f), L(.1f), L(.5f)));
     keeps(WARP("0, \"top_p\": 0.8"), 1, "0111", S(L(.15f), L(.3f), L(.3f), L(.25f)));
-    keeps(WARP("0, \"top_p\": 0.9"), 2, "0000000111", S(-5, -4, -3, -2, -1, 0, 1, 2, 3, 4));
+    keeps(WARP("0, \"top_p\": 0.9"), 2, "0000000111",
+          S(-5, -4, -3, -2, -1, 0, 1, 2, 3, 4));
     keeps(WARP("0, \"top_p\": 0.9"), 2, "0000000011",
           S(-500, -400, -300, -200, -100, 0, 100, 200, 300, 400));
     /* Together: what top_k took away has no part in the sum. */
@@ -118,10 +123,12 @@ static void top_p_keeps_the_nucleus(void **state)
 static void typical_p_keeps_the_unsurprising(void **state)
 {
     (void)state;
-    keeps(WARP("0, \"typical_p\": 0.5"), 1, "1000", S(L(.97f), L(.01f), L(.01f), L(.01f)));
+    keeps(WARP("0, \"typical_p\": 0.5"), 1, "1000",
+          S(L(.97f), L(.01f), L(.01f), L(.01f)));
     keeps(WARP("0, \"typical_p\": 0.5"), 1, "0111", S(L(.4f), L(.2f), L(.2f), L(.2f)));
     keeps(WARP("0, \"typical_p\": 0.5"), 3, "11111", S(1, 1, 1, 1, 1));
-    keeps(WARP("0, \"typical_p\": 0.7"), 2, "0000000011", S(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+    keeps(WARP("0, \"typical_p\": 0.7"), 2, "0000000011",
+          S(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
 }
 
 static void cut_offs_keep_the_probable(void **state)

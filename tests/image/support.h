@@ -61,7 +61,8 @@ static inline oc_image *picture_paper(oc_context *cx, int64_t width, int64_t hei
                                       uint32_t seed)
 {
     int64_t top = height / 5, left = width / 4;
-    int64_t rows = height / 2 > 1 ? height / 2 : 1, columns = width / 3 > 1 ? width / 3 : 1;
+    int64_t rows = height / 2 > 1 ? height / 2 : 1,
+            columns = width / 3 > 1 ? width / 3 : 1;
     oc_image *patch = picture_noise(cx, columns, rows, seed);
     uint8_t *rgb = malloc((size_t)(width * height * 3));
     assert_non_null(rgb);

@@ -1,5 +1,6 @@
-/* Pictures that are cut, broken, too large or of another kind: each has a status, a message
- * that names the file and the cause, a bound on memory, and leaves nothing behind. */
+/* Pictures that are cut, broken, too large or of another kind: each has a
+ * status, a message that names the file and the cause, a bound on memory,
+ * and leaves nothing behind. */
 #include "support.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
@@ -49,8 +50,8 @@ static void put_png_start(bytes *b, uint32_t width, uint32_t height)
     free(header.data);
 }
 
-/* Decodes; expects the status, the name and `part` in the message, and no more than `most`
- * bytes held at any time. */
+/* Decodes; expects the status, the name and `part` in the message, and no more than
+ * `most` bytes held at any time. */
 static void expect(const void *data, size_t size, oc_status status, const char *part,
                    uint64_t most)
 {
@@ -58,11 +59,13 @@ static void expect(const void *data, size_t size, oc_status status, const char *
     oc_image_options o = OC_OPTIONS(oc_image_options, .exif_orientation = true);
     oc_image *image = oc_image_decode(cx, "bad.img", data, size, &o);
     if (oc_context_status(cx) != status || (image != NULL) != (status == OC_OK))
-        fail_msg("expected %s (%s), found %s: %s", oc_status_name(status), part ? part : "",
-                 oc_status_name(oc_context_status(cx)), oc_context_message(cx));
+        fail_msg("expected %s (%s), found %s: %s", oc_status_name(status),
+                 part ? part : "", oc_status_name(oc_context_status(cx)),
+                 oc_context_message(cx));
     if (part && (!strstr(oc_context_message(cx), part) ||
                  strncmp(oc_context_message(cx), "bad.img: ", 9) != 0))
-        fail_msg("expected \"bad.img: \" and \"%s\" in: %s", part, oc_context_message(cx));
+        fail_msg("expected \"bad.img: \" and \"%s\" in: %s", part,
+                 oc_context_message(cx));
     oc_image_free(image);
     if (oc_context_memory(cx).peak_bytes > most)
         fail_msg("%llu bytes were held, %llu allowed: %s",
@@ -78,7 +81,7 @@ static void expect_free(bytes *b, oc_status status, const char *part, uint64_t m
     *b = (bytes){ 0 };
 }
 
-/* ---- other kinds ------------------------------------------------------------------------- */
+/* ---- other kinds ------------------------------------------------------------------- */
 
 static void test_kinds(void **state)
 {
@@ -106,13 +109,13 @@ static void test_kinds(void **state)
     free_context(cx);
 }
 
-/* ---- cut files: an error or the whole picture, never a part of it ------------------------ */
+/* ---- cut files: an error or the whole picture, never a part of it ------------------ */
 
 static const char *const samples[] = {
-    "ycc420.jpg", "progressive.jpg", "arithmetic.jpg", "cmyk.jpg", "restart.jpg", "scans.jpg",
-    "exif6.jpg", "rgb8.png", "palette4-interlaced.png", "grey16.png", "exif-zprofile7.png",
-    "animated.png", "lossy.webp", "lossless.webp", "lossy-alpha.webp", "animated-offset.webp",
-    "exif6.webp",
+    "ycc420.jpg", "progressive.jpg", "arithmetic.jpg", "cmyk.jpg", "restart.jpg",
+    "scans.jpg", "exif6.jpg", "rgb8.png", "palette4-interlaced.png", "grey16.png",
+    "exif-zprofile7.png", "animated.png", "lossy.webp", "lossless.webp",
+    "lossy-alpha.webp", "animated-offset.webp", "exif6.webp",
 };
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
@@ -131,7 +134,8 @@ static void test_every_cut(void **state)
         uint32_t crc = picture_crc(whole);
         size_t refused = 0;
         for (size_t size = 0; size < file->size; size++) {
-            unsigned char *copy = malloc(size ? size : 1);   /* so that ASan sees one too far */
+            /* so that ASan sees one too far */
+            unsigned char *copy = malloc(size ? size : 1);
             assert_non_null(copy);
             memcpy(copy, file->data, size);
             oc_image *image = decode_sample(cx, copy, size);
@@ -141,13 +145,15 @@ static void test_every_cut(void **state)
                     fail_msg("%s cut at %zu: a part of the picture", samples[i], size);
             } else {
                 if (oc_context_status(cx) != OC_E_IMAGE)
-                    fail_msg("%s cut at %zu: %s", samples[i], size, oc_context_message(cx));
+                    fail_msg("%s cut at %zu: %s", samples[i], size,
+                             oc_context_message(cx));
                 refused++;
             }
             oc_image_free(image);
             oc_context_clear(cx);
         }
-        /* What may be missing is at the end: markers, checks of the container, metadata. */
+        /* What may be missing is at the end: markers, checks
+         * of the container, metadata. */
         if (refused * 4 < file->size * 3) fail_msg("%s: few cuts refused", samples[i]);
         oc_image_free(whole);
         oci_buffer_unref(&file);
@@ -179,14 +185,34 @@ static void test_changed_bytes(void **state)
     free_context(cx);
 }
 
-/* ---- headers that ask for much ------------------------------------------------------------ */
+/* ---- headers that ask for much ----------------------------------------------------- */
 
-/* SOI and a start of frame with three channels; the scan begins, and there the file ends. */
-static void put_jpeg_header(bytes *b, unsigned char frame, unsigned width, unsigned height)
+/* SOI and a start of frame with three channels; the scan
+ * begins, and there the file ends. */
+static void put_jpeg_header(bytes *b, unsigned char frame, unsigned width,
+                            unsigned height)
 {
-    unsigned char start[] = { 0xff, 0xd8, 0xff, frame, 0, 17, 8, (unsigned char)(height >> 8),
-                              (unsigned char)height, (unsigned char)(width >> 8),
-                              (unsigned char)width, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0 };
+    unsigned char start[] = { 0xff,
+                              0xd8,
+                              0xff,
+                              frame,
+                              0,
+                              17,
+                              8,
+                              (unsigned char)(height >> 8),
+                              (unsigned char)height,
+                              (unsigned char)(width >> 8),
+                              (unsigned char)width,
+                              3,
+                              1,
+                              0x22,
+                              0,
+                              2,
+                              0x11,
+                              0,
+                              3,
+                              0x11,
+                              0 };
     put(b, start, sizeof start);
     put(b, "\xff\xda\0\x0c\3\1\0\2\0\3\0\0\x3f\0", 14);
 }
@@ -213,7 +239,8 @@ static const unsigned char *find_dc_refinement(const oci_buffer *file, size_t *s
 {
     for (size_t i = 0; i + 14 < file->size; i++) {
         const unsigned char *p = file->data + i;
-        if (p[0] != 0xff || p[1] != 0xda || memcmp(p + p[3] - 1, "\0\0\x10", 3) != 0) continue;
+        if (p[0] != 0xff || p[1] != 0xda || memcmp(p + p[3] - 1, "\0\0\x10", 3) != 0)
+            continue;
         for (*size = 2; p[*size] != 0xff || p[*size + 1] == 0; (*size)++) { }
         return p;
     }
@@ -290,7 +317,8 @@ static void test_png_chunks(void **state)
     oc_context *cx = one_thread();
     oci_buffer *file = read_data(cx, "rgb8.png");
     enum { START = 8 + 25 };
-    /* A wrong checksum in a chunk of no interest, before the picture: an error, as in Pillow. */
+    /* A wrong checksum in a chunk of no interest, before the
+     * picture: an error, as in Pillow. */
     put(&b, file->data, START);
     put_chunk(&b, "prVt", "data", 4);
     b.data[b.size - 1] ^= 1;
@@ -351,7 +379,8 @@ static void test_limits(void **state)
             oci_limits saved = cx->limits;
             assert_int_equal(oc_context_limit(cx, names[n], 4), OC_OK);
             assert_null(oc_image_decode(cx, samples[i], file->data, file->size, NULL));
-            if (oc_context_status(cx) != OC_E_LIMIT || !strstr(oc_context_message(cx), names[n]))
+            if (oc_context_status(cx) != OC_E_LIMIT ||
+                !strstr(oc_context_message(cx), names[n]))
                 fail_msg("%s: %s", names[n], oc_context_message(cx));
             oc_context_clear(cx);
             cx->limits = saved;

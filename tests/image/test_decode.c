@@ -12,8 +12,8 @@ typedef struct expected {
 static bool read_expected(FILE *manifest, expected *e)
 {
     long long n[4];
-    int got = fscanf(manifest, "%63s %lld %lld %x %lld %lld %x", e->file, &n[0], &n[1], &e->crc,
-                     &n[2], &n[3], &e->turned_crc);
+    int got = fscanf(manifest, "%63s %lld %lld %x %lld %lld %x", e->file, &n[0], &n[1],
+                     &e->crc, &n[2], &n[3], &e->turned_crc);
     e->width = n[0], e->height = n[1], e->turned_width = n[2], e->turned_height = n[3];
     return got == 7;
 }
@@ -57,10 +57,10 @@ static void check_picture(oc_context *cx, const expected *e)
     oc_image_free(image);
 }
 
-/* Block smoothing, which fills in for scans that a progressive JPEG lacks, was corrected in
- * libjpeg-turbo 3.0.1 for vertically subsampled pictures (its ChangeLog: "Fixed two minor
- * issues in the interblock smoothing algorithm"). Pillow 13 brings 3.1; with an older
- * library those pictures differ by up to 5, and nothing else does. */
+/* Block smoothing, which fills in for scans that a progressive JPEG lacks, was corrected
+ * in libjpeg-turbo 3.0.1 for vertically subsampled pictures (its ChangeLog: "Fixed two
+ * minor issues in the interblock smoothing algorithm"). Pillow 13 brings 3.1; with an
+ * older library those pictures differ by up to 5, and nothing else does. */
 static bool depends_on_library(const expected *e)
 {
     return LIBJPEG_TURBO_VERSION_NUMBER < 3000001 && strstr(e->file, "progressive-") &&
@@ -92,7 +92,9 @@ static void test_pictures_equal_pillow(void **state)
 static void test_larger_set(void **state)
 {
     /* Pillow 13 on the photographs of the shared set. */
-    static const struct { const char *name; int64_t width, height; uint32_t crc; } files[] = {
+    static const struct {
+        const char *name; int64_t width, height; uint32_t crc;
+    } files[] = {
         { "chelsea.png", 451, 300, 0x0f829d59 },
         { "coffee.png", 600, 400, 0xacf41373 },
         { "horse.png", 400, 328, 0x63cf8694 },
@@ -139,7 +141,7 @@ static void test_create_copies(void **state)
 
     assert_null(oc_image_create(cx, 0, 1, rgb));
     assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
-    assert_null(oc_image_create(cx, 2, 1, rgb));        /* an error is set: nothing happens */
+    assert_null(oc_image_create(cx, 2, 1, rgb));    /* an error is set: nothing happens */
     oc_context_clear(cx);
     assert_null(oc_image_create(cx, 1, 1, NULL));
     assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);

@@ -1,5 +1,5 @@
-/* The processors of DeiT, BEiT, Donut and Nougat against Transformers 4.37.2, bit for bit, and
- * the resize in two steps behind Donut's thumbnails against Pillow 13. */
+/* The processors of DeiT, BEiT, Donut and Nougat against Transformers 4.37.2, bit for
+ * bit, and the resize in two steps behind Donut's thumbnails against Pillow 13. */
 #include "support.h"
 
 #include <sys/stat.h>
@@ -15,8 +15,9 @@ typedef struct line {
 
 static bool next_line(FILE *manifest, line *l)
 {
-    return fscanf(manifest, "%63s %7s %lld %lld %u %lld %lld %x", l->folder, l->kind, &l->width,
-                  &l->height, &l->seed, &l->out_height, &l->out_width, &l->crc) == 8;
+    return fscanf(manifest, "%63s %7s %lld %lld %u %lld %lld %x", l->folder, l->kind,
+                  &l->width, &l->height, &l->seed, &l->out_height, &l->out_width,
+                  &l->crc) == 8;
 }
 
 /* Where Transformers raises, the picture must be the reason that is given. */
@@ -28,15 +29,16 @@ static void check_line(oc_context *cx, const oci_processor *processor, const lin
     oc_image_free(image);
     if (l->out_height == 0) {
         if (shaped || oc_context_status(cx) != OC_E_IMAGE)
-            fail_msg("%s, %s %lld x %lld: expected an error, found %s %s", l->folder, l->kind,
-                     l->width, l->height, oc_status_name(oc_context_status(cx)),
+            fail_msg("%s, %s %lld x %lld: expected an error, found %s %s", l->folder,
+                     l->kind, l->width, l->height, oc_status_name(oc_context_status(cx)),
                      oc_context_message(cx));
         oc_context_clear(cx);
         return;
     }
     if (!shaped) fail_msg("%s %lld x %lld: %s", l->folder, l->width, l->height,
                           oc_context_message(cx));
-    if (oc_image_height(shaped) != l->out_height || oc_image_width(shaped) != l->out_width)
+    if (oc_image_height(shaped) != l->out_height ||
+        oc_image_width(shaped) != l->out_width)
         fail_msg("%s, %s %lld x %lld: expected %lld x %lld, found %lld x %lld", l->folder,
                  l->kind, l->width, l->height, l->out_width, l->out_height,
                  (long long)oc_image_width(shaped), (long long)oc_image_height(shaped));
@@ -46,8 +48,8 @@ static void check_line(oc_context *cx, const oci_processor *processor, const lin
     memset(values, 0xff, size);             /* NaN: what is not written is seen */
     oci_processor_values(processor, shaped, values);
     if (crc32_of(values, size) != l->crc)
-        fail_msg("%s, %s %lld x %lld: other values than Transformers'", l->folder, l->kind,
-                 l->width, l->height);
+        fail_msg("%s, %s %lld x %lld: other values than Transformers'", l->folder,
+                 l->kind, l->width, l->height);
     free(values);
     oc_image_free(shaped);
 }
@@ -87,10 +89,11 @@ static void test_reducing_gap(void **state)
     long long in_w, in_h, w, h;
     unsigned seed, crc;
     int code, count = 0;
-    while (fscanf(manifest, "%lld %lld %u %lld %lld %d %x", &in_w, &in_h, &seed, &w, &h, &code,
-                  &crc) == 7) {
+    while (fscanf(manifest, "%lld %lld %u %lld %lld %d %x", &in_w, &in_h, &seed, &w, &h,
+                  &code, &crc) == 7) {
         oc_image *source = picture_noise(cx, in_w, in_h, seed);
-        oc_image *image = oci_image_resize_reduced(cx, source, w, h, (oci_resample)code, 2.0);
+        oc_image *image = oci_image_resize_reduced(cx, source, w, h, (oci_resample)code,
+                                                   2.0);
         if (!image) fail_msg("%s", oc_context_message(cx));
         assert_int_equal(oc_image_width(image), w);
         assert_int_equal(oc_image_height(image), h);
@@ -127,8 +130,9 @@ static void test_margins(void **state)
 {
     (void)state;
     oc_context *cx = one_thread();
-    oci_processor *p = open_text(cx, "{\"image_processor_type\": \"NougatImageProcessor\", "
-        "\"do_resize\": false, \"do_thumbnail\": false, \"do_pad\": false}");
+    oci_processor *p = open_text(cx, "{\"image_processor_type\": "
+                                     "\"NougatImageProcessor\", \"do_resize\": false, "
+                                     "\"do_thumbnail\": false, \"do_pad\": false}");
     uint8_t *rgb = malloc(100 * 100 * 3);
     assert_non_null(rgb);
     memset(rgb, 255, 100 * 100 * 3);
@@ -136,7 +140,8 @@ static void test_margins(void **state)
     for (int y = 45; y < 55; y++) memset(rgb + (y * 100 + 45) * 3, 0, 10 * 3);
     oc_image *square = oc_image_create(cx, 100, 100, rgb);
     free(rgb);
-    oc_image *all = oci_processor_shape(cx, p, white), *cut = oci_processor_shape(cx, p, square);
+    oc_image *all = oci_processor_shape(cx, p, white),
+             *cut = oci_processor_shape(cx, p, square);
     assert_int_equal(oc_image_width(all), 100);
     assert_int_equal(oc_image_height(all), 100);
     assert_int_equal(oc_image_width(cut), 10);
@@ -156,13 +161,14 @@ static void test_configs(void **state)
     static const struct { const char *text, *part; } malformed[] = {
         { "{\"image_processor_type\": \"DeiTImageProcessor\", \"crop_size\": [3]}",
           "crop_size" },
-        { "{\"image_processor_type\": \"DeiTImageProcessor\", \"crop_size\": {\"height\": 0, "
-          "\"width\": 2}}", "crop_size.height" },
+        { "{\"image_processor_type\": \"DeiTImageProcessor\", \"crop_size\": "
+          "{\"height\": 0, \"width\": 2}}", "crop_size.height" },
         { "{\"image_processor_type\": \"BeitImageProcessor\", \"do_center_crop\": 3}",
           "do_center_crop" },
         { "{\"image_processor_type\": \"DonutImageProcessor\", "
           "\"size\": {\"longest_edge\": 9}}", "size.height" },
-        { "{\"image_processor_type\": \"NougatImageProcessor\", \"do_crop_margin\": \"no\"}",
+        { "{\"image_processor_type\": \"NougatImageProcessor\", \"do_crop_margin\": "
+          "\"no\"}",
           "do_crop_margin" },
     };
     (void)state;
@@ -171,7 +177,8 @@ static void test_configs(void **state)
         assert_null(open_text(cx, malformed[i].text));
         assert_int_equal(oc_context_status(cx), OC_E_MALFORMED);
         if (!strstr(oc_context_message(cx), malformed[i].part))
-            fail_msg("the message lacks %s: %s", malformed[i].part, oc_context_message(cx));
+            fail_msg("the message lacks %s: %s", malformed[i].part,
+                     oc_context_message(cx));
         oc_context_clear(cx);
     }
     free_context(cx);
@@ -182,7 +189,8 @@ static void test_large_sizes_are_refused(void **state)
 {
     (void)state;
     oc_context *cx = one_thread();
-    oci_processor *p = open_text(cx, "{\"image_processor_type\": \"DonutImageProcessor\"}");
+    oci_processor *p = open_text(cx, "{\"image_processor_type\": "
+                                     "\"DonutImageProcessor\"}");
     oc_image *thin = picture_noise(cx, 2, 60000, 1);
     assert_null(oci_processor_shape(cx, p, thin));
     assert_int_equal(oc_context_status(cx), OC_E_LIMIT);
@@ -195,8 +203,10 @@ static void test_large_sizes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values_equal_transformers), cmocka_unit_test(test_reducing_gap),
-        cmocka_unit_test(test_margins), cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_values_equal_transformers),
+        cmocka_unit_test(test_reducing_gap),
+        cmocka_unit_test(test_margins),
+        cmocka_unit_test(test_configs),
         cmocka_unit_test(test_large_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

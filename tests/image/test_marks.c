@@ -157,7 +157,8 @@ static void arrows(void **state)
     oc_context *cx = context(&n);
     for (size_t i = 0; i < sizeof tips / sizeof *tips; i++) {
         double x = tips[i][0], y = tips[i][1], mass;
-        double dx = (x - 60) / hypot(x - 60, y - 45), dy = (y - 45) / hypot(x - 60, y - 45);
+        double dx = (x - 60) / hypot(x - 60, y - 45),
+               dy = (y - 45) / hypot(x - 60, y - 45);
         oc_image *out = draw(cx, MARK(ARROW, 2, 60, 45, x, y), &mass);
         double head = 0, tail = 0, beyond = 0;
         for (int64_t py = 0; py < H; py++) {
@@ -422,7 +423,8 @@ static void json(void **state)
         { "[" BOX ",\"color\":\"mud\"}]", OC_E_ARGUMENT, "mud" },
         { "[" BOX ",\"width\":-1}]", OC_E_MALFORMED, "[0].width" },
         { "[" BOX ",\"alpha\":1.5}]", OC_E_MALFORMED, "[0].alpha" },
-        { "[{\"shape\":\"box\",\"points\":[1,2,3]}]", OC_E_MALFORMED, "pairs of x and y" },
+        { "[{\"shape\":\"box\",\"points\":[1,2,3]}]", OC_E_MALFORMED,
+          "pairs of x and y" },
         { "[{\"shape\":\"box\",\"points\":[1,2,\"3\",4]}]", OC_E_MALFORMED, "numbers" },
         { "[{\"shape\":\"box\",\"points\":{}}]", OC_E_MALFORMED, "[0].points" },
         { "[{\"shape\":\"box\"}]", OC_E_ARGUMENT, "found 0 points" },
@@ -434,7 +436,8 @@ static void json(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         oc_image *out = oc_image_marks(cx, image, cases[i].text, strlen(cases[i].text));
         const char *message = oc_context_message(cx);
-        if (oc_context_status(cx) != cases[i].status || !out == (cases[i].status == OC_OK) ||
+        if (oc_context_status(cx) != cases[i].status ||
+            !out == (cases[i].status == OC_OK) ||
             (cases[i].words && !strstr(message, cases[i].words)))
             fail_msg("%s: %s", cases[i].text, message);
         oc_image_free(out);
@@ -456,7 +459,8 @@ static void files(void **state)
     snprintf(mask_path, sizeof mask_path, "%s/mask.png", folder);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fputs("[" BOX "},{\"shape\":\"mask\",\"file\":\"mask.png\",\"color\":\"lime\"}]", file);
+    fputs("[" BOX "},{\"shape\":\"mask\",\"file\":\"mask.png\",\"color\":\"lime\"}]",
+          file);
     fclose(file);
     oc_image *image = grey(cx, W, H), *mask = half_mask(cx, W, H, 255);
     assert_null(oc_image_marks_open(cx, image, path));
@@ -543,7 +547,8 @@ static bool can_draw(void)
     oc_mark mark = MARK(POINT, 0, 10, 10);
     oc_image *out = oc_image_mark(cx, image, &mark);
     bool without = oc_context_status(cx) == OC_E_UNSUPPORTED &&
-                   strstr(oc_context_message(cx), "point: this ocelli was built without cairo");
+                   strstr(oc_context_message(cx), "point: this ocelli was built without "
+                                                  "cairo");
     if (without) print_message("built without cairo: skipped\n");
     oc_image_free(out);
     oc_image_free(image);

@@ -1,5 +1,5 @@
-/* Pixel values against Transformers 4.37.2, bit for bit, and every field of the config file
- * that can be wrong. */
+/* Pixel values against Transformers 4.37.2, bit for bit, and every field of the config
+ * file that can be wrong. */
 #include "support.h"
 
 #include <sys/stat.h>
@@ -8,8 +8,8 @@
 #include "image/processor.h"
 
 /* The values for noise(width, height, seed), malloced; *size in bytes. */
-static float *run(oc_context *cx, const oci_processor *processor, int64_t width, int64_t height,
-                  unsigned seed, int64_t *out_height, int64_t *out_width)
+static float *run(oc_context *cx, const oci_processor *processor, int64_t width,
+                  int64_t height, unsigned seed, int64_t *out_height, int64_t *out_width)
 {
     oc_image *image = picture_noise(cx, width, height, seed);
     oc_image *shaped = oci_processor_shape(cx, processor, image);
@@ -35,8 +35,8 @@ static void test_values_equal_transformers(void **state)
     long long in_w, in_h, want_h, want_w;
     unsigned seed, crc;
     int count = 0;
-    while (fscanf(manifest, "%63s %lld %lld %u %lld %lld %x", name, &in_w, &in_h, &seed, &want_h,
-                  &want_w, &crc) == 7) {
+    while (fscanf(manifest, "%63s %lld %lld %u %lld %lld %x", name, &in_w, &in_h, &seed,
+                  &want_h, &want_w, &crc) == 7) {
         snprintf(folder, sizeof folder, DATA "processor/%s", name);
         oci_processor *processor = oci_processor_open(cx, folder);
         if (!processor) fail_msg("%s", oc_context_message(cx));
@@ -45,7 +45,8 @@ static void test_values_equal_transformers(void **state)
         assert_int_equal(h, want_h);
         assert_int_equal(w, want_w);
         if (crc32_of(values, (size_t)(h * w * 3) * sizeof(float)) != crc)
-            fail_msg("%s, %lld x %lld: other values than Transformers'", name, in_w, in_h);
+            fail_msg("%s, %lld x %lld: other values than Transformers'", name, in_w,
+                     in_h);
         free(values);
         oci_processor_close(processor);
         count++;
@@ -68,7 +69,8 @@ static void test_whole_values(void **state)
     for (size_t i = 0; i < want->size / sizeof(float); i++) {
         float x;
         memcpy(&x, want->data + i * sizeof x, sizeof x);
-        if (x != values[i]) fail_msg("value %zu: expected %.9g, found %.9g", i, x, values[i]);
+        if (x != values[i])
+            fail_msg("value %zu: expected %.9g, found %.9g", i, x, values[i]);
     }
     free(values);
     oci_processor_close(processor);
@@ -76,7 +78,8 @@ static void test_whole_values(void **state)
     free_context(cx);
 }
 
-/* Opens a folder whose preprocessor_config.json is `text`; the message must hold `part`. */
+/* Opens a folder whose preprocessor_config.json is `text`; the
+ * message must hold `part`. */
 static void expect(const char *text, oc_status status, const char *part)
 {
     char folder[] = "/tmp/ocelli-processor-XXXXXX", path[64];
@@ -118,7 +121,8 @@ static void test_configs(void **state)
         { VIT "\"size\": {\"shortest_edge\": 224}}", "size" },
         { VIT "\"size\": {\"height\": 224}}", "size" },
         { VIT "\"size\": {\"height\": 224, \"width\": -1}}", "size.width" },
-        { VIT "\"size\": {\"height\": 9000000000000000000, \"width\": 2}}", "size.height" },
+        { VIT "\"size\": {\"height\": 9000000000000000000, \"width\": 2}}",
+          "size.height" },
         { VIT "\"resample\": 6}", "resample" },
         { VIT "\"resample\": -1}", "resample" },
         { VIT "\"resample\": \"bicubic\"}", "resample" },
@@ -134,7 +138,8 @@ static void test_configs(void **state)
         { CLIP "\"size\": {\"shortest_edge\": 0}}", "size.shortest_edge" },
         { CLIP "\"size\": {\"longest_edge\": 30}}", "size" },
         { CLIP "\"size\": {\"shortest_edge\": 30, \"height\": 30}}", "size" },
-        { CLIP "\"size\": {\"height\": 30, \"width\": 30, \"longest_edge\": 3}}", "size" },
+        { CLIP "\"size\": {\"height\": 30, \"width\": 30, \"longest_edge\": 3}}",
+          "size" },
         { CLIP "\"size\": {\"height\": 30}}", "size" },
         { CLIP "\"size\": {}}", "size" },
         { CLIP "\"size\": [224]}", "size" },
@@ -170,8 +175,10 @@ static void test_missing_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values_equal_transformers), cmocka_unit_test(test_whole_values),
-        cmocka_unit_test(test_configs), cmocka_unit_test(test_missing_folder),
+        cmocka_unit_test(test_values_equal_transformers),
+        cmocka_unit_test(test_whole_values),
+        cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_missing_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

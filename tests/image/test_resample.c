@@ -28,16 +28,16 @@ static void check_manifest(oc_context *cx)
     long long in_w, in_h, w, h;
     unsigned seed, crc;
     int code, count = 0;
-    while (fscanf(manifest, "%lld %lld %u %lld %lld %d %x", &in_w, &in_h, &seed, &w, &h, &code,
-                  &crc) == 7) {
+    while (fscanf(manifest, "%lld %lld %u %lld %lld %d %x", &in_w, &in_h, &seed, &w, &h,
+                  &code, &crc) == 7) {
         oc_image *source = picture_noise(cx, in_w, in_h, seed);
         oc_image *image = oci_image_resize(cx, source, w, h, (oci_resample)code);
         if (!image) fail_msg("%s", oc_context_message(cx));
         assert_int_equal(oc_image_width(image), w);
         assert_int_equal(oc_image_height(image), h);
         if (picture_crc(image) != crc)
-            fail_msg("%lld x %lld to %lld x %lld, filter %d: other pixels", in_w, in_h, w, h,
-                     code);
+            fail_msg("%lld x %lld to %lld x %lld, filter %d: other pixels", in_w, in_h, w,
+                     h, code);
         oc_image_free(image);
         oc_image_free(source);
         count++;

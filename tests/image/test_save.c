@@ -17,7 +17,8 @@ static oc_image *noise(oc_context *cx, int64_t width, int64_t height)
     uint8_t *rgb = malloc(bytes);
     uint32_t x = 7;
     assert_non_null(rgb);
-    for (size_t i = 0; i < bytes; i++) rgb[i] = (uint8_t)((x = x * 1664525u + 1013904223u) >> 24);
+    for (size_t i = 0; i < bytes; i++)
+        rgb[i] = (uint8_t)((x = x * 1664525u + 1013904223u) >> 24);
     oc_image *image = oc_image_create(cx, width, height, rgb);
     free(rgb);
     assert_non_null(image);
@@ -39,7 +40,8 @@ static void test_round_trip(void **state)
         assert_non_null(back);
         assert_int_equal(oc_image_width(back), w);
         assert_int_equal(oc_image_height(back), h);
-        assert_memory_equal(oc_image_pixels(back), oc_image_pixels(image), (size_t)(w * h * 3));
+        assert_memory_equal(oc_image_pixels(back), oc_image_pixels(image),
+                            (size_t)(w * h * 3));
         oc_string_free(png);
         oc_image_free(back);
         oc_image_free(image);

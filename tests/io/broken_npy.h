@@ -9,70 +9,77 @@
 
 enum { TRUE_LENGTH = -1, WHOLE = -1, BROKEN_ROOM = 20000 };
 
-#define DICT(descr, order, shape)                                                             \
+#define DICT(descr, order, shape)                                                        \
     "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }\n"
 #define F4(shape) DICT("'<f4'", "False", shape)
 #define DIMS_9 "(1, 1, 1, 1, 1, 1, 1, 1, 1)"
 
-/* name, major, header, data bytes, length field (-1: true), file cut to (-1: whole), status,
- * part of the message */
-#define BROKEN_NPY_MAP(X)                                                                     \
-    X(EMPTY, 1, F4("(2,)"), 8, TRUE_LENGTH, 0, E_MALFORMED, "found too few bytes")            \
-    X(PREFIX_CUT, 1, F4("(2,)"), 8, TRUE_LENGTH, 9, E_MALFORMED, "found too few bytes")       \
-    X(VERSION_0, 0, F4("(2,)"), 8, TRUE_LENGTH, WHOLE, E_UNSUPPORTED, "found 0.0")            \
-    X(VERSION_4, 4, F4("(2,)"), 8, TRUE_LENGTH, WHOLE, E_UNSUPPORTED, "found 4.0")            \
-    X(LENGTH_OVER, 1, F4("(2,)"), 8, 60000, WHOLE, E_MALFORMED, "header length: expected at") \
-    X(LENGTH_HUGE, 2, F4("(2,)"), 8, 0xffffffff, WHOLE, E_MALFORMED, "found 4294967295")      \
-    X(LENGTH_LIMIT, 1, F4("(2,)"), 12000, 11000, WHOLE, E_LIMIT, "expected at most 10000")    \
-    X(LENGTH_SHORT, 1, F4("(2,)"), 8, 30, WHOLE, E_MALFORMED, "header: expected")             \
-    X(LENGTH_ZERO, 1, F4("(2,)"), 8, 0, WHOLE, E_MALFORMED, "expected a dict, found ''")      \
-    X(NO_DICT, 1, "['<f4']", 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "expected a dict, found '['")\
-    X(NOT_CLOSED, 1, "{'descr': '<f4'", 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "',' or '}'")     \
-    X(NO_QUOTES, 1, "{descr: '<f4'}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "a key in quotes")  \
-    X(NO_COLON, 1, "{'descr' '<f4'}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "expected ':'")     \
-    X(KEY_UNKNOWN, 1, "{'desc': '<f4'}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,                  \
-      "descr, fortran_order and shape, once each, found desc")                                \
-    X(KEY_TWICE, 1, "{'descr': '<f4', 'descr': '<f4'}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,   \
-      "once each, found descr")                                                               \
-    X(KEY_MISSING, 1, "{'descr': '<f4', 'shape': (2,)}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,  \
-      "fortran_order is missing")                                                             \
-    X(AFTER_DICT, 1, F4("(2,)") "x", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,                      \
-      "nothing after the dict, found 'x'")                                                    \
-    X(TYPE_OBJECT, 1, DICT("'|O'", "False", "(2,)"), 8, TRUE_LENGTH, WHOLE, E_UNSUPPORTED,    \
-      "descr: expected numbers or truth values")                                              \
-    X(TYPE_COMPLEX, 1, DICT("'<c8'", "False", "(1,)"), 8, TRUE_LENGTH, WHOLE, E_UNSUPPORTED,  \
-      "found <c8")                                                                            \
-    X(TYPE_RECORD, 1, DICT("[('a', '<f4')]", "False", "(2,)"), 8, TRUE_LENGTH, WHOLE,         \
-      E_UNSUPPORTED, "records are not supported")                                             \
-    X(TYPE_NUMBER, 1, DICT("4", "False", "(2,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,         \
-      "a type such as '<f4'")                                                                 \
-    X(TYPE_EMPTY, 1, DICT("''", "False", "(2,)"), 8, TRUE_LENGTH, WHOLE, E_UNSUPPORTED,       \
-      "descr")                                                                                \
-    X(ORDER_NUMBER, 1, DICT("'<f4'", "0", "(2,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,        \
-      "True or False, found '0")                                                              \
-    X(SHAPE_LIST, 1, F4("[2]"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "a tuple of dimensions")  \
-    X(SHAPE_NUMBER, 1, F4("(2)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "a tuple, '(n,)'")      \
-    X(SHAPE_NEGATIVE, 1, F4("(-2,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "0 or more")        \
-    X(SHAPE_REAL, 1, F4("(2.0,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "',' or ')'")          \
-    X(SHAPE_OVER_63, 1, F4("(9223372036854775808,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,     \
-      "below 2^63")                                                                           \
-    X(SHAPE_OVERFLOW, 1, F4("(4611686018427387904, 4)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,  \
-      "the number of bytes overflows")                                                        \
-    X(SHAPE_DEEP, 1, F4(DIMS_9), 4, TRUE_LENGTH, WHOLE, E_LIMIT, "at most 8 dimensions")      \
-    X(DATA_HUGE, 1, F4("(1000000000000,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,               \
-      "expected 4000000000000 bytes")                                                         \
-    X(DATA_SHORT, 1, F4("(2,)"), 7, TRUE_LENGTH, WHOLE, E_MALFORMED,                          \
-      "expected 8 bytes for its shape and type, found 7")                                     \
+/* name, major, header, data bytes, length field (-1: true), file cut to (-1: whole),
+ * status, part of the message */
+#define BROKEN_NPY_MAP(X)                                                                \
+    X(EMPTY, 1, F4("(2,)"), 8, TRUE_LENGTH, 0, E_MALFORMED, "found too few bytes")       \
+    X(PREFIX_CUT, 1, F4("(2,)"), 8, TRUE_LENGTH, 9, E_MALFORMED, "found too few bytes")  \
+    X(VERSION_0, 0, F4("(2,)"), 8, TRUE_LENGTH, WHOLE, E_UNSUPPORTED, "found 0.0")       \
+    X(VERSION_4, 4, F4("(2,)"), 8, TRUE_LENGTH, WHOLE, E_UNSUPPORTED, "found 4.0")       \
+    X(LENGTH_OVER, 1, F4("(2,)"), 8, 60000, WHOLE, E_MALFORMED,                          \
+      "header length: expected at")                                                      \
+    X(LENGTH_HUGE, 2, F4("(2,)"), 8, 0xffffffff, WHOLE, E_MALFORMED, "found 4294967295") \
+    X(LENGTH_LIMIT, 1, F4("(2,)"), 12000, 11000, WHOLE, E_LIMIT,                         \
+      "expected at most 10000")                                                          \
+    X(LENGTH_SHORT, 1, F4("(2,)"), 8, 30, WHOLE, E_MALFORMED, "header: expected")        \
+    X(LENGTH_ZERO, 1, F4("(2,)"), 8, 0, WHOLE, E_MALFORMED, "expected a dict, found ''") \
+    X(NO_DICT, 1, "['<f4']", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,                         \
+      "expected a dict, found '['")                                                      \
+    X(NOT_CLOSED, 1, "{'descr': '<f4'", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,              \
+      "',' or '}'")                                                                      \
+    X(NO_QUOTES, 1, "{descr: '<f4'}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,                \
+      "a key in quotes")                                                                 \
+    X(NO_COLON, 1, "{'descr' '<f4'}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,                \
+      "expected ':'")                                                                    \
+    X(KEY_UNKNOWN, 1, "{'desc': '<f4'}", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,             \
+      "descr, fortran_order and shape, once each, found desc")                           \
+    X(KEY_TWICE, 1, "{'descr': '<f4', 'descr': '<f4'}", 8, TRUE_LENGTH, WHOLE,           \
+      E_MALFORMED, "once each, found descr")                                             \
+    X(KEY_MISSING, 1, "{'descr': '<f4', 'shape': (2,)}", 8, TRUE_LENGTH, WHOLE,          \
+      E_MALFORMED, "fortran_order is missing")                                           \
+    X(AFTER_DICT, 1, F4("(2,)") "x", 8, TRUE_LENGTH, WHOLE, E_MALFORMED,                 \
+      "nothing after the dict, found 'x'")                                               \
+    X(TYPE_OBJECT, 1, DICT("'|O'", "False", "(2,)"), 8, TRUE_LENGTH, WHOLE,              \
+      E_UNSUPPORTED, "descr: expected numbers or truth values")                          \
+    X(TYPE_COMPLEX, 1, DICT("'<c8'", "False", "(1,)"), 8, TRUE_LENGTH, WHOLE,            \
+      E_UNSUPPORTED, "found <c8")                                                        \
+    X(TYPE_RECORD, 1, DICT("[('a', '<f4')]", "False", "(2,)"), 8, TRUE_LENGTH, WHOLE,    \
+      E_UNSUPPORTED, "records are not supported")                                        \
+    X(TYPE_NUMBER, 1, DICT("4", "False", "(2,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,    \
+      "a type such as '<f4'")                                                            \
+    X(TYPE_EMPTY, 1, DICT("''", "False", "(2,)"), 8, TRUE_LENGTH, WHOLE, E_UNSUPPORTED,  \
+      "descr")                                                                           \
+    X(ORDER_NUMBER, 1, DICT("'<f4'", "0", "(2,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,   \
+      "True or False, found '0")                                                         \
+    X(SHAPE_LIST, 1, F4("[2]"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,                      \
+      "a tuple of dimensions")                                                           \
+    X(SHAPE_NUMBER, 1, F4("(2)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "a tuple, '(n,)'") \
+    X(SHAPE_NEGATIVE, 1, F4("(-2,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "0 or more")   \
+    X(SHAPE_REAL, 1, F4("(2.0,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED, "',' or ')'")     \
+    X(SHAPE_OVER_63, 1, F4("(9223372036854775808,)"), 8, TRUE_LENGTH, WHOLE,             \
+      E_MALFORMED, "below 2^63")                                                         \
+    X(SHAPE_OVERFLOW, 1, F4("(4611686018427387904, 4)"), 8, TRUE_LENGTH, WHOLE,          \
+      E_MALFORMED, "the number of bytes overflows")                                      \
+    X(SHAPE_DEEP, 1, F4(DIMS_9), 4, TRUE_LENGTH, WHOLE, E_LIMIT, "at most 8 dimensions") \
+    X(DATA_HUGE, 1, F4("(1000000000000,)"), 8, TRUE_LENGTH, WHOLE, E_MALFORMED,          \
+      "expected 4000000000000 bytes")                                                    \
+    X(DATA_SHORT, 1, F4("(2,)"), 7, TRUE_LENGTH, WHOLE, E_MALFORMED,                     \
+      "expected 8 bytes for its shape and type, found 7")                                \
     X(DATA_LONG, 1, F4("(2,)"), 9, TRUE_LENGTH, WHOLE, E_MALFORMED, "found 9")
 
-#define ODD_NPY_MAP(X)                                                                        \
-    X(NO_COMMA, 1, "{'descr':'<f4','fortran_order':False,'shape':(2,)}", 8, TRUE_LENGTH,      \
-      WHOLE, OK, "")                                                                          \
-    X(OTHER_QUOTES, 1, "{\"shape\": (2,), \"fortran_order\": True, \"descr\": \"<f4\"}", 8,   \
-      TRUE_LENGTH, WHOLE, OK, "")                                                             \
-    X(PYTHON_2, 1, F4("(2L,)"), 8, TRUE_LENGTH, WHOLE, OK, "")                                \
-    X(NATIVE, 2, DICT("'=f4'", "False", "(1, 2,)"), 8, TRUE_LENGTH, WHOLE, OK, "")            \
-    X(SCALAR, 3, F4("()"), 4, TRUE_LENGTH, WHOLE, OK, "")                                     \
+#define ODD_NPY_MAP(X)                                                                   \
+    X(NO_COMMA, 1, "{'descr':'<f4','fortran_order':False,'shape':(2,)}", 8, TRUE_LENGTH, \
+      WHOLE, OK, "")                                                                     \
+    X(OTHER_QUOTES, 1, "{\"shape\": (2,), \"fortran_order\": True, \"descr\": \"<f4\"}", \
+      8, TRUE_LENGTH, WHOLE, OK, "")                                                     \
+    X(PYTHON_2, 1, F4("(2L,)"), 8, TRUE_LENGTH, WHOLE, OK, "")                           \
+    X(NATIVE, 2, DICT("'=f4'", "False", "(1, 2,)"), 8, TRUE_LENGTH, WHOLE, OK, "")       \
+    X(SCALAR, 3, F4("()"), 4, TRUE_LENGTH, WHOLE, OK, "")                                \
     X(NOTHING, 1, F4("(0, 1000000000)"), 0, TRUE_LENGTH, WHOLE, OK, "")
 
 typedef struct broken_npy {
@@ -85,7 +92,7 @@ typedef struct broken_npy {
     const char *message;
 } broken_npy;
 
-#define BROKEN_ROW(name, major, header, data, length, cut, status, message)                   \
+#define BROKEN_ROW(name, major, header, data, length, cut, status, message)              \
     { #name, major, header, data, length, cut, OC_##status, message },
 static const broken_npy broken_npys[] = { BROKEN_NPY_MAP(BROKEN_ROW) };
 static const broken_npy odd_npys[] = { ODD_NPY_MAP(BROKEN_ROW) };
@@ -132,7 +139,8 @@ static inline unsigned char *put(unsigned char *to, uint64_t value, int bytes)
     return to;
 }
 
-/* What local header and directory have in common: version to name length, extra length. */
+/* What local header and directory have in common: version to
+ * name length, extra length. */
 static inline unsigned char *put_facts(unsigned char *to, const zip_piece *p)
 {
     to = put(to, 20, 2);
@@ -146,7 +154,8 @@ static inline unsigned char *put_facts(unsigned char *to, const zip_piece *p)
     return put(to, 0, 2);
 }
 
-static inline size_t zip_build(const zip_piece *pieces, size_t count, unsigned char *bytes)
+static inline size_t zip_build(const zip_piece *pieces, size_t count,
+                               unsigned char *bytes)
 {
     unsigned char *to = bytes;
     size_t offsets[8];

@@ -43,8 +43,9 @@ static inline void expect_clean(void)
 static inline void expect_refusal(const char *what, oc_status status, const char *part)
 {
     if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-        fail_msg("%s: expected %s with \"%s\", found %s: %s", what, oc_status_name(status), part,
-                 oc_status_name(oc_context_status(cx)), oc_context_message(cx));
+        fail_msg("%s: expected %s with \"%s\", found %s: %s", what,
+                 oc_status_name(status), part, oc_status_name(oc_context_status(cx)),
+                 oc_context_message(cx));
     oc_context_clear(cx);
     expect_clean();
 }
@@ -70,15 +71,16 @@ static inline const char *put_file(const char *name, const void *bytes, size_t s
     return path;
 }
 
-/* Opens the bytes as NAME and reads all of it, mapped and not: refused, in the words of `part`,
- * which may come as late as with the tensor. */
+/* Opens the bytes as NAME and reads all of it, mapped and not: refused, in the words of
+ * `part`, which may come as late as with the tensor. */
 static inline void expect_bad_file(const char *what, const char *name, const void *bytes,
                                    size_t size, oc_status status, const char *part)
 {
     const char *path = put_file(name, bytes, size);
     for (int map = 0; map < 2; map++) {
         oci_weight_file file;
-        if (oci_weight_file_open(cx, &file, oci_weight_format_of(name), path, false, map != 0)) {
+        if (oci_weight_file_open(cx, &file, oci_weight_format_of(name), path, false,
+                                 map != 0)) {
             for (size_t i = 0; i < file.count && !oci_failed(cx); i++) {
                 void *to = oci_alloc(cx, file.entries[i].bytes);
                 if (to) file.format->read(cx, &file, &file.entries[i], to);
@@ -87,7 +89,8 @@ static inline void expect_bad_file(const char *what, const char *name, const voi
             oci_weight_file_close(&file);
         }
         if (!strstr(oc_context_message(cx), name) && oc_context_status(cx) != OC_E_MEMORY)
-            fail_msg("%s: the message does not name the file: %s", what, oc_context_message(cx));
+            fail_msg("%s: the message does not name the file: %s", what,
+                     oc_context_message(cx));
         expect_refusal(what, status, part);
     }
     unlink(path);
@@ -101,7 +104,8 @@ static inline void expect_tensor(oci_weight_file *file, const char *name,
         const oci_entry *e = &file->entries[i];
         if (strcmp(e->name, name)) continue;
         if (e->dtype != want->dtype || e->rank != want->rank || e->bytes != want->bytes ||
-            (e->rank && memcmp(e->shape, want->shape, (size_t)e->rank * sizeof *e->shape)))
+            (e->rank &&
+             memcmp(e->shape, want->shape, (size_t)e->rank * sizeof *e->shape)))
             fail_msg("%s: %s: another type or shape", file->path, name);
         unsigned char *bytes = malloc(e->bytes + 1);
         bytes[e->bytes] = 0xa5;
@@ -124,7 +128,8 @@ static inline void expect_tensors(const char *path, const char *expected, size_t
     if (!want) fail_msg("%s", oc_context_message(cx));
     for (int map = 0; map < 2; map++) {
         oci_weight_file file;
-        if (!oci_weight_file_open(cx, &file, oci_weight_format_of(path), path, false, map != 0))
+        if (!oci_weight_file_open(cx, &file, oci_weight_format_of(path), path, false,
+                                  map != 0))
             fail_msg("%s", oc_context_message(cx));
         if (count) assert_int_equal(file.count, count);
         for (size_t i = 0; count && i < oc_tensors_count(want); i++) {

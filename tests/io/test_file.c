@@ -1,5 +1,5 @@
-/* The file gateway: what it refuses to open, and saves that are complete or absent, also when
- * the process is killed in the middle. */
+/* The file gateway: what it refuses to open, and saves that are complete or absent, also
+ * when the process is killed in the middle. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +61,7 @@ static int files_in_folder(void)
     return n;
 }
 
-/* ---- reading --------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------- */
 
 static void reads_whole_files(void **state)
 {
@@ -159,7 +159,8 @@ static void refuses_what_is_no_file(void **state)
         assert_null(OPEN(fifo));
         alarm(0);
         expect_error(OC_E_FILE, "found a pipe");
-        assert_true(oci_file_exists(cx, fifo));     /* there, so that opening it is refused */
+        /* there, so that opening it is refused */
+        assert_true(oci_file_exists(cx, fifo));
         unlink(fifo);
         const char *file = in_folder("file");
         write_text(file, "x");
@@ -261,7 +262,8 @@ static void folders(void **state)
     expect_error(OC_E_WRITE, "absent/new: make the folder: no such file or folder");
     write_text(in_folder("file"), "");
     oci_folder_make(cx, in_folder("file"));
-    expect_error(OC_E_WRITE, "file: make the folder: there is something else of that name");
+    expect_error(OC_E_WRITE, "file: make the folder: there is something else of that "
+                             "name");
     assert_int_equal(symlink("new", in_folder("link")), 0);
     assert_true(oci_same_file(in_folder("new"), in_folder("link")));
     assert_false(oci_same_file(in_folder("new"), in_folder("file")));
@@ -271,7 +273,7 @@ static void folders(void **state)
     assert_int_equal(rmdir(in_folder("new")), 0);
 }
 
-/* ---- saving ---------------------------------------------------------------------------- */
+/* ---- saving ------------------------------------------------------------------------ */
 
 static void expect_text(const char *path, const char *text)
 {
@@ -304,7 +306,8 @@ static void saves(void **state)
 
     oci_save *save = oci_save_begin(cx, path);
     oci_save_write(cx, save, "new", 3);
-    assert_int_equal(oci_save_end(cx, save, false), OC_OK);     /* the caller's change of mind */
+    /* the caller's change of mind */
+    assert_int_equal(oci_save_end(cx, save, false), OC_OK);
     expect_text(path, "abd");
     save = oci_save_begin(cx, path);
     oci_fail(cx, OC_E_FAILED, "elsewhere");
@@ -379,7 +382,8 @@ static void refuses_to_save(void **state)
     assert_null(oci_save_begin(cx, ""));
     expect_error(OC_E_WRITE, "expected the name of a file");
     assert_null(oci_save_begin(cx, "/dev/null"));
-    expect_error(OC_E_WRITE, "/dev/null: expected a regular file, found a pipe or a device");
+    expect_error(OC_E_WRITE, "/dev/null: expected a regular file, found a pipe or a "
+                             "device");
     char name[300];
     memset(name, 'n', 299);
     name[299] = '\0';
@@ -392,7 +396,8 @@ static void refuses_to_save(void **state)
     assert_int_equal(oc_context_memory(cx).live_count, 0);
 }
 
-/* A full disk: /dev/full exists on Linux but is no regular file, so a size limit stands in. */
+/* A full disk: /dev/full exists on Linux but is no regular file,
+ * so a size limit stands in. */
 static void write_errors_keep_the_old_file(void **state)
 {
     (void)state;
@@ -408,7 +413,8 @@ static void write_errors_keep_the_old_file(void **state)
         oci_save_write(cx, save, block, sizeof block);
         oci_save_end(cx, save, true);
         bool right = oc_context_status(cx) == OC_E_WRITE &&
-                     strstr(oc_context_message(cx), "out: write: larger than the file system");
+                     strstr(oc_context_message(cx), "out: write: larger than the file "
+                                                    "system");
         _exit(right ? 0 : 1);
     }
     int status;
@@ -449,7 +455,7 @@ static void faults_leave_old_or_new(void **state)
     write_text(path, "old");
     long asked = fault_loop(&(fault_plan){ .job = save_job, .check = check_old_or_new,
                                            .user = path });
-    assert_true(asked >= 5 + 2 + 2 + 1 + 4);    /* writes, opens, fsyncs, rename, blocks */
+    assert_true(asked >= 5 + 2 + 2 + 1 + 4);   /* writes, opens, fsyncs, rename, blocks */
     unlink(path);
 }
 
@@ -470,7 +476,8 @@ static void kill_leaves_a_whole_file(void **state)
             for (int i = 0;; i++) {
                 memset(block, 'a' + i % 26, SIZE);
                 oci_save *save = oci_save_begin(cx, path);
-                for (int k = 0; k < SIZE; k += 4096) oci_save_write(cx, save, block + k, 4096);
+                for (int k = 0; k < SIZE; k += 4096)
+                    oci_save_write(cx, save, block + k, 4096);
                 oci_save_end(cx, save, true);
             }
         }
@@ -491,7 +498,7 @@ static void kill_leaves_a_whole_file(void **state)
     closedir(d);
 }
 
-/* ---- frame ----------------------------------------------------------------------------- */
+/* ---- frame ------------------------------------------------------------------------- */
 
 static int clear(void **state)
 {

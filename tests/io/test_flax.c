@@ -1,4 +1,5 @@
-/* Flax' msgpack files against what flax says is in them, broken ones, and the writer's. */
+/* Flax' msgpack files against what flax says is in them,
+ * broken ones, and the writer's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +37,8 @@ static const struct broken {
     oc_status status;
     const char *message;
 } broken[] = {
-#define ROW(name, text, status, message) { name, text, sizeof(text) - 1, OC_E_##status, message }
+#define ROW(name, text, status, message) \
+    { name, text, sizeof(text) - 1, OC_E_##status, message }
     ROW("empty", "", MALFORMED, "byte 0: expected more"),
     ROW("no map", "\1", MALFORMED, "a map of parameters"),
     ROW("list", "\221\1", MALFORMED, "a map of parameters"),
@@ -48,21 +50,26 @@ static const struct broken {
     ROW("key with NUL", "\201\242a\0\1", MALFORMED, "a text as a key"),
     ROW("key of nothing, and no value", "\201\240", MALFORMED, "expected more"),
     ROW("key cut", "\201\244ab", MALFORMED, "expected 4 more bytes, found 2"),
-    ROW("key too far", "\201\333\377\377\377\377a", MALFORMED, "expected 4294967295 more bytes"),
+    ROW("key too far", "\201\333\377\377\377\377a", MALFORMED, "expected 4294967295 more "
+                                                               "bytes"),
     ROW("list as a leaf", "\201\241a\221\1", MALFORMED, "an array of numbers or a map"),
     ROW("other extension", "\201\241a\324\7x", MALFORMED, "an array of numbers or a map"),
-    ROW("extension cut", "\201\241w\311\377\377\377\377\1", MALFORMED, "more bytes, found 0"),
+    ROW("extension cut", "\201\241w\311\377\377\377\377\1", MALFORMED,
+        "more bytes, found 0"),
     ROW("extension of nothing", ARRAY("\0", ""), MALFORMED, "expected more"),
     ROW("no triple", ARRAY("\1", "\1"), MALFORMED, "shape, dtype and bytes"),
     ROW("a pair", ARRAY("\2", "\222\220"), MALFORMED, "shape, dtype and bytes"),
     ROW("no shape", ARRAY("\2", "\223\1"), MALFORMED, "expected a shape"),
-    ROW("shape of texts", ARRAY("\4", "\223\221\241a"), MALFORMED, "integer of 0 or more"),
+    ROW("shape of texts", ARRAY("\4", "\223\221\241a"), MALFORMED,
+        "integer of 0 or more"),
     ROW("shape negative", ARRAY("\3", "\223\221\377"), MALFORMED, "integer of 0 or more"),
-    ROW("rank 9", ARRAY("\13", "\223\231\1\1\1\1\1\1\1\1\1"), MALFORMED, "at most 8 dimensions"),
+    ROW("rank 9", ARRAY("\13", "\223\231\1\1\1\1\1\1\1\1\1"), MALFORMED,
+        "at most 8 dimensions"),
     ROW("dtype unknown", ARRAY("\13", "\223\221\1\247complex"), MALFORMED,
         "dtype: expected one of"),
     ROW("dtype a number", ARRAY("\4", "\223\221\1\1"), MALFORMED, "the name of a dtype"),
-    ROW("bytes a number", ARRAY("\14", "\223\221\1" F32 "\1"), MALFORMED, "an array's bytes"),
+    ROW("bytes a number", ARRAY("\14", "\223\221\1" F32 "\1"), MALFORMED,
+        "an array's bytes"),
     ROW("bytes fewer", ARRAY("\17", "\223\221\1" F32 "\304\2ab"), MALFORMED,
         "the bytes of the shape and dtype, found 2"),
     ROW("bytes more", ARRAY("\22", "\223\221\1" F32 "\304\5abcde"), MALFORMED, "found 5"),
@@ -72,26 +79,28 @@ static const struct broken {
         "\317\177\377\377\377\377\377\377\377" F32 "\304\0"), MALFORMED, "found 0"),
     ROW("array and more", ARRAY("\22", "\223\221\1" F32 "\304\4abcd\1"), MALFORMED,
         "the end of the array, found more"),
-    ROW("chunked without shape", CHUNKED "\241x\1\241y\1", MALFORMED, "expected \"shape\""),
+    ROW("chunked without shape", CHUNKED "\241x\1\241y\1", MALFORMED,
+        "expected \"shape\""),
     ROW("chunked shape a list", CHUNKED "\245shape\220\246chunks\200", MALFORMED,
         "a map of dimensions"),
     ROW("chunked without chunks", CHUNKED "\245shape\200\241y\1", MALFORMED,
         "expected \"chunks\""),
     ROW("chunked of nothing", CHUNKED "\245shape\201\241" "0\4\246chunks\200", MALFORMED,
         "the bytes of the shape, found 0"),
-    ROW("chunk a number", CHUNKED "\245shape\201\241" "0\4\246chunks\201\241" "0\1", MALFORMED,
-        "a chunk"),
-    ROW("chunks that differ", CHUNKED "\245shape\201\241" "0\2\246chunks\202\241" "0\307\21\1\223"
-        "\221\1" F32 "\304\4abcd\241" "1\307\17\1\223\221\4\245uint8\304\4abcd", MALFORMED,
-        "chunks of different dtypes"),
+    ROW("chunk a number", CHUNKED "\245shape\201\241" "0\4\246chunks\201\241" "0\1",
+        MALFORMED, "a chunk"),
+    ROW("chunks that differ",
+        CHUNKED "\245shape\201\241" "0\2\246chunks\202\241" "0\307\21\1\223"
+        "\221\1" F32 "\304\4abcd\241" "1\307\17\1\223\221\4\245uint8\304\4abcd",
+        MALFORMED, "chunks of different dtypes"),
 };
 
 static void breaks_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF_ROWS(broken); i++)
-        expect_bad_file(broken[i].name, "flax_model.msgpack", broken[i].bytes, broken[i].size,
-                        broken[i].status, broken[i].message);
+        expect_bad_file(broken[i].name, "flax_model.msgpack", broken[i].bytes,
+                        broken[i].size, broken[i].status, broken[i].message);
 }
 
 static void depth_and_names(void **state)
@@ -100,8 +109,8 @@ static void depth_and_names(void **state)
     char bytes[4096], *at = bytes;
     for (int i = 0; i < 100; i++, at += 3) memcpy(at, "\201\241a", 3);
     *at++ = 1;
-    expect_bad_file("depth", "flax_model.msgpack", bytes, (size_t)(at - bytes), OC_E_MALFORMED,
-                    "at most 64 maps in each other");
+    expect_bad_file("depth", "flax_model.msgpack", bytes, (size_t)(at - bytes),
+                    OC_E_MALFORMED, "at most 64 maps in each other");
     at = bytes;
     *at++ = '\201';
     *at++ = '\332';
@@ -126,7 +135,8 @@ static void writes(void **state)
         { "a/c", OC_F32, 0, NULL, numbers + 5, 4, NULL },
         { "a/d", OC_BF16, 1, two, numbers, 4, NULL },
     };
-    const oci_save_tensor *refs[] = { &tensors[0], &tensors[1], &tensors[2], &tensors[3] };
+    const oci_save_tensor *refs[] = { &tensors[0], &tensors[1], &tensors[2],
+                                      &tensors[3] };
     static const size_t chunks[] = { 1 << 20, 256, 8 };
     for (int round = 0; round < 6; round++) {
         char path[256];
@@ -135,7 +145,8 @@ static void writes(void **state)
         oci_flax_write(cx, save, path, refs, 4, round % 2 != 0, chunks[round / 2], NULL);
         assert_int_equal(oci_save_end(cx, save, true), OC_OK);
         oci_weight_file file;
-        if (!oci_weight_file_open(cx, &file, oci_weight_format_of(path), path, false, false))
+        if (!oci_weight_file_open(cx, &file, oci_weight_format_of(path), path, false,
+                                  false))
             fail_msg("%s", oc_context_message(cx));
         assert_int_equal(file.count, 4);
         for (size_t i = 0; i < 4; i++) {

@@ -1,5 +1,5 @@
-/* Keras' HDF5 files against what h5py says is in them, what other writers may do and we refuse,
- * damage of every structure, and the writer's files. */
+/* Keras' HDF5 files against what h5py says is in them, what other writers may do and we
+ * refuse, damage of every structure, and the writer's files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,9 @@ static void good_files(void **state)
 static void foreign_features(void **state)
 {
     (void)state;
-    static const struct { const char *name; oc_status status; const char *message; } files[] = {
+    static const struct {
+        const char *name; oc_status status; const char *message;
+    } files[] = {
         { "filters", OC_E_UNSUPPORTED, "x: " },
         { "chunks", OC_E_UNSUPPORTED, "found chunks" },
         { "soft", OC_E_UNSUPPORTED, "found a soft one" },
@@ -67,7 +69,7 @@ static const struct patch {
     oc_status status;
     const char *message;
 } patches[] = {
-#define PATCH(what, find, at, put, status, message)                                       \
+#define PATCH(what, find, at, put, status, message)                                      \
     { what, find, at, put, sizeof(put) - 1, OC_E_##status, message }
 #define FAR "\377\377\377\377\377\377\377\177"
 #define NOWHERE "\377\377\377\377\377\377\377\377"
@@ -103,7 +105,8 @@ static const struct patch {
     PATCH("type's sign", "\21\40\37\0\4\0\0\0", 2, "\7", UNSUPPORTED, "datatype"),
     PATCH("type's size", "\21\40\37\0\4\0\0\0", 4, "\3", UNSUPPORTED, "datatype"),
     PATCH("type's exponent", "\21\40\37\0\4\0\0\0", 13, "\7", UNSUPPORTED, "datatype"),
-    PATCH("message too long", "\21\40\37\0\4\0\0\0", -6, "\377\377", MALFORMED, "cut short"),
+    PATCH("message too long", "\21\40\37\0\4\0\0\0", -6, "\377\377", MALFORMED,
+          "cut short"),
     PATCH("message shared", "\21\40\37\0\4\0\0\0", -4, "\3", UNSUPPORTED, "not shared"),
 #undef PATCH
 };
@@ -112,7 +115,8 @@ static void damage(void **state)
 {
     (void)state;
     size_t size;
-    unsigned char *good = read_bytes(FORMATS "keras-plain.h5", &size), *copy = malloc(size);
+    unsigned char *good = read_bytes(FORMATS "keras-plain.h5", &size),
+                  *copy = malloc(size);
     const char *const name = "tf_model.h5";
     for (size_t i = 0; i < COUNT_OF_ROWS(patches); i++) {
         const struct patch *p = &patches[i];
@@ -132,7 +136,8 @@ static void damage(void **state)
     free(good);
 }
 
-/* A group of more names than one node has, names that differ by '.' and '/', every type. */
+/* A group of more names than one node has, names that differ
+ * by '.' and '/', every type. */
 static void writes(void **state)
 {
     (void)state;
@@ -146,12 +151,13 @@ static void writes(void **state)
     for (int i = 0; i < MANY; i++) {
         static const oc_dtype dtypes[] = { OC_F32, OC_F16, OC_F64 };
         const oc_dtype dtype = dtypes[i % 3];
-        static const char *const forms[] = { "l/m/layer_%d/x:0", "l/m/x.%d:0", "l/m.%d/y.%d:0",
-                                             "k%d/m/z.%d:0" };
+        static const char *const forms[] = { "l/m/layer_%d/x:0", "l/m/x.%d:0",
+                                             "l/m.%d/y.%d:0", "k%d/m/z.%d:0" };
         const int form = i < 300 ? 1 : i % 4;
         snprintf(names[i], sizeof names[i], forms[form], i, i);
-        tensors[i] = (oci_save_tensor){ names[i], dtype, i % 5 == 0 ? 0 : 2, shape, numbers,
-            (i % 5 == 0 ? 1u : 6u) * (dtype == OC_F64 ? 8u : dtype == OC_F16 ? 2u : 4u), NULL };
+        size_t each = dtype == OC_F64 ? 8 : dtype == OC_F16 ? 2 : 4;
+        tensors[i] = (oci_save_tensor){ names[i], dtype, i % 5 == 0 ? 0 : 2, shape,
+                                        numbers, (i % 5 == 0 ? 1 : 6) * each, NULL };
         refs[i] = &tensors[i];
     }
     for (int shard = 0; shard < 2; shard++) {
@@ -161,14 +167,21 @@ static void writes(void **state)
         oci_keras_write(cx, save, path, refs, MANY, shard != 0, NULL);
         oci_save_end(cx, save, true);
         oci_weight_file file;
-        if (!oci_weight_file_open(cx, &file, oci_weight_format_of(path), path, false, shard != 0))
+        if (!oci_weight_file_open(cx, &file, oci_weight_format_of(path), path, false,
+                                  shard != 0))
             fail_msg("%s", oc_context_message(cx));
         assert_int_equal(file.count, MANY);
         for (int i = 0; i < MANY; i++) {
-            oc_tensor_view v = { .dtype = tensors[i].dtype, .rank = tensors[i].rank,
-                                 .shape = shape, .data = numbers, .bytes = tensors[i].bytes };
+            oc_tensor_view v = { .dtype = tensors[i].dtype,
+                                 .rank = tensors[i].rank,
+                                 .shape = shape,
+                                 .data = numbers,
+                                 .bytes = tensors[i].bytes };
             const char *rest = strchr(strchr(names[i], '/') + 1, '/');
-            expect_tensor(&file, !shard ? names[i] : rest ? rest + 1 : strchr(names[i], '/') + 1,
+            expect_tensor(&file,
+                          !shard ? names[i]
+                          : rest ? rest + 1
+                                 : strchr(names[i], '/') + 1,
                           &v);
         }
         oci_weight_file_close(&file);

@@ -1,4 +1,5 @@
-/* Names and orders of Keras' and Flax' tensors as PyTorch has them, and the turning itself. */
+/* Names and orders of Keras' and Flax' tensors as PyTorch has
+ * them, and the turning itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,16 +29,17 @@ static const struct row {
       "bert.embeddings.LayerNorm.bias", "0" },
     { OCI_LAYOUT_KERAS, "bert/m/bert/embeddings/token_type_embeddings/embeddings:0", 2,
       "bert.embeddings.token_type_embeddings.weight", "01" },
-    { OCI_LAYOUT_KERAS, "mlm___cls/m/mlm___cls/predictions/bias:0", 1, "cls.predictions.bias",
-      "0" },
+    { OCI_LAYOUT_KERAS, "mlm___cls/m/mlm___cls/predictions/bias:0", 1,
+      "cls.predictions.bias", "0" },
     { OCI_LAYOUT_KERAS, "vit/m/vit/embeddings/patch_embeddings/projection/kernel:0", 4,
       "vit.embeddings.patch_embeddings.projection.weight", "3201" },
     { OCI_LAYOUT_KERAS, "a/m/a/conv/kernel:0", 3, "a.conv.weight", "210" },
     { OCI_LAYOUT_KERAS, "transformer/m/transformer/h_._0/attn/c_attn/weight:0", 2,
       "transformer.h.0.attn.c_attn.weight", "01" },
-    { OCI_LAYOUT_KERAS, "model/model.shared/model.shared/embeddings:0", 2, "model.shared.weight",
+    { OCI_LAYOUT_KERAS, "model/model.shared/model.shared/embeddings:0", 2,
+      "model.shared.weight", "01" },
+    { OCI_LAYOUT_KERAS, "final_logits_bias/final_logits_bias:0", 2, "final_logits_bias",
       "01" },
-    { OCI_LAYOUT_KERAS, "final_logits_bias/final_logits_bias:0", 2, "final_logits_bias", "01" },
     { OCI_LAYOUT_KERAS, "model/m/model/encoder/layers.0/fc1/kernel:0", 2,
       "model.encoder.layers.0.fc1.weight", "10" },
     { OCI_LAYOUT_KERAS, "encoder/m/encoder/vit/embeddings/cls_token:0", 3,
@@ -46,14 +48,17 @@ static const struct row {
       "decoder.cls.predictions.bias", "0" },
     { OCI_LAYOUT_KERAS, "vision_model/m/vision_model/vit/layernorm/gamma:0", 1,
       "vision_model.layernorm.weight", "0" },
-    { OCI_LAYOUT_KERAS, "vision_model/m/vision_model/clip/vision_model/pre_layrnorm/beta:0", 1,
+    { OCI_LAYOUT_KERAS,
+      "vision_model/m/vision_model/clip/vision_model/pre_layrnorm/beta:0", 1,
       "vision_model.vision_model.pre_layrnorm.bias", "0" },
     { OCI_LAYOUT_KERAS, "text_model/m/text_model/bert/pooler/dense/bias:0", 1,
       "text_model.pooler.dense.bias", "0" },
-    { OCI_LAYOUT_KERAS, "top_level_model_weights/m/logit_scale:0", 1, "logit_scale", "0" },
-    { OCI_LAYOUT_KERAS_FLAT, "vit/embeddings/cls_token:0", 3, "vit.embeddings.cls_token", "012" },
-    { OCI_LAYOUT_KERAS_FLAT, "model.shared/model.shared/embeddings:0", 2, "model.shared.weight",
-      "01" },
+    { OCI_LAYOUT_KERAS, "top_level_model_weights/m/logit_scale:0", 1, "logit_scale",
+      "0" },
+    { OCI_LAYOUT_KERAS_FLAT, "vit/embeddings/cls_token:0", 3, "vit.embeddings.cls_token",
+      "012" },
+    { OCI_LAYOUT_KERAS_FLAT, "model.shared/model.shared/embeddings:0", 2,
+      "model.shared.weight", "01" },
     { OCI_LAYOUT_FLAX, "params.vit.layernorm.scale", 1, "vit.layernorm.weight", "0" },
     { OCI_LAYOUT_FLAX, "vit.patch.kernel", 4, "vit.patch.weight", "3201" },
     { OCI_LAYOUT_FLAX, "h.0.c_attn.kernel", 2, "h.0.c_attn.weight", "10" },
@@ -68,10 +73,14 @@ static void names(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char name[OCI_MAX_NAME];
         int order[OCI_MAX_RANK];
-        oci_entry stored = { .name = rows[i].stored, .dtype = OC_F32, .rank = rows[i].rank }, torch;
+        oci_entry stored = { .name = rows[i].stored,
+                             .dtype = OC_F32,
+                             .rank = rows[i].rank },
+                  torch;
         for (int d = 0; d < stored.rank; d++) stored.shape[d] = 2 + d;
         assert_true(oci_layout_entry(rows[i].layout, &stored, &torch, name, order));
-        if (strcmp(torch.name, rows[i].torch)) fail_msg("%s: %s", rows[i].stored, torch.name);
+        if (strcmp(torch.name, rows[i].torch))
+            fail_msg("%s: %s", rows[i].stored, torch.name);
         bool moves = false;
         for (int d = 0; d < stored.rank; d++) {
             if (order[d] != rows[i].order[d] - '0') fail_msg("%s: %d", rows[i].stored, d);
@@ -118,7 +127,8 @@ static void permutes(void **state)
         oci_layout_permute(&e, (const int[]){ 1, 0 }, from, to);
         for (size_t r = 0; r < 40; r++)
             for (size_t c = 0; c < 70; c++)
-                assert_memory_equal(to + (c * 40 + r) * size, from + (r * 70 + c) * size, size);
+                assert_memory_equal(to + (c * 40 + r) * size, from + (r * 70 + c) * size,
+                                    size);
         for (int o = 0; o < 5; o++) {
             const int64_t shape[] = { 2, 3, 4, 5 };
             e = (oci_entry){ .dtype = dtypes[k], .rank = 4, .shape = { 2, 3, 4, 5 },
@@ -131,7 +141,8 @@ static void permutes(void **state)
                     at[orders[o][d]] = left % shape[orders[o][d]];
                     left /= shape[orders[o][d]];
                 }
-                for (int d = 0; d < 4; d++) source = source * (size_t)shape[d] + (size_t)at[d];
+                for (int d = 0; d < 4; d++)
+                    source = source * (size_t)shape[d] + (size_t)at[d];
                 assert_memory_equal(to + i * size, from + source * size, size);
             }
         }

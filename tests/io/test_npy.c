@@ -1,5 +1,5 @@
-/* .npy and .npz: every type, byte order and order of elements against numpy's own files, what
- * is written against numpy.save byte for byte, and one broken file for each rule. */
+/* .npy and .npz: every type, byte order and order of elements against numpy's own files,
+ * what is written against numpy.save byte for byte, and one broken file for each rule. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,17 +30,20 @@ static void expect_ok(const void *made)
 static void expect_error(const char *what, oc_status status, const char *part)
 {
     if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-        fail_msg("%s: expected %s with \"%s\", found %s: %s", what, oc_status_name(status),
-                 part, oc_status_name(oc_context_status(cx)), oc_context_message(cx));
+        fail_msg("%s: expected %s with \"%s\", found %s: %s", what,
+                 oc_status_name(status), part, oc_status_name(oc_context_status(cx)),
+                 oc_context_message(cx));
     oc_context_clear(cx);
     assert_int_equal(oc_context_memory(cx).live_count, 0);
     assert_int_equal(oc_context_memory(cx).live_bytes, 0);
 }
 
-static void assert_same(const oc_tensor_view *a, const oc_tensor_view *b, const char *name)
+static void assert_same(const oc_tensor_view *a, const oc_tensor_view *b,
+                        const char *name)
 {
     if (a->dtype != b->dtype || a->rank != b->rank || a->bytes != b->bytes)
-        fail_msg("%s: dtype %d, rank %d, %zu bytes", name, (int)a->dtype, a->rank, a->bytes);
+        fail_msg("%s: dtype %d, rank %d, %zu bytes", name, (int)a->dtype, a->rank,
+                 a->bytes);
     for (int k = 0; k < a->rank; k++) assert_int_equal(a->shape[k], b->shape[k]);
     if (memcmp(a->data, b->data, a->bytes)) fail_msg("%s: other data", name);
 }
@@ -88,8 +91,8 @@ static void writes_as_numpy_does(void **state)
 {
     (void)state;
     static const struct { const char *tensor, *file; } rows[] = {
-        { "float32_le_C", "version-1.npy" }, { "scalar", "scalar.npy" }, { "row", "row.npy" },
-        { "bool_le_C", "bool.npy" },
+        { "float32_le_C", "version-1.npy" }, { "scalar", "scalar.npy" },
+        { "row", "row.npy" }, { "bool_le_C", "bool.npy" },
     };
     char path[64], golden[64];
     oc_tensors *set = oc_tensors_open(cx, DATA "expected.safetensors");
@@ -97,7 +100,8 @@ static void writes_as_numpy_does(void **state)
         snprintf(path, sizeof path, "%s/a.npy", folder);
         snprintf(golden, sizeof golden, DATA "%s", rows[i].file);
         assert_int_equal(oc_npy_save(cx, set, rows[i].tensor, path), OC_OK);
-        oci_buffer *a = oci_file_read(cx, path, 10000), *b = oci_file_read(cx, golden, 10000);
+        oci_buffer *a = oci_file_read(cx, path, 10000),
+                   *b = oci_file_read(cx, golden, 10000);
         expect_ok(a && b ? a : NULL);
         if (a->size != b->size || memcmp(a->data, b->data, a->size))
             fail_msg("%s: not numpy's bytes", golden);
@@ -203,8 +207,8 @@ static void every_rule_of_npz_is_checked(void **state)
           OC_E_MALFORMED, "packed" },
         { "says 4 GB", { "a.npy", npy, n, 0xfffffffe, 8, 0, false }, { 0 }, OC_E_LIMIT,
           "expected at most 200 times its packed size" },
-        { "no deflate", { "a.npy", npy, n, (int64_t)n, 8, 0, false }, { 0 }, OC_E_MALFORMED,
-          "a.npy: " },
+        { "no deflate", { "a.npy", npy, n, (int64_t)n, 8, 0, false }, { 0 },
+          OC_E_MALFORMED, "a.npy: " },
         { "sum", { "a.npy", npy, n, -1, 0, 0, true }, { 0 }, OC_E_MALFORMED, "CRC" },
         { "inner", { "a.npy", npy, n - 1, -1, 0, 0, false }, { 0 }, OC_E_MALFORMED,
           "x.npz: a.npy: data: expected 8 bytes" },
@@ -223,7 +227,8 @@ static void every_rule_of_npz_is_checked(void **state)
     oc_tensors_free(set);
 }
 
-/* A zip64 record that claims 2^40 entries must not make libzip ask for memory for them. */
+/* A zip64 record that claims 2^40 entries must not make
+ * libzip ask for memory for them. */
 static void claimed_entries_cost_nothing(void **state)
 {
     (void)state;
@@ -244,7 +249,9 @@ static void limits_hold(void **state)
     (void)state;
     assert_null(oci_npz_open(cx, DATA "bomb.npz"));
     expect_error("bomb", OC_E_LIMIT, "times its packed size");
-    static const struct { const char *limit; uint64_t value; const char *part; } rows[] = {
+    static const struct {
+        const char *limit; uint64_t value; const char *part;
+    } rows[] = {
         { "zip_entries", 50, "expected at most 50 entries, found 51" },
         { "zip_bytes", 5000, "expected entries of at most 5000 bytes together" },
         { "file_bytes", 1000, "expected at most 1000 bytes" },
@@ -267,7 +274,8 @@ static void folders_are_left_out(void **state)
                                  { "x/b", "second", 6, -1, 0, 0, false },
                                  { "x/a", "first", 5, -1, 0, 0, false } };
     oci_zip zip;
-    assert_true(oci_zip_parse(cx, &zip, "x", to_buffer(bytes, zip_build(pieces, 3, bytes))));
+    assert_true(
+        oci_zip_parse(cx, &zip, "x", to_buffer(bytes, zip_build(pieces, 3, bytes))));
     assert_int_equal(zip.count, 2);
     assert_null(oci_zip_find(&zip, "x/"));
     const oci_zip_entry *entry = oci_zip_find(&zip, "x/a");
@@ -297,10 +305,13 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_numpy_wrote), cmocka_unit_test(reads_all_versions),
-        cmocka_unit_test(writes_as_numpy_does), cmocka_unit_test(every_rule_of_npy_is_checked),
+        cmocka_unit_test(reads_what_numpy_wrote),
+        cmocka_unit_test(reads_all_versions),
+        cmocka_unit_test(writes_as_numpy_does),
+        cmocka_unit_test(every_rule_of_npy_is_checked),
         cmocka_unit_test(every_rule_of_npz_is_checked),
-        cmocka_unit_test(claimed_entries_cost_nothing), cmocka_unit_test(limits_hold),
+        cmocka_unit_test(claimed_entries_cost_nothing),
+        cmocka_unit_test(limits_hold),
         cmocka_unit_test(folders_are_left_out),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,4 +1,5 @@
-/* The machine for pickles: values of every kind, circles, and one broken pickle a rule. */
+/* The machine for pickles: values of every kind, circles, and
+ * one broken pickle a rule. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,82 +11,95 @@
 #include "io/pickle.h"
 
 /* Opcodes by their letters; numbers in octal, because hexadecimal escapes do not end. */
-#define STORAGE(count) "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" "0X\3\0\0\0cpu" count "tQ"
-#define TENSOR(count, where)                                                                   \
-    "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE(count) where                                \
+#define STORAGE(count) \
+    "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" "0X\3\0\0\0cpu" count "tQ"
+#define TENSOR(count, where)                                                             \
+    "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE(count) where                          \
     "\211ccollections\nOrderedDict\n)RtR."
 #define MOST "\212\10\377\377\377\377\377\377\377\177"
 
-#define BROKEN_MAP(X)                                                                          \
-    X(EMPTY, "", MALFORMED, "byte 0: expected 1 more bytes, found 0")                          \
-    X(CUT, "\200\2}", MALFORMED, "expected 1 more bytes")                                      \
-    X(NO_VALUE, ".", MALFORMED, "one value at the end")                                        \
-    X(TWO_VALUES, "NN.", MALFORMED, "one value at the end")                                    \
-    X(OPEN_MARK, "N(.", MALFORMED, "one value at the end")                                     \
-    X(POP_NOTHING, "0.", MALFORMED, "a value on the stack")                                    \
-    X(POP_BELOW_MARK, "N(0.", MALFORMED, "a value on the stack")                               \
-    X(DUP_NOTHING, "2.", MALFORMED, "a value on the stack")                                    \
-    X(TUPLE_NO_MARK, "Nt.", MALFORMED, "expected a mark")                                      \
-    X(MEMO_GAP, "Nq\5.", MALFORMED, "memo: expected an index of at most 0, found 5")           \
-    X(MEMO_FAR, "Nr\377\377\377\377.", MALFORMED, "found 4294967295")                          \
-    X(MEMO_MISSING, "h\0.", MALFORMED, "memo: expected an index below 0")                      \
-    X(MEMO_NOTHING, "q\0.", MALFORMED, "a value on the stack")                                 \
-    X(TEXT_LONG, "X\377\377\377\377a.", MALFORMED, "expected 4294967295 more bytes")           \
-    X(TEXT_HUGE, "\215\377\377\377\377\377\377\377\377.", MALFORMED, "more bytes, found 1")    \
-    X(BYTES_HUGE, "\216\377\377\377\377\377\377\377\377.", MALFORMED, "more bytes, found 1")   \
-    X(NUMBER_CUT, "J\1\2", MALFORMED, "expected 4 more bytes, found 2")                        \
-    X(REAL_CUT, "G\1", MALFORMED, "expected 8 more bytes")                                     \
-    X(LONG_WIDE, "\212\11\1\1\1\1\1\1\1\1\1.", UNSUPPORTED, "more than 64 bits")               \
-    X(LONG4_HUGE, "\213\377\377\377\177.", UNSUPPORTED, "more than 64 bits")                   \
-    X(OPCODE_INST, "(ios\nsystem\n.", UNSUPPORTED, "opcode 0x69")                              \
-    X(OPCODE_OBJ, "(o.", UNSUPPORTED, "opcode 0x6f")                                           \
-    X(OPCODE_TEXT, "I1\n.", UNSUPPORTED, "opcode 0x49")                                        \
-    X(OPCODE_EXT, "\202\1.", UNSUPPORTED, "opcode 0x82")                                       \
-    X(OPCODE_BUFFER, "\227.", UNSUPPORTED, "opcode 0x97")                                      \
-    X(OPCODE_NONE, "\377.", UNSUPPORTED, "opcode 0xff")                                        \
-    X(GLOBAL_OS, "cos\nsystem\n(X\2\0\0\0idtR.", UNSUPPORTED, "os.system")                     \
-    X(GLOBAL_EVAL, "c__builtin__\neval\n.", UNSUPPORTED, "__builtin__.eval")                   \
-    X(GLOBAL_NUMPY, "cnumpy.core.multiarray\nscalar\n.", UNSUPPORTED, "multiarray.scalar")     \
-    X(GLOBAL_STACK, "X\2\0\0\0osX\6\0\0\0system\223.", UNSUPPORTED, "os.system")               \
-    X(GLOBAL_NO_LINE, "ctorch\nSize", MALFORMED, "end of a line")                              \
-    X(GLOBAL_NUMBERS, "K\1K\1\223.", MALFORMED, "two names on the stack")                      \
-    X(CALL_NOTHING, ")R.", MALFORMED, "a value on the stack")                                  \
-    X(CALL_NONE, "N)R.", MALFORMED, "a function that is known")                                \
-    X(CALL_STORAGE, "ctorch\nFloatStorage\n)R.", MALFORMED, "a function that is known")        \
-    X(CALL_NO_TUPLE, "ccollections\nOrderedDict\nNR.", MALFORMED, "a tuple of arguments")      \
-    X(CALL_NO_ARGUMENT, "ctorch\nSize\n)R.", MALFORMED, "expected an argument")                \
-    X(ORDERED_TEXT, "ccollections\nOrderedDict\nX\1\0\0\0a\205R.", MALFORMED, "list of pairs") \
-    X(ORDERED_SINGLE, "ccollections\nOrderedDict\n]N\205a\205R.", MALFORMED, "expected pairs") \
-    X(DICT_ODD, "(Nd.", MALFORMED, "expected pairs")                                           \
-    X(SETITEM_LIST, "]NNs.", MALFORMED, "expected a dict")                                     \
-    X(SETITEMS_ODD, "}(Nu.", MALFORMED, "expected a dict, and pairs")                          \
-    X(APPEND_DICT, "}Na.", MALFORMED, "expected a list")                                       \
-    X(BUILD_NONE, "NNb.", MALFORMED, "set the state of")                                       \
-    X(STORAGE_SHORT, "X\7\0\0\0storage\205Q.", MALFORMED, "(\"storage\", type, key")           \
-    X(STORAGE_LIST, "]Q.", MALFORMED, "(\"storage\", type, key")                               \
-    X(STORAGE_TYPE, "(X\7\0\0\0storagectorch\nSize\nX\1\0\0\0" "0X\3\0\0\0cpuK\1tQ.",          \
-      MALFORMED, "(\"storage\", type, key")                                                    \
-    X(STORAGE_NEGATIVE, STORAGE("J\377\377\377\377") ".", MALFORMED, "(\"storage\", type")     \
-    X(VIEW_OUTSIDE, "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" "0X\3\0\0\0cpuK\4"      \
-      "X\1\0\0\0vK\3K\2\207tQ.", MALFORMED, "a view within it")                                \
-    X(VIEW_SHAPE, "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" "0X\3\0\0\0cpuK\4K\1tQ.", \
-      MALFORMED, "as its view")                                                                \
-    X(TENSOR_REACHES, TENSOR("K\6", "K\1K\2K\3\206K\3K\1\206"), MALFORMED, "reaching beyond")  \
-    X(TENSOR_STRIDE, TENSOR("K\6", "K\0K\2\205K\6\205"), MALFORMED, "reaching beyond")         \
-    X(TENSOR_OVERFLOW, TENSOR("K\6", "K\0K\3\205" MOST "\205"), MALFORMED, "reaching beyond")  \
-    X(TENSOR_HUGE, TENSOR("K\6", "K\0" MOST MOST "\206K\1K\1\206"), MALFORMED,                 \
-      "reaching beyond")                                                                       \
-    X(TENSOR_OFFSET, TENSOR("K\6", "K\6K\1\205K\1\205"), MALFORMED, "reaching beyond")         \
-    X(TENSOR_SHAPE_NEGATIVE, TENSOR("K\6", "K\0J\377\377\377\377\205K\1\205"), MALFORMED,      \
-      "0 or more in its size")                                                                 \
-    X(TENSOR_STRIDE_NEGATIVE, TENSOR("K\6", "K\0K\1\205J\377\377\377\377\205"), MALFORMED,     \
-      "0 or more in its stride")                                                               \
-    X(TENSOR_SHAPE_TEXT, TENSOR("K\6", "K\0X\1\0\0\0aK\1\205"), MALFORMED,                     \
-      "a tuple as its size")                                                                   \
-    X(TENSOR_FEWER, TENSOR("K\6", "K\0K\1K\1\206K\1\205"), MALFORMED, "as many strides")       \
-    X(TENSOR_RANK_9, TENSOR("K\6", "K\0(K\1K\1K\1K\1K\1K\1K\1K\1K\1tK\1\205"), LIMIT,          \
-      "at most 8 dimensions, found 9")                                                         \
-    X(TENSOR_NO_STORAGE, "ctorch._utils\n_rebuild_tensor_v2\n(NK\0))tR.", MALFORMED, "tensor") \
+#define BROKEN_MAP(X)                                                                    \
+    X(EMPTY, "", MALFORMED, "byte 0: expected 1 more bytes, found 0")                    \
+    X(CUT, "\200\2}", MALFORMED, "expected 1 more bytes")                                \
+    X(NO_VALUE, ".", MALFORMED, "one value at the end")                                  \
+    X(TWO_VALUES, "NN.", MALFORMED, "one value at the end")                              \
+    X(OPEN_MARK, "N(.", MALFORMED, "one value at the end")                               \
+    X(POP_NOTHING, "0.", MALFORMED, "a value on the stack")                              \
+    X(POP_BELOW_MARK, "N(0.", MALFORMED, "a value on the stack")                         \
+    X(DUP_NOTHING, "2.", MALFORMED, "a value on the stack")                              \
+    X(TUPLE_NO_MARK, "Nt.", MALFORMED, "expected a mark")                                \
+    X(MEMO_GAP, "Nq\5.", MALFORMED, "memo: expected an index of at most 0, found 5")     \
+    X(MEMO_FAR, "Nr\377\377\377\377.", MALFORMED, "found 4294967295")                    \
+    X(MEMO_MISSING, "h\0.", MALFORMED, "memo: expected an index below 0")                \
+    X(MEMO_NOTHING, "q\0.", MALFORMED, "a value on the stack")                           \
+    X(TEXT_LONG, "X\377\377\377\377a.", MALFORMED, "expected 4294967295 more bytes")     \
+    X(TEXT_HUGE, "\215\377\377\377\377\377\377\377\377.", MALFORMED,                     \
+      "more bytes, found 1")                                                             \
+    X(BYTES_HUGE, "\216\377\377\377\377\377\377\377\377.", MALFORMED,                    \
+      "more bytes, found 1")                                                             \
+    X(NUMBER_CUT, "J\1\2", MALFORMED, "expected 4 more bytes, found 2")                  \
+    X(REAL_CUT, "G\1", MALFORMED, "expected 8 more bytes")                               \
+    X(LONG_WIDE, "\212\11\1\1\1\1\1\1\1\1\1.", UNSUPPORTED, "more than 64 bits")         \
+    X(LONG4_HUGE, "\213\377\377\377\177.", UNSUPPORTED, "more than 64 bits")             \
+    X(OPCODE_INST, "(ios\nsystem\n.", UNSUPPORTED, "opcode 0x69")                        \
+    X(OPCODE_OBJ, "(o.", UNSUPPORTED, "opcode 0x6f")                                     \
+    X(OPCODE_TEXT, "I1\n.", UNSUPPORTED, "opcode 0x49")                                  \
+    X(OPCODE_EXT, "\202\1.", UNSUPPORTED, "opcode 0x82")                                 \
+    X(OPCODE_BUFFER, "\227.", UNSUPPORTED, "opcode 0x97")                                \
+    X(OPCODE_NONE, "\377.", UNSUPPORTED, "opcode 0xff")                                  \
+    X(GLOBAL_OS, "cos\nsystem\n(X\2\0\0\0idtR.", UNSUPPORTED, "os.system")               \
+    X(GLOBAL_EVAL, "c__builtin__\neval\n.", UNSUPPORTED, "__builtin__.eval")             \
+    X(GLOBAL_NUMPY, "cnumpy.core.multiarray\nscalar\n.", UNSUPPORTED,                    \
+      "multiarray.scalar")                                                               \
+    X(GLOBAL_STACK, "X\2\0\0\0osX\6\0\0\0system\223.", UNSUPPORTED, "os.system")         \
+    X(GLOBAL_NO_LINE, "ctorch\nSize", MALFORMED, "end of a line")                        \
+    X(GLOBAL_NUMBERS, "K\1K\1\223.", MALFORMED, "two names on the stack")                \
+    X(CALL_NOTHING, ")R.", MALFORMED, "a value on the stack")                            \
+    X(CALL_NONE, "N)R.", MALFORMED, "a function that is known")                          \
+    X(CALL_STORAGE, "ctorch\nFloatStorage\n)R.", MALFORMED, "a function that is known")  \
+    X(CALL_NO_TUPLE, "ccollections\nOrderedDict\nNR.", MALFORMED,                        \
+      "a tuple of arguments")                                                            \
+    X(CALL_NO_ARGUMENT, "ctorch\nSize\n)R.", MALFORMED, "expected an argument")          \
+    X(ORDERED_TEXT, "ccollections\nOrderedDict\nX\1\0\0\0a\205R.", MALFORMED,            \
+      "list of pairs")                                                                   \
+    X(ORDERED_SINGLE, "ccollections\nOrderedDict\n]N\205a\205R.", MALFORMED,             \
+      "expected pairs")                                                                  \
+    X(DICT_ODD, "(Nd.", MALFORMED, "expected pairs")                                     \
+    X(SETITEM_LIST, "]NNs.", MALFORMED, "expected a dict")                               \
+    X(SETITEMS_ODD, "}(Nu.", MALFORMED, "expected a dict, and pairs")                    \
+    X(APPEND_DICT, "}Na.", MALFORMED, "expected a list")                                 \
+    X(BUILD_NONE, "NNb.", MALFORMED, "set the state of")                                 \
+    X(STORAGE_SHORT, "X\7\0\0\0storage\205Q.", MALFORMED, "(\"storage\", type, key")     \
+    X(STORAGE_LIST, "]Q.", MALFORMED, "(\"storage\", type, key")                         \
+    X(STORAGE_TYPE, "(X\7\0\0\0storagectorch\nSize\nX\1\0\0\0" "0X\3\0\0\0cpuK\1tQ.",    \
+      MALFORMED, "(\"storage\", type, key")                                              \
+    X(STORAGE_NEGATIVE, STORAGE("J\377\377\377\377") ".", MALFORMED,                     \
+      "(\"storage\", type")                                                              \
+    X(VIEW_OUTSIDE, "(X\7\0\0\0storagectorch\nFloatStorage\n" "X\1\0\0\0"            \
+      "0X\3\0\0\0cpuK\4"                                                                 \
+      "X\1\0\0\0vK\3K\2\207tQ.", MALFORMED, "a view within it")                          \
+    X(VIEW_SHAPE, "(X\7\0\0\0storagectorch\nFloatStorage\n" "X\1\0\0\0"              \
+      "0X\3\0\0\0cpuK\4K\1tQ.",                                                         \
+      MALFORMED, "as its view")                                                          \
+    X(TENSOR_REACHES, TENSOR("K\6", "K\1K\2K\3\206K\3K\1\206"), MALFORMED,               \
+      "reaching beyond")                                                                 \
+    X(TENSOR_STRIDE, TENSOR("K\6", "K\0K\2\205K\6\205"), MALFORMED, "reaching beyond")   \
+    X(TENSOR_OVERFLOW, TENSOR("K\6", "K\0K\3\205" MOST "\205"), MALFORMED,               \
+      "reaching beyond")                                                                 \
+    X(TENSOR_HUGE, TENSOR("K\6", "K\0" MOST MOST "\206K\1K\1\206"), MALFORMED,           \
+      "reaching beyond")                                                                 \
+    X(TENSOR_OFFSET, TENSOR("K\6", "K\6K\1\205K\1\205"), MALFORMED, "reaching beyond")   \
+    X(TENSOR_SHAPE_NEGATIVE, TENSOR("K\6", "K\0J\377\377\377\377\205K\1\205"),           \
+      MALFORMED, "0 or more in its size")                                                \
+    X(TENSOR_STRIDE_NEGATIVE, TENSOR("K\6", "K\0K\1\205J\377\377\377\377\205"),          \
+      MALFORMED, "0 or more in its stride")                                              \
+    X(TENSOR_SHAPE_TEXT, TENSOR("K\6", "K\0X\1\0\0\0aK\1\205"), MALFORMED,               \
+      "a tuple as its size")                                                             \
+    X(TENSOR_FEWER, TENSOR("K\6", "K\0K\1K\1\206K\1\205"), MALFORMED, "as many strides") \
+    X(TENSOR_RANK_9, TENSOR("K\6", "K\0(K\1K\1K\1K\1K\1K\1K\1K\1K\1tK\1\205"), LIMIT,    \
+      "at most 8 dimensions, found 9")                                                   \
+    X(TENSOR_NO_STORAGE, "ctorch._utils\n_rebuild_tensor_v2\n(NK\0))tR.", MALFORMED,     \
+      "tensor")                                                                          \
     X(TENSOR_FEW, "ctorch._utils\n_rebuild_tensor_v2\n)R.", MALFORMED, "tensor")
 
 static const struct broken {
@@ -94,7 +108,7 @@ static const struct broken {
     oc_status status;
     const char *message;
 } broken[] = {
-#define BROKEN_ROW(name, text, status, message)                                                \
+#define BROKEN_ROW(name, text, status, message)                                          \
     { #name, text, sizeof(text) - 1, OC_E_##status, message },
     BROKEN_MAP(BROKEN_ROW)
 };
@@ -188,7 +202,8 @@ static void circles_and_bombs(void **state)
     bytes[MANY / 4] = '.';
     assert_true(run(&pickle, bytes, MANY / 4 + 1));
     oci_pickle_deinit(&pickle);
-    /* A list of 1000, copied by each of 10,000 calls: more copies than there are bytes. */
+    /* A list of 1000, copied by each of 10,000 calls: more
+     * copies than there are bytes. */
     char *at = bytes;
     *at++ = ']';
     *at++ = 'q';

@@ -1,5 +1,5 @@
-/* The .tsv of bottom-up-attention: what Python's csv wrote, found by id, fed in pieces of any
- * size, and broken lines. */
+/* The .tsv of bottom-up-attention: what Python's csv wrote, found by id, fed in pieces of
+ * any size, and broken lines. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,8 +21,9 @@ static oc_context *cx;
 static void expect_error(const char *what, oc_status status, const char *part)
 {
     if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-        fail_msg("%s: expected %s with \"%s\", found %s: %s", what, oc_status_name(status),
-                 part, oc_status_name(oc_context_status(cx)), oc_context_message(cx));
+        fail_msg("%s: expected %s with \"%s\", found %s: %s", what,
+                 oc_status_name(status), part, oc_status_name(oc_context_status(cx)),
+                 oc_context_message(cx));
     oc_context_clear(cx);
     assert_int_equal(oc_context_memory(cx).live_count, 0);
 }
@@ -33,7 +34,8 @@ static oc_tensors *search(const char *text, size_t size, const char *id, size_t 
     oci_tsv_search s;
     oci_tsv_begin(cx, &s, "x.tsv", id);
     for (size_t at = 0; at < size; at += piece)
-        if (!oci_tsv_feed(cx, &s, text + at, size - at < piece ? size - at : piece)) break;
+        if (!oci_tsv_feed(cx, &s, text + at, size - at < piece ? size - at : piece))
+            break;
     return oci_tsv_end(cx, &s);
 }
 
@@ -44,7 +46,8 @@ static void assert_golden(const oc_tensors *set, const oc_tensors *golden, const
     for (int k = 0; k < 2; k++) {
         oc_tensor_view a, b;
         snprintf(name, sizeof name, "%s.%s", id, names[k]);
-        assert_true(oc_tensors_find(golden, name, &a) && oc_tensors_find(set, names[k], &b));
+        assert_true(oc_tensors_find(golden, name, &a) &&
+                    oc_tensors_find(set, names[k], &b));
         assert_true(a.rank == b.rank && a.bytes == b.bytes && b.dtype == OC_F32);
         for (int d = 0; d < a.rank; d++) assert_int_equal(a.shape[d], b.shape[d]);
         assert_memory_equal(a.data, b.data, a.bytes);
@@ -94,7 +97,8 @@ static void finds_lines_by_id(void **state)
 static void one_line_needs_no_id(void **state)
 {
     (void)state;
-    static const char *const good[] = { GOOD, GOOD "\n", GOOD "\r\n", "\r\n\n" GOOD "\n\n\r\n" };
+    static const char *const good[] = { GOOD, GOOD "\n", GOOD "\r\n",
+                                        "\r\n\n" GOOD "\n\n\r\n" };
     for (int i = 0; i < 4; i++)
         for (size_t piece = 1; piece < 60; piece += 7) {
             oc_tensor_view v;
@@ -110,28 +114,40 @@ static void one_line_needs_no_id(void **state)
 static void broken_lines(void **state)
 {
     (void)state;
-    static const struct { const char *text; oc_status status; const char *part; } rows[] = {
+    static const struct {
+        const char *text; oc_status status; const char *part;
+    } rows[] = {
         { "", OC_E_ARGUMENT, "image_id any, found none" },
         { "\r\n\n", OC_E_ARGUMENT, "found none" },
         { GOOD "\n" GOOD, OC_E_ARGUMENT, "there are several" },
         { "7", OC_E_MALFORMED, "line 1: expected 6 columns" },
-        { "\n\n7\t1", OC_E_MALFORMED, "line 3: expected 6 columns parted by tabs (image_id, "
+        { "\n\n7\t1", OC_E_MALFORMED, "line 3: expected 6 columns parted by tabs "
+                                      "(image_id, "
           "image_w, image_h, num_boxes, boxes, features), found 2" },
         { GOOD "\tx", OC_E_MALFORMED, "found 7" },
-        { "7\t-640\t480\t1\t" FOUR "\t" ONE, OC_E_MALFORMED, "image_w: expected a number from 1" },
-        { "7\t640\t\t1\t" FOUR "\t" ONE, OC_E_MALFORMED, "image_h: expected a number from 1" },
-        { "7\t640\t480\t0\t" FOUR "\t" ONE, OC_E_MALFORMED, "num_boxes: expected a number" },
+        { "7\t-640\t480\t1\t" FOUR "\t" ONE, OC_E_MALFORMED, "image_w: expected a number "
+                                                             "from 1" },
+        { "7\t640\t\t1\t" FOUR "\t" ONE, OC_E_MALFORMED, "image_h: expected a number "
+                                                         "from 1" },
+        { "7\t640\t480\t0\t" FOUR "\t" ONE, OC_E_MALFORMED,
+          "num_boxes: expected a number" },
         { "7\t640\t480\t99999999999999999999\t" FOUR "\t" ONE, OC_E_MALFORMED,
           "num_boxes: expected a number from 1 to 1048576" },
-        { "7\t640\t480\t1.0\t" FOUR "\t" ONE, OC_E_MALFORMED, "num_boxes: expected a number" },
-        { "7\t640\t480\t2\t" FOUR "\t" ONE, OC_E_MALFORMED, "features: expected as many f32" },
+        { "7\t640\t480\t1.0\t" FOUR "\t" ONE, OC_E_MALFORMED,
+          "num_boxes: expected a number" },
+        { "7\t640\t480\t2\t" FOUR "\t" ONE, OC_E_MALFORMED, "features: expected as many "
+                                                            "f32" },
         { "7\t640\t480\t2\t" FOUR "\tAACAPwAAgD8=", OC_E_MALFORMED,
           "boxes: expected as many f32 for each of 2 boxes, four, found 16 bytes" },
-        { "7\t640\t480\t1\t" FOUR "\t", OC_E_MALFORMED, "features: expected as many f32" },
+        { "7\t640\t480\t1\t" FOUR "\t", OC_E_MALFORMED,
+          "features: expected as many f32" },
         { "7\t640\t480\t1\t\t" ONE, OC_E_MALFORMED, "boxes: expected as many f32" },
-        { "7\t640\t480\t1\t" FOUR "\tAACAPw=", OC_E_MALFORMED, "features: expected base64, whole" },
-        { "7\t640\t480\t1\t" FOUR "\tAA=APw==", OC_E_MALFORMED, "found other characters" },
-        { "7\t640\t480\t1\t" FOUR "\tAA-APw==", OC_E_MALFORMED, "found other characters" },
+        { "7\t640\t480\t1\t" FOUR "\tAACAPw=", OC_E_MALFORMED, "features: expected "
+                                                               "base64, whole" },
+        { "7\t640\t480\t1\t" FOUR "\tAA=APw==", OC_E_MALFORMED,
+          "found other characters" },
+        { "7\t640\t480\t1\t" FOUR "\tAA-APw==", OC_E_MALFORMED,
+          "found other characters" },
         { "7\t640\t480\t1\t" FOUR "\tAACA", OC_E_MALFORMED, "found 3 bytes" },
         { "7\t640\t480\t1\t" FOUR "\t====", OC_E_MALFORMED, "features" },
     };

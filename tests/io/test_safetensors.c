@@ -1,5 +1,5 @@
-/* Reader and writer of safetensors: one broken file for each rule, odd but good ones, random
- * round trips, and equality with the reference writer, byte for byte. */
+/* Reader and writer of safetensors: one broken file for each rule, odd but good ones,
+ * random round trips, and equality with the reference writer, byte for byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,12 +48,13 @@ static void expect_ok(bool ok)
 static void expect_error(const char *what, oc_status status, const char *part)
 {
     if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-        fail_msg("%s: expected %s with \"%s\", found %s: %s", what, oc_status_name(status),
-                 part, oc_status_name(oc_context_status(cx)), oc_context_message(cx));
+        fail_msg("%s: expected %s with \"%s\", found %s: %s", what,
+                 oc_status_name(status), part, oc_status_name(oc_context_status(cx)),
+                 oc_context_message(cx));
     oc_context_clear(cx);
 }
 
-/* ---- reading --------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------- */
 
 static void every_rule_is_checked(void **state)
 {
@@ -139,9 +140,18 @@ static void limits_hold(void **state)
     (void)state;
     unsigned char bytes[BROKEN_ROOM];
     oci_safetensors file;
-    const broken_file two = { "TWO", "{" T("a", "\"U8\"", "[4]", 0, 4) ","
-                              T("b", "\"U8\"", "[4]", 4, 8) "}", 105, 8, TRUE_LENGTH, WHOLE,
-                              OC_OK, "", 2, 0 };
+    const broken_file two = {
+        "TWO",
+        "{" T("a", "\"U8\"", "[4]", 0, 4) "," T("b", "\"U8\"", "[4]", 4, 8) "}",
+        105,
+        8,
+        TRUE_LENGTH,
+        WHOLE,
+        OC_OK,
+        "",
+        2,
+        0
+    };
     assert_int_equal(strlen(two.header), two.header_size);
     size_t size = broken_build(&two, bytes);
     cx->limits.tensors = 1;
@@ -167,8 +177,9 @@ static void limits_hold(void **state)
 static void messages_are_clean(void **state)
 {
     (void)state;
-    const broken_file row = { "ESC", "{\"\\u001b[2J\\n\":1}", 17, 0, TRUE_LENGTH, WHOLE, OC_OK,
-                              "", 0, 0 };
+    const broken_file row = {
+        "ESC", "{\"\\u001b[2J\\n\":1}", 17, 0, TRUE_LENGTH, WHOLE, OC_OK, "", 0, 0
+    };
     unsigned char bytes[BROKEN_ROOM];
     oci_safetensors file;
     size_t size = broken_build(&row, bytes);
@@ -178,7 +189,7 @@ static void messages_are_clean(void **state)
     expect_error("escape", OC_E_MALFORMED, "x: ?[2J?: expected an object, found 1");
 }
 
-/* ---- writing --------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------- */
 
 enum { MOST = 12 };
 
@@ -195,7 +206,8 @@ static void compare_files(const char *a, const char *b)
 static const char *const golden_names[] = { "plain", "dtypes", "shapes", "names", "empty",
                                             "empty_metadata" };
 
-/* Golden files: read, handed to the writer in another order, and the same bytes come out. */
+/* Golden files: read, handed to the writer in another order,
+ * and the same bytes come out. */
 static void same_bytes_as_reference(void **state)
 {
     (void)state;
@@ -209,7 +221,8 @@ static void same_bytes_as_reference(void **state)
         for (size_t i = 0; i < file.count; i++) {
             const oci_entry *e = &file.entries[file.count - 1 - i];
             tensors[i] = (oci_save_tensor){ e->name, e->dtype, e->rank, e->shape,
-                                            file.bytes->data + e->offset, e->bytes, NULL };
+                                            file.bytes->data + e->offset, e->bytes,
+                                            NULL };
         }
         oc_status status = oci_safetensors_save(cx, path, tensors, file.count,
                                                 file.metadata, file.metadata_count);
@@ -256,17 +269,23 @@ static void round_trips(void **state)
         size_t count = oci_rng_u32(&rng) % (MOST + 1);
         for (size_t i = 0; i < count; i++) {
             oci_save_tensor *t = &tensors[i];
-            snprintf(names[i], sizeof names[i], "%x.%zu", (unsigned)oci_rng_u32(&rng) % 4096, i);
-            *t = (oci_save_tensor){ .name = names[i], .shape = shapes[i], .data = data[i],
-                                    .dtype = (oc_dtype)(oci_rng_u32(&rng) % OC_DTYPE_COUNT),
+            snprintf(names[i], sizeof names[i], "%x.%zu",
+                     (unsigned)oci_rng_u32(&rng) % 4096, i);
+            *t = (oci_save_tensor){ .name = names[i],
+                                    .shape = shapes[i],
+                                    .data = data[i],
+                                    .dtype = (oc_dtype)(oci_rng_u32(&rng) %
+                                                        OC_DTYPE_COUNT),
                                     .rank = (int)(oci_rng_u32(&rng) % 5) };
             for (int d = 0; d < t->rank; d++) shapes[i][d] = oci_rng_u32(&rng) % 5;
             assert_true(oci_shape_bytes(t->dtype, t->rank, t->shape, &t->bytes));
             assert_true(t->bytes <= sizeof data[i]);
-            for (size_t k = 0; k < t->bytes; k++) data[i][k] = (unsigned char)oci_rng_u32(&rng);
+            for (size_t k = 0; k < t->bytes; k++)
+                data[i][k] = (unsigned char)oci_rng_u32(&rng);
         }
         const char *const metadata[] = { "format", "pt", "k\"\n", "\xc3\xbc" };
-        expect_ok(oci_safetensors_save(cx, path, tensors, count, metadata, seed % 3) == OC_OK);
+        expect_ok(oci_safetensors_save(cx, path, tensors, count, metadata, seed % 3) ==
+                  OC_OK);
         oci_safetensors file;
         expect_ok(oci_safetensors_open(cx, &file, path, seed % 2 != 0));
         assert_int_equal(file.count, count);
@@ -281,7 +300,8 @@ static void round_trips(void **state)
             assert_int_equal(e->rank, t->rank);
             assert_int_equal(e->bytes, t->bytes);
             if (t->rank) assert_memory_equal(e->shape, t->shape, (size_t)t->rank * 8);
-            if (t->bytes) assert_memory_equal(file.bytes->data + e->offset, t->data, t->bytes);
+            if (t->bytes)
+                assert_memory_equal(file.bytes->data + e->offset, t->data, t->bytes);
         }
         oci_safetensors_close(&file);
     }
@@ -328,7 +348,7 @@ static void writer_refuses_nonsense(void **state)
     assert_int_equal(oc_context_memory(cx).live_count, 0);
 }
 
-/* ---- frame ----------------------------------------------------------------------------- */
+/* ---- frame ------------------------------------------------------------------------- */
 
 static int clear(void **state)
 {
@@ -353,10 +373,11 @@ static int tear_down(void **state)
     (void)state;
     oc_context_free(cx);
     unlink(path);
-    return rmdir(folder);       /* fails, and so does the group, if a save left something */
+    return rmdir(folder);     /* fails, and so does the group, if a save left something */
 }
 
-/* `test_safetensors FOLDER` writes the files of the tables there: fuzz/corpus/safetensors. */
+/* `test_safetensors FOLDER` writes the files of the tables there:
+ * fuzz/corpus/safetensors. */
 static int write_corpus(const char *to)
 {
     unsigned char bytes[BROKEN_ROOM];

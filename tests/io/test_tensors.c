@@ -39,7 +39,7 @@ static void adds_and_finds(void **state)
     assert_int_equal(oc_tensors_count(set), 500);
     for (int i = 0; i < 500; i++) {
         snprintf(name, sizeof name, "t%d", i * 7919 % 500);
-        oc_tensor_view at = oc_tensors_get(set, (size_t)i);     /* in the order of adding */
+        oc_tensor_view at = oc_tensors_get(set, (size_t)i);   /* in the order of adding */
         assert_string_equal(at.name, name);
         assert_true(oc_tensors_find(set, name, &view));
         assert_memory_equal(&view, &at, sizeof view);
@@ -51,7 +51,8 @@ static void adds_and_finds(void **state)
     assert_false(oc_tensors_find(set, "t500", &view));
     assert_null(view.name);
     assert_null(oc_tensors_get(set, 500).name);
-    assert_int_equal(oc_tensors_add(cx, set, "zero", OC_F32, 1, (int64_t[]){ 3 }, NULL), OC_OK);
+    assert_int_equal(oc_tensors_add(cx, set, "zero", OC_F32, 1, (int64_t[]){ 3 }, NULL),
+                     OC_OK);
     assert_true(oc_tensors_find(set, "zero", &view));
     assert_memory_equal(view.data, ((const float[]){ 0, 0, 0 }), 12);
     oc_tensors_free(set);

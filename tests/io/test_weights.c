@@ -38,7 +38,8 @@ static void put_text(const char *name, const char *text)
 }
 
 /* A file with tensors of the given names (space between), each the float `value`. */
-static void put_tensors(const char *name, const char *names, float value, const char *format)
+static void put_tensors(const char *name, const char *names, float value,
+                        const char *format)
 {
     char copy[256], *rest = copy, *word;
     snprintf(copy, sizeof copy, "%s", names);
@@ -48,7 +49,8 @@ static void put_tensors(const char *name, const char *names, float value, const 
         tensors[count++] = (oci_save_tensor){ word, OC_F32, 0, NULL, &value, sizeof value,
                                               NULL };
     const char *const metadata[] = { "format", format };
-    oci_safetensors_save(cx, in_folder(name), tensors, count, format ? metadata : NULL, 1);
+    oci_safetensors_save(cx, in_folder(name), tensors, count, format ? metadata : NULL,
+                         1);
     if (oc_context_status(cx)) fail_msg("%s", oc_context_message(cx));
 }
 
@@ -68,8 +70,8 @@ static void expect_error(oc_status status, const char *part)
         assert_null(w.refs);
         assert_null(w.folder);
         if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-            fail_msg("expected %s with \"%s\", found %s: %s", oc_status_name(status), part,
-                     oc_status_name(oc_context_status(cx)), oc_context_message(cx));
+            fail_msg("expected %s with \"%s\", found %s: %s", oc_status_name(status),
+                     part, oc_status_name(oc_context_status(cx)), oc_context_message(cx));
         oc_context_clear(cx);
         assert_int_equal(oc_context_memory(cx).live_count, 0);
         assert_int_equal(oc_context_memory(cx).live_bytes, 0);
@@ -79,7 +81,8 @@ static void expect_error(oc_status status, const char *part)
 static oci_weights open_folder(bool map)
 {
     oci_weights w;
-    if (!oci_weights_open(cx, &w, folder, NULL, map)) fail_msg("%s", oc_context_message(cx));
+    if (!oci_weights_open(cx, &w, folder, NULL, map))
+        fail_msg("%s", oc_context_message(cx));
     return w;
 }
 
@@ -95,7 +98,7 @@ static float value_of(const oci_weights *w, const char *name)
     return value;
 }
 
-/* ---- good folders ---------------------------------------------------------------------- */
+/* ---- good folders ------------------------------------------------------------------ */
 
 static void single_file(void **state)
 {
@@ -144,10 +147,12 @@ static void old_names(void **state)
 {
     (void)state;
     put_tensors("model.safetensors",
-                "ln.gamma ln.beta gamma.gamma x.beta.gamma alphabeta beta.beta plain", 1, NULL);
+                "ln.gamma ln.beta gamma.gamma x.beta.gamma alphabeta beta.beta plain", 1,
+                NULL);
     oci_weights w = open_folder(false);
     static const char *const names[] = { "ln.weight", "ln.bias", "weight.weight",
-                                         "x.bias.gamma", "alphabias", "bias.bias", "plain" };
+                                         "x.bias.gamma", "alphabias", "bias.bias",
+                                         "plain" };
     assert_int_equal(w.count, sizeof names / sizeof *names);
     for (size_t i = 0; i < w.count; i++) assert_true(value_of(&w, names[i]) == 1);
     assert_null(oci_weights_find(&w, "ln.gamma"));
@@ -158,7 +163,8 @@ static void old_names(void **state)
     expect_error(OC_E_MALFORMED, "two tensors that mean the same parameter");
 }
 
-/* Read one by one or mapped: the same bytes; and the room holds the largest tensor at most. */
+/* Read one by one or mapped: the same bytes; and the room holds
+ * the largest tensor at most. */
 static void bundled_models(void **state)
 {
     (void)state;
@@ -205,9 +211,10 @@ static void shrinking_file(void **state)
     assert_int_equal(oc_context_memory(cx).live_count, 0);
 }
 
-/* ---- bad folders ----------------------------------------------------------------------- */
+/* ---- bad folders ------------------------------------------------------------------- */
 
-/* In from_pretrained's order, and each broken in its own way: what is said names the file. */
+/* In from_pretrained's order, and each broken in its own way:
+ * what is said names the file. */
 static void other_formats(void **state)
 {
     (void)state;
@@ -220,7 +227,8 @@ static void other_formats(void **state)
         put_text(others[i], "");
         expect_error(OC_E_MALFORMED, others[i]);
     }
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) unlink(in_folder(others[i]));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        unlink(in_folder(others[i]));
 }
 
 static void missing_folder(void **state)
@@ -263,19 +271,25 @@ static const struct {
     { "", OC_E_MALFORMED, "index.json: line 1" },
     { "[]", OC_E_MALFORMED, "weight_map: expected an object with at least one entry" },
     { "{}", OC_E_MALFORMED, "weight_map: expected an object with at least one entry" },
-    { "{\"weight_map\":{}}", OC_E_MALFORMED, "weight_map: expected an object with at least" },
-    { "{\"weight_map\":[]}", OC_E_MALFORMED, "weight_map: expected an object, found an array" },
+    { "{\"weight_map\":{}}", OC_E_MALFORMED, "weight_map: expected an object with at "
+                                             "least" },
+    { "{\"weight_map\":[]}", OC_E_MALFORMED, "weight_map: expected an object, found an "
+                                             "array" },
     { "{\"weight_map\":{\"a\":1}}", OC_E_MALFORMED,
-      "weight_map.a: expected the name of a .safetensors file in the same folder, found 1" },
+      "weight_map.a: expected the name of a .safetensors file in the same folder, found "
+      "1" },
     { "{\"weight_map\":{\"a\":null}}", OC_E_MALFORMED, "weight_map.a" },
     { "{\"weight_map\":{\"a\":\"\"}}", OC_E_MALFORMED, "weight_map.a" },
     { "{\"weight_map\":{\"a\":\".safetensors\"}}", OC_E_MALFORMED, "weight_map.a" },
     { "{\"weight_map\":{\"a\":\"..\"}}", OC_E_MALFORMED, "weight_map.a" },
     { "{\"weight_map\":{\"a\":\"../one.safetensors\"}}", OC_E_MALFORMED,
       "found \"../one.safetensors\"" },
-    { "{\"weight_map\":{\"a\":\"/etc/one.safetensors\"}}", OC_E_MALFORMED, "weight_map.a" },
-    { "{\"weight_map\":{\"a\":\"..\\\\one.safetensors\"}}", OC_E_MALFORMED, "weight_map.a" },
-    { "{\"weight_map\":{\"a\":\"x/../one.safetensors\"}}", OC_E_MALFORMED, "weight_map.a" },
+    { "{\"weight_map\":{\"a\":\"/etc/one.safetensors\"}}", OC_E_MALFORMED,
+      "weight_map.a" },
+    { "{\"weight_map\":{\"a\":\"..\\\\one.safetensors\"}}", OC_E_MALFORMED,
+      "weight_map.a" },
+    { "{\"weight_map\":{\"a\":\"x/../one.safetensors\"}}", OC_E_MALFORMED,
+      "weight_map.a" },
     { "{\"weight_map\":{\"a\":\"one.safetensors\\u0000.safetensors\"}}", OC_E_MALFORMED,
       "weight_map.a" },
     { "{\"weight_map\":{\"a\":\"one.bin\"}}", OC_E_MALFORMED, "weight_map.a" },
@@ -309,7 +323,7 @@ static void bad_shards(void **state)
     cx->limits = oci_default_limits;
 }
 
-/* ---- frame ----------------------------------------------------------------------------- */
+/* ---- frame ------------------------------------------------------------------------- */
 
 static int clear(void **state)
 {

@@ -1,6 +1,6 @@
-/* Every call of an index under tests/data/models on every ISA of this machine: the answers of
- * Transformers 4.37.2, all outputs and gradients, and what it refuses. One test program an
- * index, so that they run side by side:
+/* Every call of an index under tests/data/models on every ISA of this machine: the
+ * answers of Transformers 4.37.2, all outputs and gradients, and what it refuses. One
+ * test program an index, so that they run side by side:
  *     #include "goldens.h"
  *     int main(void) { return check_goldens("INDEX-decoders.txt", 200); }
  */
@@ -79,7 +79,8 @@ static void compare(const call *c, oc_tensor_view want, oc_tensor_view got, doub
         return;
     }
     if (want.dtype == OC_I64) {
-        if (memcmp(want.data, got.data, want.bytes)) complain(c, "%s: other ids", want.name);
+        if (memcmp(want.data, got.data, want.bytes))
+            complain(c, "%s: other ids", want.name);
         return;
     }
     const float *a = want.data, *b = got.data;
@@ -95,8 +96,8 @@ static void compare(const call *c, oc_tensor_view want, oc_tensor_view got, doub
 }
 
 /* A gradient of which the golden keeps products with vectors of signs only: its rows of
- * `sketches`, of which the first is *row. Errors of `tolerance` each add up to the root of their
- * number of them: as random as the signs are. */
+ * `sketches`, of which the first is *row. Errors of `tolerance` each add up to the root
+ * of their number of them: as random as the signs are. */
 static void compare_sketch(const call *c, oc_tensor_view sketches, size_t *row,
                            oc_tensor_view gradient, double scale)
 {
@@ -114,7 +115,8 @@ static void compare_sketch(const call *c, oc_tensor_view sketches, size_t *row,
         }
     }
     if (!(worst <= most))
-        complain(c, "sketch of grad.%s: off by %.3g, expected at most %.3g", name, worst, most);
+        complain(c, "sketch of grad.%s: off by %.3g, expected at most %.3g", name, worst,
+                 most);
 }
 
 static int by_name(const void *a, const void *b)
@@ -138,7 +140,8 @@ static void compare_sketches(const call *c, oc_tensor_view want, const oc_tensor
     qsort(gradients, count, sizeof *gradients, by_name);
     for (size_t i = 0; i < count; i++) compare_sketch(c, want, &row, gradients[i], scale);
     if (rows != (size_t)want.shape[0])
-        complain(c, "%zu rows of sketches, expected %lld", rows, (long long)want.shape[0]);
+        complain(c, "%zu rows of sketches, expected %lld", rows,
+                 (long long)want.shape[0]);
     free(gradients);
 }
 
@@ -170,13 +173,15 @@ static bool is_wanted(const oc_tensors *want, const char *name)
            (!strncmp(name, "grad.", 5) && oc_tensors_find(want, "sketches", &v));
 }
 
-/* All of `want` is in `got` with these values, and nothing more unless `only` is there. */
+/* All of `want` is in `got` with these values, and nothing
+ * more unless `only` is there. */
 static void compare_sets(const call *c, const oc_tensors *want, const oc_tensors *got)
 {
     double gradient = largest_gradient(c, want);
     for (size_t i = 0; i < oc_tensors_count(want); i++)
         compare_one(c, oc_tensors_get(want, i), got, gradient);
-    for (size_t i = 0; !json_object_get(c->json, "only") && i < oc_tensors_count(got); i++) {
+    for (size_t i = 0; !json_object_get(c->json, "only") && i < oc_tensors_count(got);
+         i++) {
         const char *name = oc_tensors_get(got, i).name;
         if (!is_wanted(want, name)) complain(c, "%s: one too many", name);
     }
@@ -230,8 +235,9 @@ static oc_tensors *run(oc_context *cx, const call *c, const oc_tensors *in)
 static inline void drop_pads(oc_tensors *set, const oc_tensors *other)
 {
     oc_tensor_view a, b;
-    if (!oc_tensors_find(set, "token_logprobs", &a) || !oc_tensors_find(other, a.name, &b) ||
-        !same_shape(a, b)) return;
+    if (!oc_tensors_find(set, "token_logprobs", &a) ||
+        !oc_tensors_find(other, a.name, &b) || !same_shape(a, b))
+        return;
     for (size_t i = 0; i < a.bytes / 4; i++)
         if (((const float *)b.data)[i] == 0.0f) ((float *)(uintptr_t)a.data)[i] = 0.0f;
 }
@@ -252,8 +258,8 @@ static oc_tensors *inputs_of(oc_context *cx, const call *c, const char *name)
     return in;
 }
 
-/* A case without weights gets its checkpoint made at its first call, and all its calls open
- * that: what is saved is loaded in every one of them. */
+/* A case without weights gets its checkpoint made at its first call, and all its calls
+ * open that: what is saved is loaded in every one of them. */
 static void find_checkpoint(call *c, const char *folder)
 {
     uint64_t seed;
@@ -283,7 +289,8 @@ static inline void check_call(oc_isa isa, const char *folder, const char *name)
     c.class_name = json_string_value(json_object_get(c.json, "class"));
     c.options = json_object_get(c.json, "options");
     find_checkpoint(&c, folder);
-    oc_context *cx = oc_context_create(&OC_OPTIONS(oc_context_options, .isa = isa, .threads = 2));
+    oc_context *cx = oc_context_create(
+        &OC_OPTIONS(oc_context_options, .isa = isa, .threads = 2));
     oc_tensors *in = inputs_of(cx, &c, name), *want = NULL;
     assert_int_equal(oc_context_status(cx), OC_OK);
     oc_tensors *got = run(cx, &c, in);
@@ -324,7 +331,8 @@ static inline void check_all(oc_isa isa)
         calls++;
     }
     fclose(index);
-    print_message("%d calls on %s, %d complaints\n", calls, oci_isa_name(isa), complaints);
+    print_message("%d calls on %s, %d complaints\n", calls, oci_isa_name(isa),
+                  complaints);
     assert_true(calls >= fewest_calls);
     assert_int_equal(complaints, 0);
 }

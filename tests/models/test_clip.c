@@ -1,4 +1,5 @@
-/* A whole CLIP's folder opened as one of its parts, configs that are wrong, and faults. */
+/* A whole CLIP's folder opened as one of its parts, configs
+ * that are wrong, and faults. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,8 +50,9 @@ static void parts_load_alone(void **state)
     int64_t whole = parameters(cx, NULL), vision = parameters(cx, "CLIPVisionModel");
     int64_t text = parameters(cx, "CLIPTextModel");
     assert_int_equal(parameters(cx, "CLIPModel"), whole);
-    assert_int_equal(vision + text + E * VISION + E * TEXT + 1, whole);     /* logit_scale */
-    assert_int_equal(parameters(cx, "CLIPVisionModelWithProjection"), vision + E * VISION);
+    assert_int_equal(vision + text + E * VISION + E * TEXT + 1, whole);  /* logit_scale */
+    assert_int_equal(parameters(cx, "CLIPVisionModelWithProjection"),
+                     vision + E * VISION);
     assert_int_equal(parameters(cx, "CLIPTextModelWithProjection"), text + E * TEXT);
     oc_context_free(cx);
 }
@@ -70,10 +72,12 @@ static void a_part_answers_as_the_whole(void **state)
     char copy[128];
     oc_context *cx = oc_context_create(NULL);
     oc_tensors *in = oc_tensors_open(cx, CASE "/vision.in.safetensors");
-    oc_forward_options o = OC_OPTIONS(oc_forward_options, .class_name = "CLIPVisionModel");
+    oc_forward_options o = OC_OPTIONS(oc_forward_options, .class_name = "CLIPVisionMode"
+                                                                        "l");
     oc_model *whole = open_as(cx, folder, NULL);
     oc_model *part = open_as(cx, folder, "CLIPVisionModel");
-    oc_tensors *want = oc_forward(cx, whole, in, &o), *got = oc_forward(cx, part, in, NULL);
+    oc_tensors *want = oc_forward(cx, whole, in, &o),
+               *got = oc_forward(cx, part, in, NULL);
     must(cx, "forward");
     same(want, got, "pooler_output");
     oc_tensors_free(got);
@@ -120,9 +124,11 @@ static void wrong_configs(void **state)
         { "{\"model_type\":\"clip\",\"vision_config\":{\"patch_size\":9}, "
           "\"vision_config_dict\":{\"patch_size\":0}}", "vision_config_dict.patch_size",
           OC_E_MALFORMED },
-        { "{\"model_type\":\"clip\",\"projection_dim\":0}", "projection_dim", OC_E_MALFORMED },
-        { "{\"model_type\":\"vision-encoder-decoder\",\"encoder\":{\"model_type\":\"clip\"},"
-          "\"decoder\":{\"model_type\":\"trocr\"}}", "encoder.model_type", OC_E_UNSUPPORTED },
+        { "{\"model_type\":\"clip\",\"projection_dim\":0}", "projection_dim",
+          OC_E_MALFORMED },
+        { "{\"model_type\":\"vision-encoder-decoder\","
+          "\"encoder\":{\"model_type\":\"clip\"},\"decoder\":{\"model_type\":\"trocr\"}}", "encoder.model_type",
+          OC_E_UNSUPPORTED },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         oc_context *cx = oc_context_create(NULL);

@@ -1,5 +1,5 @@
-/* Dual encoders that no folder has: joined of two towers, a CLIP's among them, saved and opened
- * again; the locked-image form; what has no answer. */
+/* Dual encoders that no folder has: joined of two towers, a CLIP's among them, saved and
+ * opened again; the locked-image form; what has no answer. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,8 @@ static void must(oc_context *cx, const char *what)
     if (oc_context_status(cx) != OC_OK) fail_msg("%s: %s", what, oc_context_message(cx));
 }
 
-static void refused(oc_context *cx, const void *result, oc_status status, const char *words)
+static void refused(oc_context *cx, const void *result, oc_status status,
+                    const char *words)
 {
     assert_null(result);
     if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), words))
@@ -61,13 +62,14 @@ static void options_are_routed(void **state)
     assert_int_equal(number(config, "vision_config", "image_size"), 12);
     assert_int_equal(number(config, "text_config", "vocab_size"), 7);
     assert_int_equal(number(config, NULL, "projection_dim"), 5);
-    assert_true(json_real_value(json_object_get(config, "logit_scale_init_value")) == 1.5);
+    assert_true(json_real_value(json_object_get(config, "logit_scale_init_value")) ==
+                1.5);
     assert_null(json_object_get(config, "is_encoder_decoder"));
     assert_null(json_object_get(json_object_get(config, "text_config"), "is_decoder"));
     json_decref(config);
     oc_string_free(text);
-    refused(cx, oc_config_join(cx, "{}", "{}", "{\"model_type\":\"clip\"}"), OC_E_UNSUPPORTED,
-            "vision-text-dual-encoder, found clip");
+    refused(cx, oc_config_join(cx, "{}", "{}", "{\"model_type\":\"clip\"}"),
+            OC_E_UNSUPPORTED, "vision-text-dual-encoder, found clip");
     oc_context_free(cx);
 }
 
@@ -76,8 +78,8 @@ static void configs_are_checked(void **state)
     (void)state;
     static const struct { const char *config, *words; oc_status status; } cases[] = {
         { "{" KIND "}", "vision_config: required", OC_E_MALFORMED },
-        { "{" KIND ",\"vision_config\":{\"model_type\":\"vit\"}}", "text_config: required",
-          OC_E_MALFORMED },
+        { "{" KIND ",\"vision_config\":{\"model_type\":\"vit\"}}",
+          "text_config: required", OC_E_MALFORMED },
         { "{" KIND ",\"vision_config\":{}}", "vision_config.model_type: required",
           OC_E_MALFORMED },
         { "{" KIND ",\"vision_config\":7}", "vision_config: expected an object",
@@ -88,9 +90,11 @@ static void configs_are_checked(void **state)
         { "{" KIND ",\"vision_config\":{\"model_type\":\"gpt2\"}}", "as the vision tower",
           OC_E_UNSUPPORTED },
         { "{" KIND ",\"vision_config\":{\"model_type\":\"vit\"},"
-          "\"text_config\":{\"model_type\":\"clip\"}}", "as the text tower", OC_E_UNSUPPORTED },
+          "\"text_config\":{\"model_type\":\"clip\"}}", "as the text tower",
+          OC_E_UNSUPPORTED },
         { "{" KIND ",\"vision_config\":{\"model_type\":\"vit\"},"
-          "\"text_config\":{\"model_type\":\"gpt2\"}}", "camembert, distilbert, found \"gpt2\"",
+          "\"text_config\":{\"model_type\":\"gpt2\"}}", "camembert, distilbert, found "
+                                                        "\"gpt2\"",
           OC_E_UNSUPPORTED },
         { "{" KIND ",\"vision_config\":{\"model_type\":\"vit\",\"hidden_size\":-1}}",
           "vision_config.hidden_size", OC_E_MALFORMED },
@@ -110,9 +114,10 @@ static void configs_are_checked(void **state)
 /* A folder with a whole CLIP's config, and of its weights the vision tower. */
 static void make_clip(oc_context *cx, char path[128])
 {
-    static const char tower[] = "{\"model_type\":\"clip_vision_model\",\"hidden_size\":12,"
-        "\"num_hidden_layers\":1,\"num_attention_heads\":3,\"intermediate_size\":9,"
-        "\"image_size\":12,\"patch_size\":4}";
+    static const char tower[] = "{\"model_type\":\"clip_vision_model\",\"hidden_size\":"
+                                "12,\"num_hidden_layers\":1,\"num_attention_heads\":3,"
+                                "\"intermediate_size\":9,\"image_size\":12,\"patch_"
+                                "size\":4}";
     char file[160];
     snprintf(path, 128, "%s/clip", folder);
     oc_model *model = oc_model_create(cx, tower, NULL);
@@ -152,7 +157,8 @@ static void expect_fresh(const oc_model *model)
 {
     static const char *const names[] = { "logit_scale", "visual_projection.weight",
                                          "text_projection.weight" };
-    for (size_t i = 0; i < 3; i++) assert_string_equal(oc_model_fresh(model, i), names[i]);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(oc_model_fresh(model, i), names[i]);
     assert_null(oc_model_fresh(model, 3));
 }
 
@@ -219,8 +225,8 @@ static void towers_are_joined(void **state)
     oc_make_options o = OC_OPTIONS(oc_make_options, .options = "{" KIND "}");
     refused(cx, oc_model_join(cx, DATA "vit_plain", clip, &o), OC_E_UNSUPPORTED,
             "text_config.model_type");
-    refused(cx, oc_model_join(cx, DATA "bert_base", DATA "vit_plain", &o), OC_E_UNSUPPORTED,
-            "vision_config.model_type");
+    refused(cx, oc_model_join(cx, DATA "bert_base", DATA "vit_plain", &o),
+            OC_E_UNSUPPORTED, "vision_config.model_type");
     refused(cx, oc_model_join(cx, NULL, DATA "bert_base", &o), OC_E_ARGUMENT, "");
     oc_context_free(cx);
 }
@@ -241,7 +247,8 @@ static oc_tensors *make_batch(oc_context *cx, bool loss)
     float pixels[PAIRS * 3 * SIDE * SIDE];
     int64_t ids[PAIRS * TOKENS];
     const int64_t shape[] = { PAIRS, 3, SIDE, SIDE }, texts[] = { PAIRS, TOKENS };
-    for (int i = 0; i < PAIRS * 3 * SIDE * SIDE; i++) pixels[i] = (float)(i * i % 31) / 15 - 1;
+    for (int i = 0; i < PAIRS * 3 * SIDE * SIDE; i++)
+        pixels[i] = (float)(i * i % 31) / 15 - 1;
     for (int i = 0; i < PAIRS * TOKENS; i++) ids[i] = 2 + i * i % 17;
     oc_tensors *batch = oc_tensors_create(cx);
     oc_tensors_add(cx, batch, "pixel_values", OC_F32, 4, shape, pixels);
@@ -251,7 +258,8 @@ static oc_tensors *make_batch(oc_context *cx, bool loss)
     return batch;
 }
 
-/* LiT: the vision tower stays, bit for bit; the rest learns which text goes with which. */
+/* LiT: the vision tower stays, bit for bit; the rest learns
+ * which text goes with which. */
 static void locked_images(void **state)
 {
     (void)state;
@@ -290,8 +298,8 @@ static void locked_images(void **state)
 
 /* ---- no answer ---- */
 
-/* A picture whose features are all zeros has no direction: NaN, as 4.37.2 gives, and no more
- * than its own row. */
+/* A picture whose features are all zeros has no direction: NaN, as 4.37.2 gives, and no
+ * more than its own row. */
 static void zeros_have_no_direction(void **state)
 {
     (void)state;
@@ -311,7 +319,8 @@ static void zeros_have_no_direction(void **state)
     assert_true(oc_tensors_find(out, "logits_per_text", &v));
     assert_true(isnan(((const float *)v.data)[0]));
     assert_true(oc_tensors_find(out, "text_embeds", &v));
-    for (size_t i = 0; i < v.bytes / 4; i++) assert_false(isnan(((const float *)v.data)[i]));
+    for (size_t i = 0; i < v.bytes / 4; i++)
+        assert_false(isnan(((const float *)v.data)[i]));
     oc_tensors_free(out);
     oc_tensors_free(old);
     oc_tensors_free(zeros);

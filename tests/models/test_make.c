@@ -147,7 +147,8 @@ static void drawn_as_transformers_draws(void **state)
     }
 }
 
-/* A large table is normal in its fourth moment too, and a linear map of torch's is uniform. */
+/* A large table is normal in its fourth moment too, and a linear
+ * map of torch's is uniform. */
 static void shapes_of_the_distributions(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Pairs of encoder and decoder: what does not fit is said before any weight is read; what was
- * saved is what was loaded; no fault at any point leaks. */
+/* Pairs of encoder and decoder: what does not fit is said before any weight is read; what
+ * was saved is what was loaded; no fault at any point leaks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

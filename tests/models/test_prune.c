@@ -1,5 +1,5 @@
-/* oc_model_prune_heads: what it refuses, and that a refusal or a fault leaves the model as it
- * was. What it computes is in test_goldens_pruned.c. */
+/* oc_model_prune_heads: what it refuses, and that a refusal or a fault leaves the model
+ * as it was. What it computes is in test_goldens_pruned.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,14 +23,16 @@ static const struct refusal {
     { "ved_bert", "{\"decoder\": {\"0\": 1}}", OC_E_ARGUMENT, "at \"0\"" },
     { "ved_bert", "{\"decoder\": {\"0\": [true]}}", OC_E_ARGUMENT, "at \"0\"" },
     { "ved_bert", "{\"decoder\": {\"2\": [1]}}", OC_E_MALFORMED, "2 layers and 3 heads" },
-    { "ved_bert", "{\"decoder\": {\"0x\": [1]}}", OC_E_MALFORMED, "decoder.pruned_heads" },
+    { "ved_bert", "{\"decoder\": {\"0x\": [1]}}", OC_E_MALFORMED,
+      "decoder.pruned_heads" },
     { "ved_bert", "{\"decoder\": {\"\": [1]}}", OC_E_MALFORMED, "decoder.pruned_heads" },
     { "ved_bert", "{\"decoder\": {\"0\": [3]}}", OC_E_MALFORMED, "2 layers and 3 heads" },
     { "ved_bert", "{\"decoder\": {\"0\": [-1]}}", OC_E_ARGUMENT, "at \"0\"" },
-    { "ved_bert", "{\"decoder\": {\"1\": [2, 0, 1, 0]}}", OC_E_UNSUPPORTED, "in layer 1" },
+    { "ved_bert", "{\"decoder\": {\"1\": [2, 0, 1, 0]}}", OC_E_UNSUPPORTED,
+      "in layer 1" },
     { "ved_bart", "{\"decoder\": {\"0\": [1]}}", OC_E_UNSUPPORTED, "heads of a bart" },
-    { "ved_base", "{\"encoder\": {\"0\": [1]}, \"decoder\": {\"0\": [1]}}", OC_E_UNSUPPORTED,
-      "heads of a trocr" },
+    { "ved_base", "{\"encoder\": {\"0\": [1]}, \"decoder\": {\"0\": [1]}}",
+      OC_E_UNSUPPORTED, "heads of a trocr" },
     { "swin", "{\"0\": [1]}", OC_E_UNSUPPORTED, "heads of a swin" },
     { "beit_relative", "{\"0\": [1]}", OC_E_UNSUPPORTED, "relative position biases" },
     { "bert_base", "[[0, 1]]", OC_E_MALFORMED, "an object" },
@@ -58,7 +60,8 @@ static void refusals_leave_the_model(void **state)
     }
 }
 
-/* 5 numbers a head in q, k and v, with their biases; 5 columns a head in the product behind. */
+/* 5 numbers a head in q, k and v, with their biases; 5 columns a
+ * head in the product behind. */
 static void heads_go_once(void **state)
 {
     (void)state;
@@ -69,7 +72,8 @@ static void heads_go_once(void **state)
     assert_int_equal(oc_model_parameters(cx, model), all);
     assert_int_equal(oc_model_prune_heads(cx, model, "{\"0\": [2], \"1\": []}"), OC_OK);
     assert_int_equal(oc_model_parameters(cx, model), all - head);
-    assert_int_equal(oc_model_prune_heads(cx, model, "{\"0\": [2, 1], \"1\": [0]}"), OC_OK);
+    assert_int_equal(oc_model_prune_heads(cx, model, "{\"0\": [2, 1], \"1\": [0]}"),
+                     OC_OK);
     assert_int_equal(oc_model_parameters(cx, model), all - 3 * head);
     assert_int_equal(oc_model_resize_tokens(cx, model, 44, 0, 1), OC_OK);
     assert_int_equal(oc_model_parameters(cx, model), all - 3 * head + 4 * D);
@@ -88,7 +92,8 @@ static void job(oc_context *cx, void *user)
 static void faults_leave_nothing(void **state)
 {
     (void)state;
-    fault_loop(&(fault_plan){ .job = job, .user = DATA "ved_gpt2", .step = 5, .dense = 40 });
+    fault_loop(
+        &(fault_plan){ .job = job, .user = DATA "ved_gpt2", .step = 5, .dense = 40 });
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Saves in every format, whole and in shards: what comes back is what was saved, what an earlier
- * save left is gone, and a kill at any step leaves the old or the new. */
+/* Saves in every format, whole and in shards: what comes back is what was saved, what an
+ * earlier save left is gone, and a kill at any step leaves the old or the new. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,35 +21,40 @@
 static char folder[64];
 
 static const struct family { const char *name, *config; bool h5, msgpack; } families[] = {
-    { "bert", "{\"model_type\":\"bert\",\"architectures\":[\"BertModel\"],\"vocab_size\":20,"
-      "\"hidden_size\":12,\"num_hidden_layers\":2,\"num_attention_heads\":3,"
-      "\"intermediate_size\":16}", true, true },
-    { "vit + gpt2", "{\"model_type\":\"vision-encoder-decoder\",\"encoder\":{\"model_type\":"
-      "\"vit\",\"hidden_size\":12,\"num_hidden_layers\":1,\"num_attention_heads\":3,"
-      "\"intermediate_size\":16,\"image_size\":8,\"patch_size\":4},\"decoder\":{\"model_type\":"
-      "\"gpt2\",\"vocab_size\":20,\"n_embd\":12,\"n_layer\":1,\"n_head\":3,\"n_positions\":16,"
-      "\"is_decoder\":true,\"add_cross_attention\":true}}", true, true },
+    { "bert", "{\"model_type\":\"bert\",\"architectures\":[\"BertModel\"],"
+      "\"vocab_size\":20,\"hidden_size\":12,\"num_hidden_layers\":2,"
+      "\"num_attention_heads\":3,\"intermediate_size\":16}", true, true },
+    { "vit + gpt2", "{\"model_type\":\"vision-encoder-decoder\","
+      "\"encoder\":{\"model_type\":\"vit\",\"hidden_size\":12,\"num_hidden_layers\":1,"
+      "\"num_attention_heads\":3,\"intermediate_size\":16,\"image_size\":8,"
+      "\"patch_size\":4},\"decoder\":{\"model_type\":\"gpt2\",\"vocab_size\":20,"
+      "\"n_embd\":12,\"n_layer\":1,\"n_head\":3,\"n_positions\":16,\"is_decoder\":true,"
+      "\"add_cross_attention\":true}}", true, true },
     { "dual", "{\"model_type\":\"vision-text-dual-encoder\",\"projection_dim\":8,"
-      "\"vision_config\":{\"model_type\":\"vit\",\"hidden_size\":12,\"num_hidden_layers\":1,"
-      "\"num_attention_heads\":3,\"intermediate_size\":16,\"image_size\":8,\"patch_size\":4},"
-      "\"text_config\":{\"model_type\":\"roberta\",\"vocab_size\":20,\"hidden_size\":12,"
-      "\"num_hidden_layers\":1,\"num_attention_heads\":3,\"intermediate_size\":16}}", true, true },
-    { "swin", "{\"model_type\":\"swin\",\"architectures\":[\"SwinModel\"],\"embed_dim\":12,"
-      "\"depths\":[1,1],\"num_heads\":[3,3],\"image_size\":16,\"patch_size\":2,"
-      "\"window_size\":2}", true, false },
-    { "visual_bert", "{\"model_type\":\"visual_bert\",\"vocab_size\":20,\"hidden_size\":12,"
+      "\"vision_config\":{\"model_type\":\"vit\",\"hidden_size\":12,"
       "\"num_hidden_layers\":1,\"num_attention_heads\":3,\"intermediate_size\":16,"
-      "\"visual_embedding_dim\":8}", false, false },
+      "\"image_size\":8,\"patch_size\":4},\"text_config\":{\"model_type\":\"roberta\","
+      "\"vocab_size\":20,\"hidden_size\":12,\"num_hidden_layers\":1,"
+      "\"num_attention_heads\":3,\"intermediate_size\":16}}",
+      true, true },
+    { "swin", "{\"model_type\":\"swin\",\"architectures\":[\"SwinModel\"],"
+      "\"embed_dim\":12,\"depths\":[1,1],\"num_heads\":[3,3],\"image_size\":16,"
+      "\"patch_size\":2,\"window_size\":2}", true, false },
+    { "visual_bert", "{\"model_type\":\"visual_bert\",\"vocab_size\":20,"
+      "\"hidden_size\":12,\"num_hidden_layers\":1,\"num_attention_heads\":3,"
+      "\"intermediate_size\":16,\"visual_embedding_dim\":8}", false, false },
 };
 
 static oc_model *make(oc_context *cx, const char *config, uint64_t seed)
 {
-    oc_model *model = oc_model_create(cx, config, &OC_OPTIONS(oc_make_options, .seed = seed));
+    oc_model *model = oc_model_create(cx, config,
+                                      &OC_OPTIONS(oc_make_options, .seed = seed));
     if (!model) fail_msg("%s", oc_context_message(cx));
     return model;
 }
 
-static void expect_same(oc_context *cx, const oc_model *a, const oc_model *b, const char *what)
+static void expect_same(oc_context *cx, const oc_model *a, const oc_model *b,
+                        const char *what)
 {
     oc_tensors *x = oc_model_get(cx, a, ""), *y = oc_model_get(cx, b, "");
     assert_non_null(y);
@@ -141,7 +146,8 @@ static void dtypes(void **state)
                 double a = ((const float *)v.data)[n], b = ((const float *)w.data)[n];
                 double far = a > b ? a - b : b - a;
                 rounded |= far > 0;
-                if (far > cases[i].error * (a < 0 ? -a : a) + 1e-7) fail_msg("%s", v.name);
+                if (far > cases[i].error * (a < 0 ? -a : a) + 1e-7)
+                    fail_msg("%s", v.name);
             }
         }
         assert_int_equal(rounded, cases[i].error > 0);
@@ -164,7 +170,7 @@ static void dtypes(void **state)
     oc_context_free(cx);
 }
 
-/* ---- one save over another ------------------------------------------------------------- */
+/* ---- one save over another --------------------------------------------------------- */
 
 enum { WHOLE = 0, SMALL = 3000, SMALLER = 1500 };
 
@@ -235,13 +241,17 @@ static bool killed_save(long at, uint64_t shard_size)
 static void kills(void **state)
 {
     (void)state;
-    static const uint64_t sizes[][2] = { { WHOLE, WHOLE }, { SMALL, SMALL }, { WHOLE, SMALL },
-                                         { SMALL, WHOLE }, { SMALL, SMALLER } };
+    static const uint64_t sizes[][2] = { { WHOLE, WHOLE },
+                                         { SMALL, SMALL },
+                                         { WHOLE, SMALL },
+                                         { SMALL, WHOLE },
+                                         { SMALL, SMALLER } };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         bool killed = true;
         uint64_t last = 1;
         for (long at = 1; killed; at++) {
-            oc_context *cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
+            oc_context *cx = oc_context_create(
+                &OC_OPTIONS(oc_context_options, .threads = 1));
             save(cx, 1, sizes[i][0]);
             if (oc_context_status(cx)) fail_msg("%s", oc_context_message(cx));
             oc_context_free(cx);

@@ -1,5 +1,5 @@
-/* Seeded weights are the reference's (numbers by tools/goldens/seeded.py), and a sketch of a
- * gradient shows one wrong element. */
+/* Seeded weights are the reference's (numbers by tools/goldens/seeded.py), and a sketch
+ * of a gradient shows one wrong element. */
 #include "goldens.h"
 
 static void values_are_the_references(void **state)
@@ -34,8 +34,9 @@ static void values_are_the_references(void **state)
 static void sketches_are_the_references(void **state)
 {
     (void)state;
-    static const double want[2][SKETCH_VECTORS] = { { 31, -7, -25, -107, 101, -15, 77, 81 },
-                                                    { 0, -10, -54, 80, -36, -14, 8, 90 } };
+    static const double want[2][SKETCH_VECTORS] = {
+        { 31, -7, -25, -107, 101, -15, 77, 81 }, { 0, -10, -54, 80, -36, -14, 8, 90 }
+    };
     float x[1500];
     double got[SKETCH_VECTORS];
     for (int i = 0; i < 1500; i++) x[i] = (float)(i % 7 - 3);
@@ -54,9 +55,9 @@ static double deviation(oc_tensor_view v)
     return sqrt(sum / (double)n);
 }
 
-/* One element of each gradient in turn is off by what is an ordinary value there. Gradients
- * that are nothing beside the call's largest (keys' biases: zero but for rounding) are left out:
- * no tolerance relative to that sees them. */
+/* One element of each gradient in turn is off by what is an ordinary value there.
+ * Gradients that are nothing beside the call's largest (keys' biases: zero but for
+ * rounding) are left out: no tolerance relative to that sees them. */
 static void one_wrong_element_shows(void **state)
 {
     (void)state;
@@ -67,7 +68,8 @@ static void one_wrong_element_shows(void **state)
     c.options = json_object_get(c.json, "options");
     find_checkpoint(&c, "pair_swin_mbart");
     oc_tensors *in = inputs_of(cx, &c, "labels_grad");
-    oc_tensors *want = oc_tensors_open(cx, DATA "/pair_swin_mbart/labels_grad.out.safetensors");
+    oc_tensors *want = oc_tensors_open(cx, DATA "/pair_swin_mbart/"
+                                                "labels_grad.out.safetensors");
     oc_tensors *got = run(cx, &c, in);
     assert_non_null(got);
     double most = largest_gradient(&c, want);

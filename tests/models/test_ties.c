@@ -1,5 +1,5 @@
-/* Tied embeddings under either name: a file may hold the head's alone (files that other tools
- * sort and thin out do), and the model must be the same. */
+/* Tied embeddings under either name: a file may hold the head's alone (files that other
+ * tools sort and thin out do), and the model must be the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +31,8 @@ static void copy_config(const char *from)
 }
 
 /* The weights of `from` in the working folder, `name` as `to`; NULL leaves it out. */
-static void rename_weight(oc_context *cx, const char *from, const char *name, const char *to)
+static void rename_weight(oc_context *cx, const char *from, const char *name,
+                          const char *to)
 {
     char path[256];
     bool met = false;
@@ -42,7 +43,8 @@ static void rename_weight(oc_context *cx, const char *from, const char *name, co
         bool is = !strcmp(v.name, name);
         met = met || is;
         if (!is || to)
-            oc_tensors_add(cx, changed, is ? to : v.name, v.dtype, v.rank, v.shape, v.data);
+            oc_tensors_add(cx, changed, is ? to : v.name, v.dtype, v.rank, v.shape,
+                           v.data);
     }
     assert_true(met);
     snprintf(path, sizeof path, "%s/model.safetensors", work);
@@ -55,7 +57,8 @@ static void rename_weight(oc_context *cx, const char *from, const char *name, co
 /* The outputs and gradients of a folder's model. */
 static oc_tensors *run(oc_context *cx, const char *folder, const char *in_path)
 {
-    oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true, .weights_only = true);
+    oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true,
+                                     .weights_only = true);
     oc_forward_options fo = OC_OPTIONS(oc_forward_options, .gradients = true);
     oc_model *model = oc_model_open(cx, folder, &mo);
     oc_tensors *in = oc_tensors_open(cx, in_path);
@@ -95,7 +98,8 @@ static void the_head_alone(void **state)
     (void)state;
     check("ved_base", "labels_grad", "decoder.model.decoder.embed_tokens.weight",
           "decoder.output_projection.weight");
-    check("ved_gpt2", "labels_grad", "decoder.transformer.wte.weight", "decoder.lm_head.weight");
+    check("ved_gpt2", "labels_grad", "decoder.transformer.wte.weight",
+          "decoder.lm_head.weight");
     check("ved_bart", "labels_grad", "decoder.model.decoder.embed_tokens.weight",
           "decoder.lm_head.weight");
 }

@@ -1,5 +1,5 @@
-/* ViP-LLaVA beyond the goldens: defaults of its config, three layouts of names, and what is
- * refused before there are weights. */
+/* ViP-LLaVA beyond the goldens: defaults of its config, three layouts of names, and what
+ * is refused before there are weights. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,8 @@ static bool open_config(oc_context *cx, json_t *config, oci_model *model)
     return oci_model_open_config(cx, model);
 }
 
-/* No parts at all: the sizes of the 7B's language model and of CLIP's large tower at 336. */
+/* No parts at all: the sizes of the 7B's language model and of
+ * CLIP's large tower at 336. */
 static void defaults_of_parts(void **state)
 {
     (void)state;
@@ -60,8 +61,8 @@ static void defaults_of_parts(void **state)
     assert_int_equal(m->cfg.vision_feature_layers.at[3], -11);
     oci_model_unload(&model);
     /* An empty vision_config is CLIP's own default, a smaller one: 12 layers, no -14. */
-    json_t *config = json_pack("{s:s, s:{}, s:[i]}", "model_type", "vipllava", "vision_config",
-                               "vision_feature_layers", -13);
+    json_t *config = json_pack("{s:s, s:{}, s:[i]}", "model_type", "vipllava",
+                               "vision_config", "vision_feature_layers", -13);
     assert_true(open_config(cx, config, &model));
     m = model.root;
     assert_int_equal(m->vision.cfg.hidden_size, 768);
@@ -90,9 +91,12 @@ static void faults_of_configs(void **state)
         { "text_config", "num_key_value_heads", "3", "num_key_value_heads" },
         { "text_config", "hidden_size", "12", "hidden_size" },          /* heads of 3 */
         { "text_config", "pad_token_id", "24", "pad_token_id" },
-        { "text_config", "rope_scaling", "{\"type\": \"yarn\", \"factor\": 2.0}", "rope" },
-        { "text_config", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}", "rope" },
-        { "text_config", "rope_scaling", "{\"type\": \"linear\", \"factor\": 1.0}", "rope" },
+        { "text_config", "rope_scaling", "{\"type\": \"yarn\", \"factor\": 2.0}",
+          "rope" },
+        { "text_config", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}",
+          "rope" },
+        { "text_config", "rope_scaling", "{\"type\": \"linear\", \"factor\": 1.0}",
+          "rope" },
         { "text_config", "rope_scaling", "{\"type\": \"linear\"}", "rope_scaling" },
         { "text_config", "rope_scaling", "3", "rope_scaling" },
     };
@@ -103,7 +107,8 @@ static void faults_of_configs(void **state)
         json_t *part = f->part ? json_object_get(config, f->part) : config;
         json_object_set_new(part, f->key, json_loads(f->value, JSON_DECODE_ANY, NULL));
         oci_model model;
-        if (open_config(cx, config, &model)) fail_msg("%s %s was taken", f->key, f->value);
+        if (open_config(cx, config, &model))
+            fail_msg("%s %s was taken", f->key, f->value);
         if (!strstr(oc_context_message(cx), f->said))
             fail_msg("%s %s: %s", f->key, f->value, oc_context_message(cx));
         oc_context_free(cx);
@@ -145,7 +150,8 @@ typedef struct rename_pair { const char *from, *to; } rename_pair;
 /* The first that fits. */
 static const rename_pair authors[] = {
     { "vision_tower.", "model.vision_tower.vision_tower." },
-    { "multi_modal_projector.projector_layernorm.", "model.mm_projector.clip_layernorm." },
+    { "multi_modal_projector.projector_layernorm.",
+      "model.mm_projector.clip_layernorm." },
     { "multi_modal_projector.linear_1.", "model.mm_projector.final_linear.0." },
     { "multi_modal_projector.linear_2.", "model.mm_projector.final_linear.2." },
     { "language_model.model.", "model." }, { "language_model.", "" }, { NULL, NULL }
@@ -200,14 +206,15 @@ static void three_layouts(void **state)
     oc_context *cx = oc_context_create(NULL);
     snprintf(own, sizeof own, "%s/own", folder);
     assert_true(seeded_save(cx, CASE, own));
-    snprintf(command, sizeof command, "mkdir %s/other && cp %s/config.json %s/other", folder,
-             own, folder);
+    snprintf(command, sizeof command, "mkdir %s/other && cp %s/config.json %s/other",
+             folder, own, folder);
     assert_int_equal(system(command), 0);
     oc_tensors *want = answer(cx, "own");
     for (int i = 0; i < 2; i++) {
         write_layout(cx, layouts[i]);
         oc_tensors *got = answer(cx, "other");
-        assert_true(oc_tensors_find(want, "logits", &a) && oc_tensors_find(got, "logits", &b));
+        assert_true(oc_tensors_find(want, "logits", &a) &&
+                    oc_tensors_find(got, "logits", &b));
         assert_int_equal(a.bytes, b.bytes);
         assert_memory_equal(a.data, b.data, a.bytes);
         oc_tensors_free(got);

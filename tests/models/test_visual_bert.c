@@ -1,5 +1,5 @@
-/* VisualBERT beyond single calls: one class's folder opened as another, what is drawn then and
- * what is refused, tokens, saving, and the bundled model's answers. */
+/* VisualBERT beyond single calls: one class's folder opened as another, what is drawn
+ * then and what is refused, tokens, saving, and the bundled model's answers. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,8 +37,10 @@ static const char *checkpoint(const char *name)
 
 static oc_model *open_as(const char *folder, const char *class_name, bool allow_missing)
 {
-    return oc_model_open(cx, folder, &OC_OPTIONS(oc_model_options, .class_name = class_name,
-                         .allow_missing = allow_missing, .weights_only = true));
+    return oc_model_open(cx, folder,
+                         &OC_OPTIONS(oc_model_options, .class_name = class_name,
+                                     .allow_missing = allow_missing,
+                                     .weights_only = true));
 }
 
 static oc_tensors *inputs(const char *call)
@@ -50,9 +52,11 @@ static oc_tensors *inputs(const char *call)
     return in;
 }
 
-static oc_tensors *forward(const oc_model *model, const oc_tensors *in, const char *class_name)
+static oc_tensors *forward(const oc_model *model, const oc_tensors *in,
+                           const char *class_name)
 {
-    return oc_forward(cx, model, in, &OC_OPTIONS(oc_forward_options, .class_name = class_name));
+    return oc_forward(cx, model, in,
+                      &OC_OPTIONS(oc_forward_options, .class_name = class_name));
 }
 
 /* The context holds this error, whose message has all of these texts; it is cleared. */
@@ -61,7 +65,8 @@ static void expect_error(oc_status status, const char *const *texts, size_t coun
     const char *message = oc_context_message(cx);
     assert_int_equal(oc_context_status(cx), status);
     for (size_t i = 0; i < count; i++)
-        if (!strstr(message, texts[i])) fail_msg("\"%s\" lacks \"%s\"", message, texts[i]);
+        if (!strstr(message, texts[i]))
+            fail_msg("\"%s\" lacks \"%s\"", message, texts[i]);
     oc_context_clear(cx);
 }
 #define EXPECT_ERROR(status, ...) \
@@ -84,14 +89,16 @@ static void expect_same(oc_tensors *a, oc_tensors *b)
 
 /* ---- one class's folder as another ---- */
 
-/* What the base model lacks for a class, and the first that is drawn (cls.predictions.bias may
- * also be there as decoder.bias, under which name it is missed). */
+/* What the base model lacks for a class, and the first that is drawn
+ * (cls.predictions.bias may also be there as decoder.bias, under
+ * which name it is missed). */
 #define DENSE "cls.predictions.transform.dense.weight"
 static const struct { const char *name, *missed, *drawn, *call; } classes[] = {
     { "VisualBertModel", NULL, NULL, "vb_base/text_and_regions" },
     { "VisualBertForPreTraining", DENSE, "cls.predictions.bias", "vb_base/all" },
     { "VisualBertForMultipleChoice", "cls.weight", "cls.weight", "vb_choice/no_labels" },
-    { "VisualBertForQuestionAnswering", "cls.weight", "cls.weight", "vb_answer/no_labels" },
+    { "VisualBertForQuestionAnswering", "cls.weight", "cls.weight",
+      "vb_answer/no_labels" },
     { "VisualBertForVisualReasoning", "cls.weight", "cls.weight", "vb_answer/no_labels" },
     { "VisualBertForRegionToPhraseAlignment", DENSE, "cls.predictions.bias",
       "vb_phrase/no_labels" },
@@ -109,7 +116,8 @@ static void a_head_that_is_missing_is_named(void **state)
     }
 }
 
-/* Saved and opened again it is of the class that it was opened as, and has its numbers. */
+/* Saved and opened again it is of the class that it was
+ * opened as, and has its numbers. */
 static void a_missing_head_is_drawn_if_allowed(void **state)
 {
     (void)state;
@@ -117,7 +125,8 @@ static void a_missing_head_is_drawn_if_allowed(void **state)
     for (int i = 0; i < CLASSES; i++) {
         oc_model *model = open_as(checkpoint("vb_base"), classes[i].name, true);
         assert_non_null(model);
-        if (classes[i].drawn) assert_string_equal(oc_model_fresh(model, 0), classes[i].drawn);
+        if (classes[i].drawn)
+            assert_string_equal(oc_model_fresh(model, 0), classes[i].drawn);
         else assert_null(oc_model_fresh(model, 0));
         oc_tensors *in = inputs(classes[i].call), *before = forward(model, in, NULL);
         snprintf(to, sizeof to, "%s/saved-%d", work, i);
@@ -134,7 +143,8 @@ static void a_missing_head_is_drawn_if_allowed(void **state)
 static void the_drawn_head_is_as_transformers_draws_it(void **state)
 {
     (void)state;
-    oc_model *model = open_as(checkpoint("vb_base"), "VisualBertForQuestionAnswering", true);
+    oc_model *model = open_as(checkpoint("vb_base"), "VisualBertForQuestionAnswering",
+                              true);
     oc_tensors *cls = oc_model_get(cx, model, "cls.");
     oc_tensor_view v;
     assert_true(oc_tensors_find(cls, "cls.bias", &v));
@@ -187,7 +197,8 @@ static void other_model_types(void **state)
 {
     (void)state;
     assert_null(open_as(DATA "bert_base", "BertLMHeadModel", false));
-    EXPECT_ERROR(OC_E_MALFORMED, "BertLMHeadModel", "cls.predictions.transform.dense.weight");
+    EXPECT_ERROR(OC_E_MALFORMED, "BertLMHeadModel",
+                 "cls.predictions.transform.dense.weight");
     oc_model *model = open_as(DATA "bert_base", "BertLMHeadModel", true);
     assert_string_equal(oc_model_fresh(model, 0), "cls.predictions.bias");
     oc_model_close(model);
@@ -253,7 +264,8 @@ static int64_t rows_of(const oc_model *model, const char *name)
     return rows;
 }
 
-/* The tied decoder follows, its bias with zeros; logits of old tokens stay as they were. */
+/* The tied decoder follows, its bias with zeros; logits of old
+ * tokens stay as they were. */
 static void tokens_are_resized(void **state)
 {
     (void)state;
@@ -277,7 +289,8 @@ static void tokens_are_resized(void **state)
         assert_int_equal(oc_model_save(cx, model, to, NULL), OC_OK);
         oc_model *again = open_as(to, NULL, false);
         oc_tensors *in = oc_tensors_create(cx);
-        put(in, "input_ids", OC_I64, 2, (const int64_t[]){ 1, 3 }, (const int64_t[]){ 2, 7, 1 });
+        put(in, "input_ids", OC_I64, 2, (const int64_t[]){ 1, 3 },
+            (const int64_t[]){ 2, 7, 1 });
         expect_same(forward(model, in, NULL), forward(again, in, NULL));
         oc_tensors_free(in);
         oc_tensors_free(now);
@@ -299,9 +312,10 @@ static oc_tensors *questions(const oc_tensors *stored)
     size_t each = v.bytes / SCENES / sizeof(float);
     float *all = calloc(QUESTIONS * SCENES * each, sizeof *all);
     for (size_t q = 0; q < SCENES * QUESTIONS; q++)
-        memcpy(all + q * each, (const float *)v.data + q / QUESTIONS * each, each * sizeof *all);
-    put(in, v.name, OC_F32, 3, (const int64_t[]){ SCENES * QUESTIONS, v.shape[1], v.shape[2] },
-        all);
+        memcpy(all + q * each, (const float *)v.data + q / QUESTIONS * each,
+               each * sizeof *all);
+    put(in, v.name, OC_F32, 3,
+        (const int64_t[]){ SCENES * QUESTIONS, v.shape[1], v.shape[2] }, all);
     free(all);
     for (int i = 0; i < 2; i++) {
         assert_true(oc_tensors_find(stored, i ? "attention_mask" : "input_ids", &v));
@@ -323,7 +337,8 @@ static void the_bundled_model_answers(void **state)
     assert_int_equal(want.bytes, got.bytes);
     int64_t K = want.shape[1];
     for (int64_t r = 0; r < want.shape[0]; r++) {
-        const float *a = (const float *)want.data + r * K, *b = (const float *)got.data + r * K;
+        const float *a = (const float *)want.data + r * K,
+                    *b = (const float *)got.data + r * K;
         int64_t best = 0, ours = 0;
         for (int64_t k = 0; k < K; k++) {
             if (fabsf(a[k] - b[k]) > 1e-4f)

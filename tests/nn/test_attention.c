@@ -1,5 +1,6 @@
-/* Attention layers: decoding with a cache, a position or several at a time, gives the bits of
- * the forward pass over everything; the masks that are added to scores; caches out and in. */
+/* Attention layers: decoding with a cache, a position or several at a time, gives
+ * the bits of the forward pass over everything; the masks that are added to
+ * scores; caches out and in. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -26,7 +27,8 @@ static oci_tensor *random_tensor(int rank, const int64_t *shape)
 {
     oci_tensor *x = oci_tensor_create(cx, OC_F32, rank, shape);
     assert_non_null(x);
-    for (int64_t i = 0; i < oci_tensor_count(x); i++) oci_f32(x)[i] = oci_rng_normal(&rng);
+    for (int64_t i = 0; i < oci_tensor_count(x); i++)
+        oci_f32(x)[i] = oci_rng_normal(&rng);
     return x;
 }
 
@@ -38,14 +40,17 @@ static oci_linear_layer random_linear(int64_t N, int64_t K)
 
 static oci_attention_layer random_layer(int64_t source)
 {
-    return (oci_attention_layer){ .q = random_linear(D, D), .k = random_linear(D, source),
-                                  .v = random_linear(D, source), .out = random_linear(D, D),
-                                  .heads = HEADS, .scale = 0.447f };
+    return (oci_attention_layer){ .q = random_linear(D, D),
+                                  .k = random_linear(D, source),
+                                  .v = random_linear(D, source),
+                                  .out = random_linear(D, D),
+                                  .heads = HEADS,
+                                  .scale = 0.447f };
 }
 
 /* Positions begin .. begin + count - 1 of rows rows[0 .. B-1]. */
-static oci_tensor *part(const oci_tensor *x, const int64_t *rows, int64_t B, int64_t begin,
-                        int64_t count)
+static oci_tensor *part(const oci_tensor *x, const int64_t *rows, int64_t B,
+                        int64_t begin, int64_t count)
 {
     int64_t T = x->shape[1], width = x->shape[2];
     oci_tensor *y = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, count, width));
@@ -56,14 +61,15 @@ static oci_tensor *part(const oci_tensor *x, const int64_t *rows, int64_t B, int
     return y;
 }
 
-static void expect_part(const oci_tensor *found, const oci_tensor *whole, const int64_t *rows,
-                        int64_t begin)
+static void expect_part(const oci_tensor *found, const oci_tensor *whole,
+                        const int64_t *rows, int64_t begin)
 {
     if (!found) fail_msg("%s", oc_context_message(cx));
     const oci_tensor *want = part(whole, rows, found->shape[0], begin, found->shape[1]);
     size_t bytes = (size_t)oci_tensor_count(want) * sizeof(float);
     if (memcmp(found->data, want->data, bytes))
-        fail_msg("%s: other bits from position %lld on", oc_context_isa(cx), (long long)begin);
+        fail_msg("%s: other bits from position %lld on", oc_context_isa(cx),
+                 (long long)begin);
 }
 
 /* ---- step by step ---- */
@@ -72,8 +78,9 @@ static const int64_t all_rows[ROWS] = { 0, 1, 2 };
 
 /* Steps of these many positions; -1 ends. */
 static void decode(const int *steps, const oci_attention_layer *self,
-                   const oci_attention_layer *cross, const oci_tensor *x, oci_tensor *source,
-                   const oci_tensor *whole_self, const oci_tensor *whole_cross)
+                   const oci_attention_layer *cross, const oci_tensor *x,
+                   oci_tensor *source, const oci_tensor *whole_self,
+                   const oci_tensor *whole_cross)
 {
     oci_cache *cache = oci_cache_create(cx, 1, ROWS, HEADS, HEAD, LENGTH, SOURCE);
     assert_non_null(cache);
@@ -92,8 +99,10 @@ static void decode(const int *steps, const oci_attention_layer *self,
 static void cache_equals_full_forward(void **state)
 {
     (void)state;
-    static const int ones[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1 };
+    static const int ones[] = {
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1
+    };
     static const int prefill[] = { 20, 1, 1, 7, 1, 7, -1 }, at_once[] = { LENGTH, -1 };
     oci_attention_layer self = random_layer(D), cross = random_layer(9);
     oci_tensor *x = random_tensor(OCI_SHAPE(ROWS, LENGTH, D));
@@ -115,32 +124,39 @@ static oci_tensor *for_each_head(oci_tensor *x)
     return oci_op_reshape(cx, all, OCI_SHAPE(B, T, HEADS * d));
 }
 
-/* Three heads of queries on one of keys, turned by rotary positions: by steps through a cache
- * that has the one head alone, and the numbers of keys that are repeated for each head. */
+/* Three heads of queries on one of keys, turned by rotary positions: by steps
+ * through a cache that has the one head alone, and the numbers of keys that
+ * are repeated for each head. */
 static void grouped_queries(void **state)
 {
     (void)state;
     enum { SIZE = 6, WIDTH = HEADS * SIZE };
     oci_attention_layer self = { .q = random_linear(WIDTH, WIDTH),
-        .k = random_linear(SIZE, WIDTH), .v = random_linear(SIZE, WIDTH),
-        .out = random_linear(WIDTH, WIDTH), .heads = HEADS, .kv_heads = 1, .scale = 0.4f };
+                                 .k = random_linear(SIZE, WIDTH),
+                                 .v = random_linear(SIZE, WIDTH),
+                                 .out = random_linear(WIDTH, WIDTH),
+                                 .heads = HEADS,
+                                 .kv_heads = 1,
+                                 .scale = 0.4f };
     oci_rope rope = { .theta = 100, .head_dim = SIZE };
     oci_tensor *x = random_tensor(OCI_SHAPE(ROWS, LENGTH, WIDTH)), *at, *k, *v;
     at = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, LENGTH));
     for (int64_t t = 0; t < LENGTH; t++) oci_i64(at)[t] = t;
     oci_tensor *table = oci_rope_table(cx, &rope, at, LENGTH);
-    oci_tensor *whole = oci_attention(cx, &self, x, .causal = true, .rope = table, .keys = &k,
-                                      .values = &v);
+    oci_tensor *whole = oci_attention(cx, &self, x, .causal = true, .rope = table,
+                                      .keys = &k, .values = &v);
     oci_tensor *q = oci_op_rope(cx, oci_linear(cx, &self.q, x), table);
-    const oci_tensor *repeated = oci_linear(cx, &self.out, oci_op_attention(
-        cx, q, for_each_head(k), for_each_head(v), NULL, NULL, NULL, HEADS, self.scale, true,
-        NULL));
+    const oci_tensor *repeated =
+        oci_linear(cx, &self.out,
+                   oci_op_attention(cx, q, for_each_head(k), for_each_head(v), NULL, NULL,
+                                    NULL, HEADS, self.scale, true, NULL));
     expect_part(whole, repeated, all_rows, 0);
     oci_cache *cache = oci_cache_create(cx, 1, ROWS, 1, SIZE, LENGTH, 0);
     for (int64_t t = 0, n = 20; t < LENGTH; t += n, n = 1 + t % 3) {
         if (t + n > LENGTH) n = LENGTH - t;
-        expect_part(oci_attention(cx, &self, part(x, all_rows, ROWS, t, n), .causal = true,
-                                  .rope = oci_op_slice(cx, table, t, n), .cache = cache),
+        expect_part(oci_attention(cx, &self, part(x, all_rows, ROWS, t, n),
+                                  .causal = true, .rope = oci_op_slice(cx, table, t, n),
+                                  .cache = cache),
                     whole, all_rows, t);
         oci_cache_advance(cache, n, 0);
     }
@@ -194,7 +210,8 @@ static void weights_and_head_mask(void **state)
                                   .weights = &cached));
     assert_non_null(oci_attention(cx, &self, x, .causal = true, .weights = &masked,
         .head_mask = oci_head_mask_of(cx, head_mask, 1, 2, HEADS)));
-    assert_memory_equal(w->data, cached->data, (size_t)oci_tensor_count(w) * sizeof(float));
+    assert_memory_equal(w->data, cached->data,
+                        (size_t)oci_tensor_count(w) * sizeof(float));
     for (int64_t r = 0; r < 2 * HEADS * 7; r++) {
         double sum = 0;
         for (int64_t j = 0; j < 7; j++) {
@@ -238,9 +255,10 @@ static void masks_as_transformers_makes_them(void **state)
     (void)state;
     const float one[] = { 1, 1, 1, 1 }, some[] = { 0, 1, 1, 1, 1, 1, 0, 1 }, L = -FLT_MAX;
     assert_null(oci_causal_mask(cx, NULL, 2, 4));
-    assert_null(oci_causal_mask(cx, mask_of(1, 4, one), 2, 4));     /* causal says it all */
+    assert_null(oci_causal_mask(cx, mask_of(1, 4, one), 2, 4));   /* causal says it all */
     const oci_tensor *m = oci_causal_mask(cx, mask_of(2, 4, some), 3, 4);
-    const float want[] = { L, 0, L, L,  L, 0, 0, L,  L, 0, 0, 0,    /* query i sees i + 1 on */
+    const float want[] = { L, 0, L, L,  L, 0, 0, L,  L, 0, 0, 0,    /* query i sees i + 1
+                                                                       on */
                            0, 0, L, L,  0, 0, L, L,  0, 0, L, 0 };
     assert_int_equal(m->rank, 4);
     assert_memory_equal(m->shape, ((const int64_t[]){ 2, 1, 3, 4 }), 4 * sizeof(int64_t));
@@ -252,17 +270,18 @@ static void masks_as_transformers_makes_them(void **state)
     assert_null(oci_padding_mask(cx, NULL));
 }
 
-/* Left padding: the fused attention lets queries before the first key see everything; counted
- * from the first query of the call, past or not, as 4.37.2 does. */
+/* Left padding: the fused attention lets queries before the first key see everything;
+ * counted from the first query of the call, past or not, as 4.37.2 does. */
 static void fused_masks(void **state)
 {
     (void)state;
-    const float some[] = { 0, 0, 1, 1, 1, 0, 1, 1 }, none[] = { 0, 0, 0, 0 }, L = -FLT_MAX;
+    const float some[] = { 0, 0, 1, 1, 1, 0, 1, 1 }, none[] = { 0, 0, 0, 0 },
+                L = -FLT_MAX;
     const oci_tensor *m = oci_causal_mask_fused(cx, mask_of(2, 4, some), 4, 4);
     const float want[] = { 0, 0, 0, 0,  0, 0, 0, 0,  L, L, 0, L,  L, L, 0, 0,
                            0, L, L, L,  0, L, L, L,  0, L, 0, L,  0, L, 0, 0 };
     assert_memory_equal(m->data, want, sizeof want);
-    m = oci_causal_mask_fused(cx, mask_of(1, 4, some), 1, 4);         /* one query: as it is */
+    m = oci_causal_mask_fused(cx, mask_of(1, 4, some), 1, 4);    /* one query: as it is */
     assert_memory_equal(m->data, ((const float[]){ L, L, 0, 0 }), 4 * sizeof(float));
     m = oci_causal_mask_fused(cx, mask_of(1, 4, none), 2, 4);
     for (int i = 0; i < 8; i++) assert_true(oci_f32(m)[i] == L);
@@ -318,7 +337,8 @@ static void head_masks_are_checked(void **state)
 {
     (void)state;
     assert_null(oci_head_mask_of(cx, NULL, 0, 2, HEADS));
-    const oci_tensor *each = oci_head_mask_of(cx, random_tensor(OCI_SHAPE(HEADS)), 1, 2, HEADS);
+    const oci_tensor *each = oci_head_mask_of(cx, random_tensor(OCI_SHAPE(HEADS)), 1, 2,
+                                              HEADS);
     assert_int_equal(each->shape[0], HEADS);
     static const int64_t wrong[][2] = { { HEADS, 2 }, { 2, HEADS + 1 }, { 1, HEADS } };
     for (int i = 0; i < 3; i++) {
@@ -349,7 +369,8 @@ static void export_and_import(void **state)
     assert_memory_equal(oci_merge_heads(cx, values)->data, v->data, bytes);
     assert_int_equal(oci_kv_import(cx, b->self, keys, values), OC_OK);
     assert_memory_equal(oci_kv_export(cx, b->self, ROWS, 19, 0)->data, keys->data, bytes);
-    assert_memory_equal(oci_kv_export(cx, b->self, ROWS, 19, 1)->data, values->data, bytes);
+    assert_memory_equal(oci_kv_export(cx, b->self, ROWS, 19, 1)->data, values->data,
+                        bytes);
     assert_memory_equal(oci_kv_export(cx, b->self, 1, 1, 1)->data, values->data,
                         HEAD * sizeof(float));
     oci_cache_free(a);
@@ -369,8 +390,8 @@ static void decoding_on_an_imported_cache(void **state)
     oci_kv_import(cx, b->self, oci_kv_export(cx, a->self, ROWS, 30, 0),
                   oci_kv_export(cx, a->self, ROWS, 30, 1));
     oci_cache_advance(b, 30, 0);
-    oci_tensor *y = oci_attention(cx, &self, part(x, all_rows, ROWS, 30, 7), .causal = true,
-                                  .cache = b);
+    oci_tensor *y = oci_attention(cx, &self, part(x, all_rows, ROWS, 30, 7),
+                                  .causal = true, .cache = b);
     expect_part(y, whole, all_rows, 30);
     oci_cache_free(a);
     oci_cache_free(b);
@@ -424,7 +445,8 @@ int main(void)
             print_message("skipped: this CPU lacks %s\n", oci_isa_name(isas[i]));
             continue;
         }
-        cx = oc_context_create(&OC_OPTIONS(oc_context_options, .isa = isas[i], .threads = 2));
+        cx = oc_context_create(
+            &OC_OPTIONS(oc_context_options, .isa = isas[i], .threads = 2));
         failed += cmocka_run_group_tests_name(oci_isa_name(isas[i]), tests, NULL, NULL);
         oc_context_free(cx);
     }

@@ -9,8 +9,11 @@
 
 #include "nn/param.h"
 
-/* Bits of one number: infinities, the largest and smallest of all, and NaN of both kinds. */
-static const struct { oc_dtype dtype; size_t size; uint64_t bits; bool nan; } samples[] = {
+/* Bits of one number: infinities, the largest and smallest of
+ * all, and NaN of both kinds. */
+static const struct {
+    oc_dtype dtype; size_t size; uint64_t bits; bool nan;
+} samples[] = {
     { OC_F32, 4, 0x7f800000, false }, { OC_F32, 4, 0xff800000, false },
     { OC_F32, 4, 0x7f7fffff, false }, { OC_F32, 4, 0x80000001, false },
     { OC_F32, 4, 0x7f800001, true },  { OC_F32, 4, 0xffffffff, true },
@@ -30,15 +33,17 @@ static void nan_is_found(void **state)
 {
     (void)state;
     enum { MOST = 11 };
+                /* among zeros, among -largest */
     for (size_t s = 0; s < sizeof samples / sizeof *samples; s++)
         for (size_t n = 1; n <= MOST; n++)
             for (size_t at = 0; at < n; at++)
-                for (int other = 0; other < 2; other++) {   /* among zeros, among -largest */
+                for (int other = 0; other < 2; other++) {
                     unsigned char data[8 * MOST];
                     size_t size = samples[s].size;
                     memset(data, other ? 0xfb : 0, sizeof data);
                     memcpy(data + at * size, &samples[s].bits, size);
-                    assert_int_equal(oci_bits_nan(samples[s].dtype, data, n), samples[s].nan);
+                    assert_int_equal(oci_bits_nan(samples[s].dtype, data, n),
+                                     samples[s].nan);
                 }
     assert_false(oci_bits_nan(OC_F32, "", 0));
 }

@@ -41,7 +41,8 @@ void seeded_values(uint64_t seed, double gain, const char *name, int rank,
 {
     uint64_t stream = stream_of(seed, "", name);
     const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
-    bool around_one = rank == 1 && (!strcmp(last, "weight") || !strncmp(last, "lambda_", 7));
+    bool around_one = rank == 1 &&
+                      (!strcmp(last, "weight") || !strncmp(last, "lambda_", 7));
     float scale = rank > 1 ? (float)(gain * sqrt(3 / fan_in(rank, shape))) : 0.2f;
     size_t n = 1;
     for (int i = 0; i < rank; i++) n *= (size_t)shape[i];
@@ -104,13 +105,15 @@ static void copy_companions(const char *folder, const char *to)
 }
 
 /* Scalars (a temperature's logarithm) stay as they were drawn. */
-static oc_tensors *filled(oc_context *cx, const oc_model *model, uint64_t seed, double gain)
+static oc_tensors *filled(oc_context *cx, const oc_model *model, uint64_t seed,
+                          double gain)
 {
     oc_tensors *values = oc_model_get(cx, model, "");
     for (size_t i = 0; values && i < oc_tensors_count(values); i++) {
         oc_tensor_view v = oc_tensors_get(values, i);
         if (v.rank > 0)
-            seeded_values(seed, gain, v.name, v.rank, v.shape, (float *)(uintptr_t)v.data);
+            seeded_values(seed, gain, v.name, v.rank, v.shape,
+                          (float *)(uintptr_t)v.data);
     }
     return values;
 }

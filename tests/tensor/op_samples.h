@@ -1,6 +1,6 @@
-/* For every row of the op table: inputs of odd shapes, and the operation again, in doubles and
- * as plainly as it can be written. A row that has no maker here fails the tests.
- * Include after cmocka.h. */
+/* For every row of the op table: inputs of odd shapes, and the operation again, in
+ * doubles and as plainly as it can be written. A row that has no maker here fails the
+ * tests. Include after cmocka.h. */
 #ifndef OCELLI_TESTS_OP_SAMPLES_H
 #define OCELLI_TESTS_OP_SAMPLES_H
 
@@ -42,7 +42,8 @@ static inline oci_tensor *random_tensor(oc_context *cx, sample *s, int rank,
 {
     oci_tensor *x = oci_tensor_create(cx, OC_F32, rank, shape);
     assert_non_null(x);
-    for (int64_t i = 0; i < oci_tensor_count(x); i++) oci_f32(x)[i] = oci_rng_normal(&s->rng);
+    for (int64_t i = 0; i < oci_tensor_count(x); i++)
+        oci_f32(x)[i] = oci_rng_normal(&s->rng);
     return x;
 }
 
@@ -85,10 +86,12 @@ static inline void make_linear(oc_context *cx, sample *s)
         { 2, 3, 45, 50, true, false, OC_BF16 }, { 2, 3, 45, 50, false, true, OC_F16 },
         { 0, 3, 5, 7, true, false, OC_F32 },
     };
-    int64_t B = v[s->variant].B, T = v[s->variant].T, K = v[s->variant].K, N = v[s->variant].N;
+    int64_t B = v[s->variant].B, T = v[s->variant].T, K = v[s->variant].K,
+            N = v[s->variant].N;
     s->in[0] = random_tensor(cx, s, OCI_SHAPE(B, T, K));
     s->in[1] = random_tensor(cx, s, OCI_SHAPE(N, K));
-    if (v[s->variant].dtype != OC_F32) s->in[1] = narrowed(cx, s->in[1], v[s->variant].dtype);
+    if (v[s->variant].dtype != OC_F32)
+        s->in[1] = narrowed(cx, s->in[1], v[s->variant].dtype);
     if (v[s->variant].bias) s->in[2] = random_tensor(cx, s, OCI_SHAPE(N));
     if (v[s->variant].fused) {
         s->in[3] = random_tensor(cx, s, OCI_SHAPE(B, T, N));
@@ -132,11 +135,14 @@ static inline void make_attention(oc_context *cx, sample *s)
         { 3, 5, 7, 2, 3, .mask = { 1, 2, 5 }, .head_mask = true, .bias = true },
         { 2, 5, 7, 2, 3, .mask = { 2, 1, 1 }, .bias = true },
         { 1, 3, 18, 3, 2, .mask = { 1, 3, 3 }, .bias = true },
-        { 5, 4, 4, 2, 3, .mask = { 3, 2, 4 }, .head_mask = true, .bias = true, .rows = true },
+        { 5, 4, 4, 2, 3, .mask = { 3, 2, 4 }, .head_mask = true, .bias = true,
+          .rows = true },
         { 3, 20, 9, 1, 4, .mask = { 4, 1, 20 }, .rows = true },
         { 2, 5, 7, 4, 3, .causal = true, .shared = 2 },
-        { 1, 18, 18, 6, 4, .causal = true, .mask = { 1, 6, 18 }, .bias = true, .shared = 3 },
-        { 2, 3, 9, 3, 5, .mask = { 2, 1, 1 }, .bias = true, .head_mask = true, .shared = 3 },
+        { 1, 18, 18, 6, 4, .causal = true, .mask = { 1, 6, 18 }, .bias = true,
+          .shared = 3 },
+        { 2, 3, 9, 3, 5, .mask = { 2, 1, 1 }, .bias = true, .head_mask = true,
+          .shared = 3 },
     };
     int64_t B = v[s->variant].B, Tq = v[s->variant].Tq, Tk = v[s->variant].Tk;
     int64_t heads = v[s->variant].heads, D = heads * v[s->variant].d;
@@ -280,7 +286,8 @@ static inline void make_add(oc_context *cx, sample *s)
 static inline void add_reference(const sample *s, double *const in[], double *out)
 {
     int64_t period = oci_tensor_count(s->in[1]);
-    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++) out[i] = in[0][i] + in[1][i % period];
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++)
+        out[i] = in[0][i] + in[1][i % period];
 }
 
 static inline void make_scale(oc_context *cx, sample *s)
@@ -320,7 +327,8 @@ static inline void make_reshape(oc_context *cx, sample *s)
 {
     s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, 3, 5));
     s->like = s->variant ? (oci_tensor){ .dtype = OC_F32, .rank = 1, .shape = { 30 } }
-                         : (oci_tensor){ .dtype = OC_F32, .rank = 4, .shape = { 5, 1, 2, 3 } };
+                         : (oci_tensor){ .dtype = OC_F32, .rank = 4,
+                                         .shape = { 5, 1, 2, 3 } };
     s->args.saved[0] = &s->like;
     WANT(s, 0);
 }
@@ -425,7 +433,10 @@ static inline double cubic(double t)
     return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
 }
 
-static inline double clamp(double x, int64_t n) { return fmax(0, fmin((double)n - 1, x)); }
+static inline double clamp(double x, int64_t n)
+{
+    return fmax(0, fmin((double)n - 1, x));
+}
 
 static inline void interpolate_reference(const sample *s, double *const in[], double *out)
 {
@@ -435,9 +446,10 @@ static inline void interpolate_reference(const sample *s, double *const in[], do
         double x = ((double)(i / 3 % z[3]) + 0.5) / s->args.factor[1] - 0.5;
         for (double r = floor(y) - 1; r <= floor(y) + 2; r++)
             for (double c = floor(x) - 1; c <= floor(x) + 2; c++)
-                sum += cubic(y - r) * cubic(x - c) *
-                       in[0][((int64_t)clamp(r, z[0]) * z[1] + (int64_t)clamp(c, z[1])) * 3 +
-                             i % 3];
+                sum +=
+                    cubic(y - r) * cubic(x - c) *
+                    in[0][((int64_t)clamp(r, z[0]) * z[1] + (int64_t)clamp(c, z[1])) * 3 +
+                          i % 3];
         out[i] = sum;
     }
 }
@@ -455,7 +467,8 @@ static inline void make_multiply(oc_context *cx, sample *s)
 static inline void multiply_reference(const sample *s, double *const in[], double *out)
 {
     int64_t D = oci_tensor_width(s->in[0]);
-    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++) out[i] = in[0][i] * in[1][i % D];
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++)
+        out[i] = in[0][i] * in[1][i % D];
 }
 
 static inline void make_mean(oc_context *cx, sample *s)
@@ -477,7 +490,8 @@ static inline void mean_reference(const sample *s, double *const in[], double *o
 
 /* ---- windows ---- */
 
-/* H, W, side, shift: a map that fits, one to be padded both ways, a window for all of it. */
+/* H, W, side, shift: a map that fits, one to be padded both
+ * ways, a window for all of it. */
 static const int64_t window_sizes[][4] = {
     { 4, 6, 2, 0 }, { 4, 6, 2, 1 }, { 5, 7, 3, 0 }, { 5, 7, 3, 1 }, { 7, 4, 4, 2 },
     { 3, 3, 3, 0 }, { 2, 5, 5, 2 }, { 6, 10, 5, 2 },
@@ -489,7 +503,8 @@ static inline int64_t window_source(const int64_t *z, int64_t C, int64_t i)
     int64_t w = z[2], H = (z[0] + w - 1) / w * w, W = (z[1] + w - 1) / w * w;
     int64_t c = i % C, column = i / C % w, row = i / C / w % w, window = i / C / w / w;
     int64_t b = window / (H / w * (W / w)), at = window % (H / w * (W / w));
-    int64_t y = (at / (W / w) * w + row + z[3]) % H, x = (at % (W / w) * w + column + z[3]) % W;
+    int64_t y = (at / (W / w) * w + row + z[3]) % H,
+            x = (at % (W / w) * w + column + z[3]) % W;
     return y < z[0] && x < z[1] ? ((b * z[0] + y) * z[1] + x) * C + c : -1;
 }
 
@@ -534,7 +549,9 @@ static inline void unwindows_reference(const sample *s, double *const in[], doub
 
 static inline void make_merge(oc_context *cx, sample *s)
 {
-    static const int64_t sizes[][2] = { { 4, 6 }, { 5, 6 }, { 4, 3 }, { 1, 1 }, { 5, 7 } };
+    static const int64_t sizes[][2] = {
+        { 4, 6 }, { 5, 6 }, { 4, 3 }, { 1, 1 }, { 5, 7 }
+    };
     const int64_t *z = sizes[s->variant];
     s->in[0] = random_tensor(cx, s, OCI_SHAPE(2, z[0] * z[1], 3));
     memcpy(s->args.size, z, sizeof sizes[0]);
@@ -578,7 +595,8 @@ static inline void make_relative_bias(oc_context *cx, sample *s)
                                         { 2, 3, 0, 1 }, { 1, 1, 0, 0 }, { 1, 1, 0, 1 } };
     const int64_t *z = sizes[s->variant];
     memcpy(s->args.size, z, sizeof sizes[0]);
-    s->in[0] = random_tensor(cx, s, OCI_SHAPE((2 * z[0] - 1) * (2 * z[1] - 1) + 3 * z[3], 2));
+    s->in[0] = random_tensor(cx, s,
+                             OCI_SHAPE((2 * z[0] - 1) * (2 * z[1] - 1) + 3 * z[3], 2));
     WANT(s, 0);
 }
 
@@ -591,14 +609,16 @@ static inline int64_t region(const int64_t *z, int64_t pattern, int64_t i)
     return 3 * row + column;
 }
 
-static inline void relative_bias_reference(const sample *s, double *const in[], double *out)
+static inline void relative_bias_reference(const sample *s, double *const in[],
+                                           double *out)
 {
     const int64_t *z = s->args.size;
     int64_t h = z[0], w = z[1], T = h * w + z[3], last = (2 * h - 1) * (2 * w - 1) + 2;
     for (int64_t i = 0; i < (z[2] ? 4 : 1) * 2 * T * T; i++) {
         int64_t key = i % T - z[3], query = i / T % T - z[3], head = i / T / T % 2;
         int64_t pattern = i / T / T / 2;
-        int64_t row = (query / w - key / w + h - 1) * (2 * w - 1) + query % w - key % w + w - 1;
+        int64_t row = (query / w - key / w + h - 1) * (2 * w - 1) + query % w - key % w +
+                      w - 1;
         if (query < 0) row = last - 2;
         if (key < 0) row = query < 0 ? last : last - 1;
         out[i] = in[0][row * 2 + head];
@@ -612,7 +632,8 @@ static inline void make_embedding(oc_context *cx, sample *s)
 {
     static const oc_dtype dtypes[] = { OC_F32, OC_F32, OC_BF16, OC_F16 };
     s->in[0] = random_tensor(cx, s, OCI_SHAPE(6, 5));
-    if (dtypes[s->variant] != OC_F32) s->in[0] = narrowed(cx, s->in[0], dtypes[s->variant]);
+    if (dtypes[s->variant] != OC_F32)
+        s->in[0] = narrowed(cx, s->in[0], dtypes[s->variant]);
     else WANT(s, 0);
     s->in[1] = random_ids(cx, s, 6, OCI_SHAPE(2, 1 + 4 * s->variant));
     s->args.size[0] = -1;
@@ -634,7 +655,8 @@ static inline void make_cross_entropy(oc_context *cx, sample *s)
     WANT(s, 0);
 }
 
-static inline void cross_entropy_reference(const sample *s, double *const in[], double *out)
+static inline void cross_entropy_reference(const sample *s, double *const in[],
+                                           double *out)
 {
     int64_t V = oci_tensor_width(s->in[0]), n = 0;
     double loss = 0;
@@ -654,14 +676,16 @@ static inline void make_embedding_mean(oc_context *cx, sample *s)
 {
     static const oc_dtype dtypes[] = { OC_F32, OC_F32, OC_BF16 };
     s->in[0] = random_tensor(cx, s, OCI_SHAPE(6, 5));
-    if (dtypes[s->variant] != OC_F32) s->in[0] = narrowed(cx, s->in[0], dtypes[s->variant]);
+    if (dtypes[s->variant] != OC_F32)
+        s->in[0] = narrowed(cx, s->in[0], dtypes[s->variant]);
     else WANT(s, 0);
     s->in[1] = random_ids(cx, s, 7, OCI_SHAPE(2, 3, 1 + 2 * s->variant));
     for (int64_t i = 0; i < oci_tensor_count(s->in[1]); i++)
         oci_i64(s->in[1])[i] = i < 1 + 2 * s->variant ? -1 : oci_i64(s->in[1])[i] - 1;
 }
 
-static inline void embedding_mean_reference(const sample *s, double *const in[], double *out)
+static inline void embedding_mean_reference(const sample *s, double *const in[],
+                                            double *out)
 {
     int64_t A = s->in[1]->shape[2];
     for (int64_t i = 0; i < 2 * 3 * 5; i++) {
@@ -759,7 +783,8 @@ static inline void make_scale_exp(oc_context *cx, sample *s)
 
 static inline void scale_exp_reference(const sample *s, double *const in[], double *out)
 {
-    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++) out[i] = in[0][i] * exp(in[1][0]);
+    for (int64_t i = 0; i < oci_tensor_count(s->in[0]); i++)
+        out[i] = in[0][i] * exp(in[1][0]);
 }
 
 static inline void make_transpose(oc_context *cx, sample *s)
@@ -823,7 +848,8 @@ static inline void gated_reference(const sample *s, double *const in[], double *
 
 static inline void make_rope(oc_context *cx, sample *s)
 {
-    static const int64_t B[] = { 1, 2, 3, 2 }, T[] = { 1, 3, 5, 4 }, heads[] = { 1, 2, 3, 1 };
+    static const int64_t B[] = { 1, 2, 3, 2 }, T[] = { 1, 3, 5, 4 },
+                         heads[] = { 1, 2, 3, 1 };
     static const int64_t d[] = { 2, 4, 6, 32 };
     int64_t v = s->variant;
     s->in[0] = random_tensor(cx, s, OCI_SHAPE(B[v], T[v], heads[v] * d[v]));
@@ -838,7 +864,8 @@ static inline void rope_reference(const sample *s, double *const in[], double *o
         int64_t row = i / D, at = i % D % d, t = s->in[1]->shape[0] == 1 ? row % T : row;
         bool low = at < d / 2;
         const double *table = in[1] + t * d + at % (d / 2);
-        out[i] = in[0][i] * table[0] + (low ? -in[0][i + d / 2] : in[0][i - d / 2]) * table[d / 2];
+        out[i] = in[0][i] * table[0] +
+                 (low ? -in[0][i + d / 2] : in[0][i - d / 2]) * table[d / 2];
     }
 }
 
@@ -911,7 +938,8 @@ static inline const op_case *op_case_find(const char *op)
 }
 
 /* Into *s, which must not move: args may point into it. Equal for equal variants. */
-static inline void sample_make(oc_context *cx, const op_case *kind, int variant, sample *s)
+static inline void sample_make(oc_context *cx, const op_case *kind, int variant,
+                               sample *s)
 {
     *s = (sample){ .kind = kind, .variant = variant };
     oci_rng_init(&s->rng, 7, (uint64_t)variant + 1);

@@ -1,5 +1,5 @@
-/* What holds for all ops beside their numbers: wrong shapes are refused by name, nothing runs
- * after an error, and memory comes back. */
+/* What holds for all ops beside their numbers: wrong shapes are refused by name, nothing
+ * runs after an error, and memory comes back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 static oc_context *cx;
 
-/* ---- wrong shapes ---------------------------------------------------------------------- */
+/* ---- wrong shapes ------------------------------------------------------------------ */
 
 static const oci_segments one_and_two = { 2, (const int64_t[]){ 1, 2 } };
 
@@ -52,13 +52,14 @@ static const struct fault {
     { "attention", "1,2,4;1,2,4;1,2,4", { .heads = 2, .segments = &one_and_two } },
     { "attention", "2,3,4;2,3,4;2,3,4", { .heads = 2, .segments = &one_and_two } },
     { "attention", "1,3,4;1,4,4;1,4,4", { .heads = 2, .segments = &one_and_two } },
-    { "attention", "1,3,4;1,3,4;1,3,4;1,1,1,3", { .heads = 2, .segments = &one_and_two } },
+    { "attention", "1,3,4;1,3,4;1,3,4;1,1,1,3",
+      { .heads = 2, .segments = &one_and_two } },
     { "attention", "1,3,4;1,3,4;1,3,4;-;2", { .heads = 2, .segments = &one_and_two } },
     { "layer_norm", "2,3;3;2", { 0 } },
     { "layer_norm", "2,3;2;3", { 0 } },
     { "layer_norm", "2,3;1,3;3", { 0 } },
     { "layer_norm", ";1;1", { 0 } },
-    { "attention", "2,3,8;2,5,6;2,5,6", { .heads = 4 } },                  /* 3 of 4 heads */
+    { "attention", "2,3,8;2,5,6;2,5,6", { .heads = 4 } },               /* 3 of 4 heads */
     { "attention", "2,3,8;2,5,3;2,5,3", { .heads = 4 } },
     { "rms_norm", "2,3;2", { 0 } },
     { "rms_norm", "2,3;1,3", { 0 } },
@@ -180,7 +181,8 @@ static void tensors_of(const char *text, oci_tensor *in[OCI_MAX_INPUTS])
             text = *end == ',' ? end + 1 : end;
         }
         in[i] = none ? NULL : oci_tensor_create(cx, ids ? OC_I64 : OC_F32, rank, shape);
-        if (in[i]) memset(in[i]->data, 0, (size_t)oci_tensor_count(in[i]) * (ids ? 8 : 4));
+        if (in[i])
+            memset(in[i]->data, 0, (size_t)oci_tensor_count(in[i]) * (ids ? 8 : 4));
         if (*text != ';') return;
     }
 }
@@ -264,7 +266,7 @@ static void fused_parts_are_refused_on_a_tape(void **state)
     oci_tape_end(cx);
 }
 
-/* ---- errors ---------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------ */
 
 static void nothing_runs_after_an_error(void **state)
 {
@@ -278,7 +280,8 @@ static void nothing_runs_after_an_error(void **state)
         assert_null(oci_apply(cx, table[r], s.in, s.args));
         assert_string_equal(oc_context_message(cx), "the first error");
         oc_context_clear(cx);
-        for (int i = 0; i < table[r]->required; i++) {      /* what an earlier op did not give */
+        /* what an earlier op did not give */
+        for (int i = 0; i < table[r]->required; i++) {
             oci_tensor *in[OCI_MAX_INPUTS];
             memcpy(in, s.in, sizeof in);
             in[i] = NULL;
@@ -298,8 +301,8 @@ static void every_function_takes_null_after_an_error(void **state)
     assert_null(oci_op_attention(cx, NULL, NULL, NULL, NULL, NULL, NULL, 2, 1, true,
                                  &weights));
     assert_null(weights);
-    assert_null(oci_op_attention_cached(cx, NULL, (oci_cached){ .kv = &kv, .length = 1 }, NULL,
-                                        NULL, 1, true, &weights));
+    assert_null(oci_op_attention_cached(cx, NULL, (oci_cached){ .kv = &kv, .length = 1 },
+                                        NULL, NULL, 1, true, &weights));
     assert_null(weights);
     assert_null(oci_op_layer_norm(cx, NULL, NULL, NULL, 1));
     assert_null(oci_op_rms_norm(cx, NULL, NULL, 1));
@@ -352,7 +355,7 @@ static void sizes_that_no_memory_holds(void **state)
     oc_context_clear(cx);
 }
 
-/* ---- memory ---------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------ */
 
 static void settle_moves_the_result_down(void **state)
 {
@@ -398,7 +401,8 @@ static void the_tape_records_what_it_must(void **state)
     (void)state;
     oci_tape tape;
     sample s = { 0 };
-    oci_tensor *x = random_tensor(cx, &s, OCI_SHAPE(4)), *w = random_tensor(cx, &s, OCI_SHAPE(4));
+    oci_tensor *x = random_tensor(cx, &s, OCI_SHAPE(4)),
+               *w = random_tensor(cx, &s, OCI_SHAPE(4));
     uint64_t live = oc_context_memory(cx).live_count;
     oci_tape_begin(cx, &tape);
     w->requires_grad = true;
@@ -438,7 +442,7 @@ static void gradients_of_shared_inputs(void **state)
     oci_tape_end(cx);
 }
 
-/* ---- inference only -------------------------------------------------------------------- */
+/* ---- inference only ---------------------------------------------------------------- */
 
 static void no_gradient_through_a_cache(void **state)
 {
@@ -450,12 +454,15 @@ static void no_gradient_through_a_cache(void **state)
     oci_cache *cache = oci_cache_create(cx, 1, 2, 2, 3, KEYS, 0);
     oci_tensor *q = random_tensor(cx, &s, OCI_SHAPE(2, T, 6));
     oci_tensor *k = random_tensor(cx, &s, OCI_SHAPE(2, KEYS, 6));
-    oci_backend_get(cx)->kv_append(cx, cache->self, NULL, 2, KEYS, 0, oci_f32(k), oci_f32(k), 6);
+    oci_backend_get(cx)->kv_append(cx, cache->self, NULL, 2, KEYS, 0, oci_f32(k),
+                                   oci_f32(k), 6);
     oci_tape_begin(cx, &tape);
     q->requires_grad = true;
-    oci_tensor *y = oci_op_attention_cached(
-        cx, q, (oci_cached){ .kv = cache->self, .rows = cache->rows, .length = KEYS }, NULL,
-        NULL, 1, true, NULL);
+    oci_tensor *y = oci_op_attention_cached(cx, q,
+                                            (oci_cached){ .kv = cache->self,
+                                                          .rows = cache->rows,
+                                                          .length = KEYS },
+                                            NULL, NULL, 1, true, NULL);
     assert_non_null(y);
     assert_int_equal(oci_backward(cx, y), OC_E_UNSUPPORTED);
     assert_non_null(strstr(oc_context_message(cx), "attention"));
@@ -491,7 +498,9 @@ static void no_effect(oc_context *c, oci_call *call)
 static void an_op_without_a_gradient(void **state)
 {
     (void)state;
-    const oci_op op = { .name = "one_way", .required = 1, .inputs = 1, .forward = no_effect };
+    const oci_op op = {
+        .name = "one_way", .required = 1, .inputs = 1, .forward = no_effect
+    };
     oci_tape tape;
     sample s = { 0 };
     oci_tape_begin(cx, &tape);
@@ -504,7 +513,7 @@ static void an_op_without_a_gradient(void **state)
     oci_tape_end(cx);
 }
 
-/* ---- refused memory -------------------------------------------------------------------- */
+/* ---- refused memory ---------------------------------------------------------------- */
 
 static void forward_and_backward_of_all(oc_context *c, void *user)
 {

@@ -1,6 +1,7 @@
-/* Every row of the op table, with the kernels of every ISA that this CPU has: forward against
- * the same operation in doubles, gradients against central differences of that, both against
- * PyTorch's (tools/goldens/make_ops.py), and the same bits from any number of threads. */
+/* Every row of the op table, with the kernels of every ISA that this CPU has:
+ * forward against the same operation in doubles, gradients against central
+ * differences of that, both against PyTorch's (tools/goldens/make_ops.py), and the
+ * same bits from any number of threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,8 @@
 #include "io/json.h"
 #include "op_samples.h"
 
-/* Sums of at most some 300 products of numbers around 1 in f32, and their exponentials. */
+/* Sums of at most some 300 products of numbers around 1 in
+ * f32, and their exponentials. */
 #define TOLERANCE 1e-5
 
 static const oc_isa isas[] = { OC_ISA_GENERIC, OC_ISA_AVX2, OC_ISA_AVX512 };
@@ -32,8 +34,8 @@ static oc_context *context_of(oc_isa isa, int threads)
 /* ---- comparing ---- */
 
 /* The largest difference may be TOLERANCE of the largest value, or of 1. */
-static void expect_close(const char *what, const char *isa, const sample *s, const double *want,
-                         const float *found, int64_t n)
+static void expect_close(const char *what, const char *isa, const sample *s,
+                         const double *want, const float *found, int64_t n)
 {
     double scale = 1;
     for (int64_t i = 0; i < n; i++) scale = fmax(scale, fabs(want[i]));
@@ -65,7 +67,8 @@ static float feed(int64_t i) { return i ? (float)((i * 37 + 11) % 17 - 8) / 5 : 
 static oci_tensor *forward(oc_context *cx, sample *s)
 {
     oci_tensor *y = oci_apply(cx, op_find(s->kind->op), s->in, s->args);
-    if (!y) fail_msg("%s, variant %d: %s", s->kind->op, s->variant, oc_context_message(cx));
+    if (!y)
+        fail_msg("%s, variant %d: %s", s->kind->op, s->variant, oc_context_message(cx));
     return y;
 }
 
@@ -320,7 +323,8 @@ static void as_in_pytorch(void **state)
             size_t found = 0;
             for (size_t i = 0; i < json_array_size(doc.root); i++) {
                 const json_t *item = json_array_get(doc.root, i);
-                if (strcmp(json_string_value(json_object_get(item, "op")), table[r]->name))
+                if (strcmp(json_string_value(json_object_get(item, "op")),
+                           table[r]->name))
                     continue;
                 oci_arena_mark mark = oci_mark(cx);
                 check_golden(cx, oci_isa_name(isas[k]), set, item);
@@ -336,7 +340,8 @@ static void as_in_pytorch(void **state)
 
 /* ---- weights in panels ---- */
 
-/* A model that is not trained keeps panels only: products and look-ups must not show it. */
+/* A model that is not trained keeps panels only: products and
+ * look-ups must not show it. */
 static void panels_equal_raw_weights(void **state)
 {
     (void)state;
@@ -350,7 +355,8 @@ static void panels_equal_raw_weights(void **state)
         oci_rng_init(&s.rng, 3, 4);
         const int64_t N = 37, K = 21;
         oci_tensor *x = random_tensor(cx, &s, OCI_SHAPE(2, 5, K));
-        oci_tensor *w = narrowed(cx, random_tensor(cx, &s, OCI_SHAPE(N, K)), dtypes[k % 3]);
+        oci_tensor *w = narrowed(cx, random_tensor(cx, &s, OCI_SHAPE(N, K)),
+                                 dtypes[k % 3]);
         oci_tensor *ids = random_ids(cx, &s, N, OCI_SHAPE(3, 9)), packed = *w;
         packed.panels = oci_buffer_create(cx, be->packed_bytes(w->dtype, N, K));
         be->pack(cx, w->dtype, N, K, w->data, K, 1, packed.panels->data);

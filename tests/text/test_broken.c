@@ -1,37 +1,8 @@
 /* Folders that are wrong in one place each: the status, and words that the message must
  * have. Built from good files, so that nothing else is wrong with them. */
-#include "text_support.h"
+#include "broken.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/context.h"
-
-static char folder[256];
-
-static void put(const char *name, const char *text)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (text)
-        write_text(path, text, strlen(text));
-    else
-        unlink(path);
-}
-
-static void clear_folder(void)
-{
-    static const char *const names[] = {
-        "tokenizer.json",          "tokenizer_config.json", "vocab.json",  "merges.txt",
-        "special_tokens_map.json", "added_tokens.json",     "config.json", "vocab.txt"
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) put(names[i], NULL);
-}
-
-/* `template` with every "@key@" replaced by the case's value or the good one. */
-static const struct {
-    const char *key, *value;
-} good[] = {
+static const part good[] = {
     { "version", "\"1.0\"" },
     { "added", "{\"id\":4,\"content\":\"<s>\",\"special\":true}" },
     { "normalizer", "null" },
@@ -43,6 +14,7 @@ static const struct {
     { "extra", "\"dropout\":null" },
     { "vocab", "{\"a\":0,\"b\":1,\"ab\":2,\"abb\":3}" },
     { "merges", "[\"a b\",[\"ab\",\"b\"]]" },
+    { NULL, NULL },
 };
 
 static const char template[] =
@@ -52,54 +24,9 @@ static const char template[] =
     "\"decoder\":@decoder@,\"model\":{\"type\":@type@,@extra@,\"vocab\":@vocab@,"
     "\"merges\":@merges@}}";
 
-static void put_tokenizer(const char *key, const char *value)
-{
-    static char text[1 << 16];
-    size_t n = 0;
-    for (const char *p = template; *p;) {
-        if (*p != '@') {
-            text[n++] = *p++;
-            continue;
-        }
-        const char *end = strchr(p + 1, '@'), *with = NULL;
-        for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-            if (!strncmp(good[i].key, p + 1, (size_t)(end - p - 1)) &&
-                !good[i].key[end - p - 1])
-                with = key && !strcmp(key, good[i].key) ? value : good[i].value;
-        assert_non_null(with);
-        memcpy(text + n, with, strlen(with));
-        n += strlen(with);
-        p = end + 1;
-    }
-    text[n] = '\0';
-    put("tokenizer.json", text);
-}
-
-/* Opens the folder; the status must be `want`, and the message hold every word of
- * `words`. */
-static void expect(oc_status want, const char *words, const char *what)
-{
-    oc_context *cx = quiet_context();
-    oc_tokenizer *t = oc_tokenizer_open(cx, folder);
-    oc_status have = oc_context_status(cx);
-    const char *message = oc_context_message(cx);
-    if (have != want || (want != OC_OK && t))
-        fail_msg("%s: %s, not %s: %s", what, oc_status_name(have), oc_status_name(want),
-                 message);
-    if (words && !strstr(message, words))
-        fail_msg("%s: no \"%s\" in \"%s\"", what, words, message);
-    oc_tokenizer_close(t);
-    assert_int_equal(oc_context_memory(cx).live_count, 0);
-    oc_context_free(cx);
-}
-
 /* ---- tokenizer.json ---------------------------------------------------------------- */
 
-static const struct {
-    const char *key, *value;
-    oc_status status;
-    const char *words;
-} cases[] = {
+static const broken cases[] = {
     { NULL, NULL, OC_OK, NULL },
     { "version", "\"2.0\"", OC_E_UNSUPPORTED, "version: 2.0" },
     { "version", "1", OC_E_MALFORMED, "version" },
@@ -178,15 +105,11 @@ static const struct {
 static void broken_tokenizer_json(void **state)
 {
     (void)state;
-    clear_folder();
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        put_tokenizer(cases[i].key, cases[i].value);
-        expect(cases[i].status, cases[i].words, cases[i].key ? cases[i].value : "good");
-    }
+    check_json(template, good, cases, sizeof cases / sizeof *cases);
     static const char *const texts[] = { "", "{", "[]", "{}", "null", "{\"model\":7}",
                                          "{\"model\":{}}", "\xef\xbb\xbf{}" };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        put("tokenizer.json", texts[i]);
+        put_text("tokenizer.json", texts[i]);
         expect(OC_E_MALFORMED, NULL, texts[i]);
     }
 }
@@ -210,8 +133,8 @@ static const struct {
       "content" },
     { "tokenizer_config.json", "{\"tokenizer_class\":7}", OC_E_MALFORMED,
       "tokenizer_class" },
-    { "tokenizer_config.json", "{\"tokenizer_class\":\"CLIPTokenizer\"}", OC_E_UNSUPPORTED,
-      "pre_tokenizer: expected a Sequence" },
+    { "tokenizer_config.json", "{\"tokenizer_class\":\"CLIPTokenizer\"}",
+      OC_E_UNSUPPORTED, "pre_tokenizer: expected a Sequence" },
     { "tokenizer_config.json", "{\"clean_up_tokenization_spaces\":1}", OC_E_MALFORMED,
       "clean_up_tokenization_spaces" },
     { "tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}",
@@ -235,8 +158,8 @@ static void broken_companions(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof companions / sizeof *companions; i++) {
         clear_folder();
-        put_tokenizer(NULL, NULL);
-        put(companions[i].name, companions[i].text);
+        put_json(template, good, NULL, NULL);
+        put_text(companions[i].name, companions[i].text);
         expect(companions[i].status, companions[i].words, companions[i].text);
     }
 }
@@ -288,12 +211,12 @@ static void broken_slow_files(void **state)
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         clear_folder();
-        put("vocab.json", files[i].vocab);
-        put("merges.txt", files[i].merges);
-        put("tokenizer_config.json", files[i].config);
+        put_text("vocab.json", files[i].vocab);
+        put_text("merges.txt", files[i].merges);
+        put_text("tokenizer_config.json", files[i].config);
         expect(files[i].status, files[i].words, files[i].words ? files[i].words : "good");
     }
-    put("vocab.txt", "x\n");
+    put_text("vocab.txt", "x\n");
     expect(OC_E_UNSUPPORTED, "vocab.txt", "vocab.txt");
 }
 
@@ -303,18 +226,10 @@ static void limits(void **state)
 {
     (void)state;
     clear_folder();
-    put_tokenizer(NULL, NULL);
-    static const struct {
-        const char *name;
-        uint64_t value;
-    } lowered[] = { { "vocab_size", 3 }, { "token_bytes", 2 }, { "json_bytes", 100 } };
-    for (size_t i = 0; i < sizeof lowered / sizeof *lowered; i++) {
-        oc_context *cx = quiet_context();
-        oc_context_limit(cx, lowered[i].name, lowered[i].value);
-        assert_null(oc_tokenizer_open(cx, folder));
-        assert_int_equal(oc_context_status(cx), OC_E_LIMIT);
-        oc_context_free(cx);
-    }
+    put_json(template, good, NULL, NULL);
+    const lowered folders[] = { { folder, "vocab_size", 3 }, { folder, "token_bytes", 2 },
+                                { folder, "json_bytes", 100 } };
+    check_limits(folders, sizeof folders / sizeof *folders);
     oc_context *cx = quiet_context();
     oc_tokenizer *t = open_or_fail(cx, folder);
     oc_context_limit(cx, "text_bytes", 8);
@@ -339,22 +254,6 @@ static void limits(void **state)
     oc_context_free(cx);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    const char *temporary = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ocelli-text-XXXXXX",
-             temporary ? temporary : "/tmp");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    clear_folder();
-    return rmdir(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,5 +262,5 @@ int main(void)
         cmocka_unit_test(broken_slow_files),
         cmocka_unit_test(limits),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

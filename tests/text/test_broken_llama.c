@@ -1,60 +1,14 @@
 /* Llama's tokenizer files that are wrong in one place each: parts of a tokenizer.json, a
  * tokenizer.model, and what the config says beside it. */
-#include "text_support.h"
-
-#include <unistd.h>
-
-static char folder[256];
-
-static void put(const char *name, const void *bytes, size_t size)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (bytes) write_text(path, bytes, size);
-    else unlink(path);
-}
-
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, text ? strlen(text) : 0);
-}
-
-static void clear_folder(void)
-{
-    static const char *const names[] = { "tokenizer.json", "tokenizer_config.json",
-                                         "tokenizer.model" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) put_text(names[i], NULL);
-}
-
-/* Opens the folder, encodes and decodes; the status must be `want`, and the message hold
- * `words`. */
-static void expect(oc_status want, const char *words, const char *what)
-{
-    static const char text[] = "ab a\xc3\xa9 c";
-    oc_context *cx = quiet_context();
-    oc_tokenizer *t = oc_tokenizer_open(cx, folder);
-    oc_encoding *e = oc_encode(cx, t, text, sizeof text - 1, NULL, 0, NULL);
-    oc_string_free(oc_decode(cx, t, oc_encoding_ids(e), oc_encoding_count(e), false,
-                             OC_CLEAN_UP_NO, NULL));
-    oc_encoding_free(e);
-    oc_status have = oc_context_status(cx);
-    if (have != want)
-        fail_msg("%s: %s, not %s: %s", what, oc_status_name(have), oc_status_name(want),
-                 oc_context_message(cx));
-    if (words && !strstr(oc_context_message(cx), words))
-        fail_msg("%s: no \"%s\" in \"%s\"", what, words, oc_context_message(cx));
-    oc_tokenizer_close(t);
-    assert_int_equal(oc_context_memory(cx).live_count, 0);
-    oc_context_free(cx);
-}
+#include "broken.h"
 
 /* ---- tokenizer.json ---------------------------------------------------------------- */
 
-static const char model[] = "{\"type\":\"BPE\",\"byte_fallback\":true,\"unk_token\":\"u\","
-                            "\"vocab\":{\"u\":0,\"a\":1,\"b\":2,\"ab\":3},"
+static const char model[] = "{\"type\":\"BPE\",\"byte_fallback\":true,\"unk_token\":"
+                            "\"u\",\"vocab\":{\"u\":0,\"a\":1,\"b\":2,\"ab\":3},"
                             "\"merges\":[\"a b\"]}";
 
-static void put_json(const char *decoder, const char *body)
+static void put_parts(const char *decoder, const char *body)
 {
     char text[4096];
     snprintf(text, sizeof text,
@@ -104,7 +58,7 @@ static void decoders(void **state)
     };
     clear_folder();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        put_json(cases[i].decoder, model);
+        put_parts(cases[i].decoder, model);
         expect(cases[i].status, cases[i].words, cases[i].decoder);
     }
 }
@@ -130,7 +84,7 @@ static void models(void **state)
     };
     clear_folder();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        put_json("null", cases[i].model);
+        put_parts("null", cases[i].model);
         expect(cases[i].status, cases[i].words, cases[i].model);
     }
 }
@@ -217,64 +171,20 @@ static void configs(void **state)
     expect(OC_E_FILE, "tokenizer.model", "no file");
 }
 
-/* A good model cut anywhere, and its bytes changed one by one: any status, no harm. */
 static void damaged(void **state)
 {
     (void)state;
-    static char good[1 << 14];
-    FILE *file = fopen("tests/data/text/llama-slow/tokenizer.model", "rb");
-    assert_non_null(file);
-    size_t size = fread(good, 1, sizeof good, file);
-    fclose(file);
-    assert_true(size > 1000 && size < sizeof good);
-    clear_folder();
-    put_text("tokenizer_config.json", "{\"tokenizer_class\":\"LlamaTokenizer\"}");
-    uint64_t seed = 7;
-    for (int i = 0; i < 400; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        size_t at = (size_t)(seed >> 33) % size;
-        char old = good[at];
-        good[at] = (char)(seed >> 20);
-        put("tokenizer.model", good, i % 4 ? size : at);
-        good[at] = old;
-        oc_context *cx = quiet_context();
-        oc_tokenizer *t = oc_tokenizer_open(cx, folder);
-        oc_encoding_free(oc_encode(cx, t, "a \xef\xbc\xa1 b\xcc\x81", 8, NULL, 0, NULL));
-        oc_tokenizer_close(t);
-        assert_int_equal(oc_context_memory(cx).live_count, 0);
-        oc_context_free(cx);
-    }
+    check_damaged("tests/data/text/llama-slow/tokenizer.model", "tokenizer.model",
+                  "{\"tokenizer_class\":\"LlamaTokenizer\"}");
 }
 
 static void limits(void **state)
 {
     (void)state;
-    static const struct {
-        const char *name;
-        uint64_t value;
-    } lowered[] = { { "vocab_size", 99 }, { "token_bytes", 4 }, { "json_bytes", 100 } };
-    for (size_t i = 0; i < sizeof lowered / sizeof *lowered; i++) {
-        oc_context *cx = quiet_context();
-        oc_context_limit(cx, lowered[i].name, lowered[i].value);
-        oc_tokenizer_close(oc_tokenizer_open(cx, "tests/data/text/llama-slow"));
-        if (oc_context_status(cx) != OC_E_LIMIT)
-            fail_msg("%s: %s", lowered[i].name, oc_context_message(cx));
-        oc_context_free(cx);
-    }
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/ocelli-llama-XXXXXX");
-    return !mkdtemp(folder);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    clear_folder();
-    return rmdir(folder);
+    static const char slow[] = "tests/data/text/llama-slow";
+    static const lowered folders[] = { { slow, "vocab_size", 99 }, { slow, "token_bytes", 4 },
+                                       { slow, "json_bytes", 100 } };
+    check_limits(folders, sizeof folders / sizeof *folders);
 }
 
 int main(void)
@@ -283,5 +193,6 @@ int main(void)
         cmocka_unit_test(decoders), cmocka_unit_test(models), cmocka_unit_test(spm),
         cmocka_unit_test(configs),  cmocka_unit_test(damaged), cmocka_unit_test(limits),
     };
+    sample = "ab a\xc3\xa9 c";
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,102 +1,9 @@
 /* WordPiece and Unigram files that are wrong in one place each: a tokenizer.json, a
  * vocab.txt, a sentencepiece.bpe.model. Built from good ones, so that nothing else is
  * wrong with them. */
-#include "text_support.h"
-
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/context.h"
-
-static char folder[256];
-
-static void put(const char *name, const void *bytes, size_t size)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (bytes)
-        write_text(path, bytes, size);
-    else
-        unlink(path);
-}
-
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, text ? strlen(text) : 0);
-}
-
-static void clear_folder(void)
-{
-    static const char *const names[] = { "tokenizer.json", "tokenizer_config.json",
-                                         "vocab.txt", "sentencepiece.bpe.model",
-                                         "special_tokens_map.json" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) put(names[i], NULL, 0);
-}
-
-/* Opens the folder and encodes a text; the status must be `want`, and the message hold
- * `words`. */
-static void expect(oc_status want, const char *words, const char *what)
-{
-    static const char text[] = "ab x \xef\xbc\xa1 c";
-    oc_context *cx = quiet_context();
-    oc_tokenizer *t = oc_tokenizer_open(cx, folder);
-    oc_encoding_free(oc_encode(cx, t, text, sizeof text - 1, NULL, 0, NULL));
-    oc_status have = oc_context_status(cx);
-    const char *message = oc_context_message(cx);
-    if (have != want)
-        fail_msg("%s: %s, not %s: %s", what, oc_status_name(have), oc_status_name(want),
-                 message);
-    if (words && !strstr(message, words))
-        fail_msg("%s: no \"%s\" in \"%s\"", what, words, message);
-    oc_tokenizer_close(t);
-    assert_int_equal(oc_context_memory(cx).live_count, 0);
-    oc_context_free(cx);
-}
+#include "broken.h"
 
 /* ---- tokenizer.json ---------------------------------------------------------------- */
-
-typedef struct part {
-    const char *key, *value;
-} part;
-
-typedef struct broken {
-    const char *key, *value;
-    oc_status status;
-    const char *words;
-} broken;
-
-/* `template` with every "@key@" replaced by the case's value or the good one. */
-static void put_json(const char *template, const part *good, const broken *b)
-{
-    static char text[1 << 16];
-    size_t n = 0;
-    for (const char *p = template; *p;) {
-        if (*p != '@') {
-            text[n++] = *p++;
-            continue;
-        }
-        const char *end = strchr(p + 1, '@'), *with = NULL;
-        for (const part *g = good; g->key; g++)
-            if (!strncmp(g->key, p + 1, (size_t)(end - p - 1)) && !g->key[end - p - 1])
-                with = b->key && !strcmp(b->key, g->key) ? b->value : g->value;
-        assert_non_null(with);
-        memcpy(text + n, with, strlen(with));
-        n += strlen(with);
-        p = end + 1;
-    }
-    text[n] = '\0';
-    put_text("tokenizer.json", text);
-}
-
-static void check_all(const char *template, const part *good, const broken *cases,
-                      size_t count)
-{
-    clear_folder();
-    for (size_t i = 0; i < count; i++) {
-        put_json(template, good, &cases[i]);
-        expect(cases[i].status, cases[i].words, cases[i].key ? cases[i].value : "good");
-    }
-}
 
 static void wordpiece_json(void **state)
 {
@@ -172,7 +79,7 @@ static void wordpiece_json(void **state)
           OC_E_UNSUPPORTED, "prefix" },
         { "decoder", "{\"type\":\"Sequence\",\"decoders\":[]}", OC_OK, NULL },
     };
-    check_all(template, good, cases, sizeof cases / sizeof *cases);
+    check_json(template, good, cases, sizeof cases / sizeof *cases);
 }
 
 /* A charsmap of one unit, a string, and what stands in the strings: "AAAA" is four
@@ -247,7 +154,7 @@ static void unigram_json(void **state)
         { "decoder", "{\"type\":\"Metaspace\",\"replacement\":7}", OC_E_MALFORMED,
           "decoder.replacement" },
     };
-    check_all(template, good, cases, sizeof cases / sizeof *cases);
+    check_json(template, good, cases, sizeof cases / sizeof *cases);
 }
 
 /* ---- vocab.txt --------------------------------------------------------------------- */
@@ -394,33 +301,12 @@ static void sentencepiece(void **state)
     }
 }
 
-/* A good model cut anywhere, and its bytes changed one by one: any status, no harm. */
 static void damaged_sentencepiece(void **state)
 {
     (void)state;
-    static char good[1 << 16];
-    FILE *file = fopen("tests/data/text/mbart-slow/sentencepiece.bpe.model", "rb");
-    assert_non_null(file);
-    size_t size = fread(good, 1, sizeof good, file);
-    fclose(file);
-    assert_true(size > 1000 && size < sizeof good);
-    clear_folder();
-    put_text("tokenizer_config.json", "{\"tokenizer_class\":\"XLMRobertaTokenizer\"}");
-    uint64_t seed = 7;
-    for (int i = 0; i < 400; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        size_t at = (size_t)(seed >> 33) % size;
-        char old = good[at];
-        good[at] = (char)(seed >> 20);
-        put("sentencepiece.bpe.model", good, i % 4 ? size : at);
-        good[at] = old;
-        oc_context *cx = quiet_context();
-        oc_tokenizer *t = oc_tokenizer_open(cx, folder);
-        oc_encoding_free(oc_encode(cx, t, "a \xef\xbc\xa1 b\xcc\x81", 8, NULL, 0, NULL));
-        oc_tokenizer_close(t);
-        assert_int_equal(oc_context_memory(cx).live_count, 0);
-        oc_context_free(cx);
-    }
+    check_damaged("tests/data/text/mbart-slow/sentencepiece.bpe.model",
+                  "sentencepiece.bpe.model",
+                  "{\"tokenizer_class\":\"XLMRobertaTokenizer\"}");
 }
 
 /* ---- limits ------------------------------------------------------------------------ */
@@ -428,10 +314,7 @@ static void damaged_sentencepiece(void **state)
 static void limits(void **state)
 {
     (void)state;
-    static const struct {
-        const char *folder, *name;
-        uint64_t value;
-    } lowered[] = {
+    static const lowered folders[] = {
         { "tests/data/text/unigram-slow", "vocab_size", 99 },
         { "tests/data/text/unigram-slow", "token_bytes", 4 },
         { "tests/data/text/unigram-slow", "json_bytes", 100 },
@@ -441,15 +324,7 @@ static void limits(void **state)
         { "tests/data/text/wordpiece-slow", "token_bytes", 4 },
         { "tests/data/text/wordpiece", "vocab_size", 99 },
     };
-    for (size_t i = 0; i < sizeof lowered / sizeof *lowered; i++) {
-        oc_context *cx = quiet_context();
-        oc_context_limit(cx, lowered[i].name, lowered[i].value);
-        assert_null(oc_tokenizer_open(cx, lowered[i].folder));
-        if (oc_context_status(cx) != OC_E_LIMIT)
-            fail_msg("%s, %s: %s", lowered[i].folder, lowered[i].name,
-                     oc_context_message(cx));
-        oc_context_free(cx);
-    }
+    check_limits(folders, sizeof folders / sizeof *folders);
     /* A text may grow while it is normalized, but not without bound. */
     oc_context *cx = quiet_context();
     oc_tokenizer *t = open_or_fail(cx, "tests/data/text/part-nfkd");
@@ -462,22 +337,6 @@ static void limits(void **state)
     oc_context_free(cx);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    const char *temporary = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ocelli-models-XXXXXX",
-             temporary ? temporary : "/tmp");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    clear_folder();
-    return rmdir(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,5 +347,6 @@ int main(void)
         cmocka_unit_test(damaged_sentencepiece),
         cmocka_unit_test(limits),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    sample = "ab x \xef\xbc\xa1 c";
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

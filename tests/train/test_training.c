@@ -36,7 +36,8 @@ static double hyper(const json_t *golden, const char *name)
     return json_number_value(json_object_get(json_object_get(golden, "hyper"), name));
 }
 
-/* The keys' biases have no gradient but rounding noise, which AdamW makes full steps of. */
+/* The keys' biases have no gradient but rounding noise, which
+ * AdamW makes full steps of. */
 static bool is_noise(const char *name)
 {
     return strstr(name, "key.bias") || strstr(name, "k_proj.bias");
@@ -54,8 +55,8 @@ static void check_final(oc_context *cx, const oc_model *model, const char *path)
         oc_tensor_view a = oc_tensors_get(want, i), b;
         assert_true(oc_tensors_find(got, a.name, &b));
         for (size_t k = 0; k < a.bytes / 4 && !is_noise(a.name); k++)
-            if (fabs((double)((const float *)a.data)[k] - (double)((const float *)b.data)[k]) >
-                2e-5)
+            if (fabs((double)((const float *)a.data)[k] -
+                     (double)((const float *)b.data)[k]) > 2e-5)
                 fail_msg("%s[%zu]", a.name, k);
     }
     oc_tensors_free(want);
@@ -76,15 +77,18 @@ static void check(const char *folder, oc_optimizer optimizer, oc_isa isa, int th
     if (!oci_cpu_has_isa(isa)) return;
     snprintf(path, sizeof path, "%s/train_%s.json", folder, name);
     json_t *golden = json_load_file(path, 0, NULL);
-    oc_context_options co = OC_OPTIONS(oc_context_options, .isa = isa, .threads = threads);
+    oc_context_options co = OC_OPTIONS(oc_context_options, .isa = isa,
+                                       .threads = threads);
     oc_context *cx = oc_context_create(&co);
     snprintf(path, sizeof path, "%s/train.batches.safetensors", folder);
     oc_tensors *all = oc_tensors_open(cx, path), *batch[BATCHES];
     for (int i = 0; i < BATCHES; i++) batch[i] = batch_of(cx, all, i);
-    oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true, .weights_only = true);
+    oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true,
+                                     .weights_only = true);
     oc_model *model = oc_model_open(cx, folder, &mo);
     oc_trainer_options to = OC_OPTIONS(oc_trainer_options, .optimizer = optimizer,
-        .learning_rate = hyper(golden, "lr"), .weight_decay = hyper(golden, "weight_decay"));
+                                       .learning_rate = hyper(golden, "lr"),
+                                       .weight_decay = hyper(golden, "weight_decay"));
     oc_trainer *trainer = oc_trainer_create(cx, model, &to);
     const json_t *losses = json_object_get(golden, "losses");
     assert_true(json_array_size(losses) == 20);
@@ -93,7 +97,8 @@ static void check(const char *folder, oc_optimizer optimizer, oc_isa isa, int th
         double want = json_number_value(json_array_get(losses, i));
         assert_int_equal(oc_trainer_step(cx, trainer, batch[i % BATCHES], &loss), OC_OK);
         if (fabs((double)loss - want) > 1e-5 * want)
-            fail_msg("%s %s step %zu: %.9g, PyTorch %.9g", folder, name, i, (double)loss, want);
+            fail_msg("%s %s step %zu: %.9g, PyTorch %.9g", folder, name, i, (double)loss,
+                     want);
     }
     snprintf(path, sizeof path, "%s/train_%s.final.safetensors", folder, name);
     FILE *final = fopen(path, "rb");

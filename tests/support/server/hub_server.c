@@ -1,24 +1,26 @@
-/* A hub in one file, to be disobliged by: serves the models below ROOT as the Hugging Face hub
- * does, and misbehaves as told. Knows no more HTTP than libcurl asks.
+/* A hub in one file, to be disobliged by: serves the models below ROOT as the Hugging
+ * Face hub does, and misbehaves as told. Knows no more HTTP than libcurl asks.
  *
- *     hub_server ROOT                     listens on two ports of 127.0.0.1: the hub's and that
- *                                         of its "CDN"; writes both to ROOT/ports
+ *     hub_server ROOT     listens on two ports of 127.0.0.1: the hub's and that of its
+ *                         "CDN"; writes both to ROOT/ports
  *
- * ROOT/models/ORG/NAME/FILE are the files; their commit is the text of .commit beside them, a
- * file .gated asks for the token "secret". Files over 1000 bytes are "LFS": named by SHA-256,
- * and sent on to the CDN. ROOT/faults is read before each request. A line there is
+ * ROOT/models/ORG/NAME/FILE are the files; their commit is the text of .commit
+ * beside them, a file .gated asks for the token "secret". Files over 1000 bytes
+ * are "LFS": named by SHA-256, and sent on to the CDN. ROOT/faults is read before
+ * each request. A line there is
  *
  *     TEXT KIND TIMES [NUMBER]
  *
- * and is applied to the first TIMES requests whose path contains TEXT, until the line is gone:
- *     drop N        closes after N bytes of the body        short N    announces N bytes fewer
- *     long N        announces N more than come, and closes  status N   answers N
- *     slow N        N bytes each 50 ms                      norange    ignores Range
- *     badrange      another part than was asked for         corrupt    flips a bit
- *     loop          redirects to itself                     away       redirects to the CDN
+ * and is applied to the first TIMES requests whose path contains
+ * TEXT, until the line is gone:
+ *     drop N        closes after N bytes of the body  short N    announces N bytes fewer
+ *     long N        announces N more, and closes      status N   answers N
+ *     slow N        N bytes each 50 ms                norange    ignores Range
+ *     badrange      another part than was asked for   corrupt    flips a bit
+ *     loop          redirects to itself               away       redirects to the CDN
  *     noetag        no ETag, and no checksums in the list
- *     later N       429 with Retry-After: N                 garbage    a body of nonsense
- *     hang          says nothing                            chunked    sends without a length
+ *     later N       429 with Retry-After: N           garbage    a body of nonsense
+ *     hang          says nothing                      chunked    sends without a length
  * ROOT/log gets a line a request: PORT METHOD PATH RANGE TOKEN, "-" for none. */
 #define _GNU_SOURCE             /* strcasestr */
 #include <arpa/inet.h>
@@ -67,8 +69,8 @@ static char *slurp(const char *path, size_t *size)
     return data;
 }
 
-/* The fault of this request, counted in memory by the text of its line. Processes are forked per
- * request, so the counts live in a file each: ROOT/count.N. */
+/* The fault of this request, counted in memory by the text of its line. Processes are
+ * forked per request, so the counts live in a file each: ROOT/count.N. */
 static fault find_fault(const char *path)
 {
     static const fault none = { .kind = "" };
@@ -123,8 +125,8 @@ static void sayf(int fd, const char *format, ...)
 
 static void answer(const request *r, int status, const char *headers, const char *body)
 {
-    sayf(r->fd, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n", status,
-         strlen(body), headers);
+    sayf(r->fd, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n",
+         status, strlen(body), headers);
     say(r->fd, body, strlen(body));
 }
 
@@ -153,8 +155,10 @@ static void put_sibling(FILE *out, const char *folder, const char *name, bool ch
     digest_of(data, size, etag);
     fprintf(out, "%s{\"rfilename\":\"%s\"", first ? "" : ",", name);
     if (checksums && size > LFS_OVER)
-        fprintf(out, ",\"size\":%zu,\"blobId\":\"%040d\",\"lfs\":{\"sha256\":\"%s\",\"size\":%zu,"
-                "\"pointerSize\":130}", size, 0, etag, size);
+        fprintf(out,
+                ",\"size\":%zu,\"blobId\":\"%040d\",\"lfs\":{\"sha256\":\"%s\",\"size\":%"
+                "zu,\"pointerSize\":130}",
+                size, 0, etag, size);
     else if (checksums)
         fprintf(out, ",\"size\":%zu,\"blobId\":\"%s\"", size, etag);
     fprintf(out, "}");
@@ -162,7 +166,8 @@ static void put_sibling(FILE *out, const char *folder, const char *name, bool ch
 }
 
 /* Folders one deep: enough for "sub/file". */
-static void put_folder(FILE *out, const char *top, const char *below, bool checksums, bool *first)
+static void put_folder(FILE *out, const char *top, const char *below, bool checksums,
+                       bool *first)
 {
     char path[2048], name[1024];
     snprintf(path, sizeof path, "%s/%s", top, below);
@@ -235,16 +240,19 @@ static void send_file(const request *r, char *data, size_t size, fault f)
     }
     if (from) {
         size_t said = !strcmp(f.kind, "badrange") ? from - 1 : from;
-        snprintf(range, sizeof range, "Content-Range: bytes %zu-%zu/%zu\r\n", said, size - 1, size);
+        snprintf(range, sizeof range, "Content-Range: bytes %zu-%zu/%zu\r\n", said,
+                 size - 1, size);
     }
     told = size - from;
-    if (!strcmp(f.kind, "short")) told -= (size_t)f.number < told ? (size_t)f.number : told;
+    if (!strcmp(f.kind, "short"))
+        told -= (size_t)f.number < told ? (size_t)f.number : told;
     if (!strcmp(f.kind, "long")) told += (size_t)f.number;
     if (!strcmp(f.kind, "chunked"))
-        sayf(r->fd, "HTTP/1.1 %d X\r\nConnection: close\r\n%s%s\r\n", from ? 206 : 200, range,
-             etags);
+        sayf(r->fd, "HTTP/1.1 %d X\r\nConnection: close\r\n%s%s\r\n", from ? 206 : 200,
+             range, etags);
     else
-        sayf(r->fd, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s%s\r\n",
+        sayf(r->fd,
+             "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s%s\r\n",
              from ? 206 : 200, told, range, etags);
     if (!strcmp(f.kind, "short") && told < size - from) size = from + told;
     send_body(r, data + from, size - from, f);
@@ -253,8 +261,8 @@ static void send_file(const request *r, char *data, size_t size, fault f)
 static void redirect(const request *r, int port, const char *path, const char *etag)
 {
     char headers[4096];
-    snprintf(headers, sizeof headers, "Location: http://127.0.0.1:%d%s\r\n%s%s%s", port, path,
-             etag[0] ? "X-Linked-Etag: \"" : "", etag, etag[0] ? "\"\r\n" : "");
+    snprintf(headers, sizeof headers, "Location: http://127.0.0.1:%d%s\r\n%s%s%s", port,
+             path, etag[0] ? "X-Linked-Etag: \"" : "", etag, etag[0] ? "\"\r\n" : "");
     answer(r, 302, headers, "");
 }
 
@@ -378,7 +386,8 @@ static void handle(int fd, int port)
 
 static int listen_on(int *port)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in at = { .sin_family = AF_INET,
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t size = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, size) || listen(fd, 64) ||
