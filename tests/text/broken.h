@@ -1,5 +1,6 @@
-/* A work folder whose tokenizer is wrong in one place, and what is expected of it: a status, and
- * words of the message. Folders are built from good ones, so that nothing else is wrong.
+/* A work folder whose tokenizer is wrong in one place, and what is expected of it: a
+ * status, and words of the message. Folders are built from good ones, so that nothing
+ * else is wrong.
  *
  *     int main(void)
  *     {
@@ -16,7 +17,8 @@
 #include "text_support.h"
 
 static char folder[256];
-/* Encoded and decoded by every tokenizer that opens, and may be what goes wrong; NULL: none. */
+/* Encoded and decoded by every tokenizer that opens, and may be what goes wrong; NULL:
+ * none. */
 static const char *sample;
 
 static inline void put(const char *name, const void *bytes, size_t size)
@@ -35,9 +37,9 @@ static inline void put_text(const char *name, const char *text)
 static inline void clear_folder(void)
 {
     static const char *const names[] = {
-        "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "vocab.txt",
-        "special_tokens_map.json", "added_tokens.json", "config.json", "tokenizer.model",
-        "sentencepiece.bpe.model"
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+        "added_tokens.json", "config.json", "vocab.json", "merges.txt", "vocab.txt",
+        "tokenizer.model", "sentencepiece.bpe.model"
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) put_text(names[i], NULL);
 }
@@ -86,7 +88,7 @@ static inline void expect(oc_status want, const char *words, const char *what)
     oc_context_free(cx);
 }
 
-/* ---- a tokenizer.json with one part changed ------------------------------------------ */
+/* ---- a tokenizer.json with one part changed ---------------------------------------- */
 
 /* A list of these ends with a NULL key. */
 typedef struct part {
@@ -134,10 +136,10 @@ static inline void check_json(const char *template, const part *good, const brok
     }
 }
 
-/* ---- damage and limits ---------------------------------------------------------------- */
+/* ---- damage and limits ------------------------------------------------------------- */
 
-/* The good file `path` as `name`, cut anywhere and its bytes changed one by one: any status,
- * no harm. */
+/* The good file `path` as `name`, cut anywhere and its bytes changed one by one: any
+ * status, no harm. */
 static inline void check_damaged(const char *path, const char *name, const char *config)
 {
     static char good[1 << 16];

@@ -182,8 +182,10 @@ static void limits(void **state)
 {
     (void)state;
     static const char slow[] = "tests/data/text/llama-slow";
-    static const lowered folders[] = { { slow, "vocab_size", 99 }, { slow, "token_bytes", 4 },
-                                       { slow, "json_bytes", 100 } };
+    static const lowered folders[] = {
+        { slow, "vocab_size", 99 }, { slow, "token_bytes", 4 },
+        { slow, "json_bytes", 100 },
+    };
     check_limits(folders, sizeof folders / sizeof *folders);
 }
 
