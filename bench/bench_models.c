@@ -52,6 +52,8 @@ typedef struct work {
 static const work works[] = {
     { "vit-b1", FORWARD, CHECKPOINT_VIT, 1, OC_F32, "vit-b16-224", 0 },
     { "vit-b8", FORWARD, CHECKPOINT_VIT, 8, OC_F32, "vit-b16-224", 0 },
+    { "clip-b1", FORWARD, CHECKPOINT_CLIP, 1, OC_F32, "clip-l14-336", 0 },
+    { "clip-bf16-b1", FORWARD, CHECKPOINT_CLIP, 1, OC_BF16, "clip-l14-336-bf16", 0 },
     { "swin-b1", FORWARD, CHECKPOINT_SWIN, 1, OC_F32, "donut-swin-1280", 0 },
     { "bert-b32", FORWARD, CHECKPOINT_BERT, 32, OC_F32, "bert-base", 0 },
     { "visual-bert-b8", FORWARD, CHECKPOINT_VISUAL_BERT, 8, OC_F32, "visual-bert-vqa", 0 },

@@ -13,12 +13,6 @@ enum {
     TROCR_SIDE = 384
 };
 
-typedef struct writer {
-    oc_context *cx;
-    oc_tensors *set;
-    oc_dtype dtype;
-} writer;
-
 /* ---- values ---------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const char *name)
@@ -49,7 +43,7 @@ static void fill(const char *name, oc_dtype dtype, size_t n, void *data)
     }
 }
 
-static void add(const writer *w, const char *name, int rank, const int64_t *shape)
+void add_tensor(const tensor_writer *w, const char *name, int rank, const int64_t *shape)
 {
     size_t n = 1;
     for (int i = 0; i < rank; i++) n *= (size_t)shape[i];
@@ -63,9 +57,8 @@ static void add(const writer *w, const char *name, int rank, const int64_t *shap
     free(data);
 }
 
-/* NAME.weight [out, in], or [out] where `in` is 0, and with `bias` NAME.bias [out]. */
-static void add_layer(const writer *w, int64_t out, int64_t in, bool bias, const char *format,
-                      ...)
+void add_layer(const tensor_writer *w, int64_t out, int64_t in, bool bias, const char *format,
+               ...)
 {
     char base[128], name[160];
     va_list arguments;
@@ -73,26 +66,26 @@ static void add_layer(const writer *w, int64_t out, int64_t in, bool bias, const
     vsnprintf(base, sizeof base, format, arguments);
     va_end(arguments);
     snprintf(name, sizeof name, "%s.weight", base);
-    add(w, name, in ? 2 : 1, (int64_t[]){ out, in });
+    add_tensor(w, name, in ? 2 : 1, (int64_t[]){ out, in });
     snprintf(name, sizeof name, "%s.bias", base);
-    if (bias) add(w, name, 1, &out);
+    if (bias) add_tensor(w, name, 1, &out);
 }
 
 /* ---- the parts ------------------------------------------------------------------------- */
 
-static void add_vit(const writer *w, const char *prefix, int side, bool qkv_bias)
+static void add_vit(const tensor_writer *w, const char *prefix, int side, bool qkv_bias)
 {
     static const char *const qkv[] = { "query", "key", "value" };
     char name[128];
     int64_t patches = (side / PATCH) * (side / PATCH), width = WIDTH;
     snprintf(name, sizeof name, "%sembeddings.cls_token", prefix);
-    add(w, name, 3, (int64_t[]){ 1, 1, WIDTH });
+    add_tensor(w, name, 3, (int64_t[]){ 1, 1, WIDTH });
     snprintf(name, sizeof name, "%sembeddings.position_embeddings", prefix);
-    add(w, name, 3, (int64_t[]){ 1, patches + 1, WIDTH });
+    add_tensor(w, name, 3, (int64_t[]){ 1, patches + 1, WIDTH });
     snprintf(name, sizeof name, "%sembeddings.patch_embeddings.projection.weight", prefix);
-    add(w, name, 4, (int64_t[]){ WIDTH, 3, PATCH, PATCH });
+    add_tensor(w, name, 4, (int64_t[]){ WIDTH, 3, PATCH, PATCH });
     snprintf(name, sizeof name, "%sembeddings.patch_embeddings.projection.bias", prefix);
-    add(w, name, 1, &width);
+    add_tensor(w, name, 1, &width);
     for (int i = 0; i < LAYERS; i++) {
         char at[96];
         snprintf(at, sizeof at, "%sencoder.layer.%d", prefix, i);
@@ -108,7 +101,7 @@ static void add_vit(const writer *w, const char *prefix, int side, bool qkv_bias
 }
 
 /* The head is tied to embed_tokens and so not in the file. */
-static void add_trocr_decoder(const writer *w, const char *prefix)
+static void add_trocr_decoder(const tensor_writer *w, const char *prefix)
 {
     add_layer(w, VOCAB, TEXT_WIDTH, false, "%sembed_tokens", prefix);
     add_layer(w, POSITIONS + 2, TEXT_WIDTH, false, "%sembed_positions", prefix);
@@ -186,6 +179,11 @@ static const char dual_config[] =
     "\"model_type\": \"vision-text-dual-encoder\", \"projection_dim\": 512, "
     "\"vision_config\": {\"model_type\": \"vit\"}, "
     "\"text_config\": {\"model_type\": \"bert\"}}\n";
+static const char clip_config[] =
+    "{\"architectures\": [\"CLIPVisionModel\"], \"model_type\": \"clip_vision_model\", "
+    "\"hidden_size\": 1024, \"intermediate_size\": 4096, \"num_hidden_layers\": 24, "
+    "\"num_attention_heads\": 16, \"image_size\": 336, \"patch_size\": 14, "
+    "\"projection_dim\": 768}\n";
 static const char bert_tokenizer_config[] =
     "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": true, "
     "\"model_max_length\": 512}\n";
@@ -193,7 +191,7 @@ static const char bert_tokenizer_config[] =
 static const char generation_config[] =
     "{" IDS ", \"max_length\": 33, \"transformers_version\": \"4.37.2\"}\n";
 
-static bool write_text(const char *folder, const char *file, const char *text)
+bool write_text(const char *folder, const char *file, const char *text)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", folder, file);
@@ -204,7 +202,7 @@ static bool write_text(const char *folder, const char *file, const char *text)
     return ok;
 }
 
-static bool make_folders(const char *folder)
+bool make_folders(const char *folder)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s", folder);
@@ -257,10 +255,10 @@ static bool write_vocab(const char *folder)
 }
 
 /* A model as the library makes it from a config. */
-static bool make_drawn(oc_context *cx, const char *config, const char *folder)
+static bool make_drawn(oc_context *cx, const char *config, oc_dtype dtype, const char *folder)
 {
     oc_model *model = oc_model_create(cx, config, NULL);
-    oc_model_save(cx, model, folder, NULL);
+    oc_model_save(cx, model, folder, &OC_OPTIONS(oc_save_options, .dtype = dtype));
     oc_model_close(model);
     return oc_context_status(cx) == OC_OK;
 }
@@ -269,7 +267,7 @@ static bool make_drawn(oc_context *cx, const char *config, const char *folder)
 static bool make_named(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const char *folder)
 {
     char path[4096], config[4096];
-    writer w = { cx, oc_tensors_create(cx), dtype };
+    tensor_writer w = { cx, oc_tensors_create(cx), dtype };
     if (kind == CHECKPOINT_VIT) {
         add_vit(&w, "", 224, true);
     } else {
@@ -288,7 +286,7 @@ static bool make_named(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, con
            write_text(folder, "config.json", config);
 }
 
-static bool is_there(const char *folder, const char *file)
+bool is_there(const char *folder, const char *file)
 {
     char path[4096];
     struct stat about;
@@ -307,15 +305,16 @@ bool checkpoint_make(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const
     case CHECKPOINT_VIT: case CHECKPOINT_TROCR:
         good = make_named(cx, kind, dtype, folder);
         break;
-    case CHECKPOINT_SWIN: good = make_drawn(cx, swin_config, folder); break;
-    case CHECKPOINT_BERT: good = make_drawn(cx, bert_config, folder); break;
+    case CHECKPOINT_SWIN: good = make_drawn(cx, swin_config, dtype, folder); break;
+    case CHECKPOINT_BERT: good = make_drawn(cx, bert_config, dtype, folder); break;
+    case CHECKPOINT_CLIP: good = make_drawn(cx, clip_config, dtype, folder); break;
     case CHECKPOINT_VISUAL_BERT:
         text = visual_bert_text();
-        good = text && make_drawn(cx, text, folder);
+        good = text && make_drawn(cx, text, dtype, folder);
         free(text);
         break;
     case CHECKPOINT_DUAL:
-        good = write_vocab(folder) && make_drawn(cx, dual_config, folder);
+        good = write_vocab(folder) && make_drawn(cx, dual_config, dtype, folder);
         break;
     }
     if (oc_context_status(cx) != OC_OK) fprintf(stderr, "%s\n", oc_context_message(cx));

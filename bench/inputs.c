@@ -50,6 +50,7 @@ oc_tensors *inputs_make(oc_context *cx, checkpoint_kind kind, int batch)
     switch (kind) {
     case CHECKPOINT_VIT: add_pixels(cx, set, batch, 224, 224); break;
     case CHECKPOINT_TROCR: add_pixels(cx, set, batch, 384, 384); break;
+    case CHECKPOINT_CLIP: add_pixels(cx, set, batch, 336, 336); break;
     case CHECKPOINT_SWIN: add_pixels(cx, set, batch, 1280, 960); break;
     case CHECKPOINT_BERT:
         add_ids(cx, set, "input_ids", batch, WORDS, -1);

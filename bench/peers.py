@@ -18,9 +18,9 @@ import torch
 import transformers
 from PIL import Image
 from safetensors.numpy import load_file
-from transformers import (AutoTokenizer, BertModel, DonutSwinModel, ViTImageProcessor,
-                          ViTModel, VisionEncoderDecoderModel, VisionTextDualEncoderModel,
-                          VisualBertForQuestionAnswering)
+from transformers import (AutoTokenizer, BertModel, CLIPVisionModel, DonutSwinModel,
+                          ViTImageProcessor, ViTModel, VisionEncoderDecoderModel,
+                          VisionTextDualEncoderModel, VisualBertForQuestionAnswering)
 
 import serving
 
@@ -80,6 +80,11 @@ def opened(cls, folder, **options):
 def swin_work():
     model, x = opened(DonutSwinModel, "donut-swin-1280"), serving.floats(1, 3, 1280, 960)
     x = torch.from_numpy(x).to(DTYPE)
+    return lambda: (model(x), None)[1]
+
+
+def clip_work(folder):
+    model, x = opened(CLIPVisionModel, folder), torch.from_numpy(serving.pixels(1, 336)).to(DTYPE)
     return lambda: (model(x), None)[1]
 
 
@@ -168,6 +173,8 @@ works = {"vit-b1": lambda: vit_work(1), "vit-b8": lambda: vit_work(8)}
 if args.variant in ("eager", "bf16"):
     works.update({
         "swin-b1": swin_work,
+        "clip-b1": lambda: clip_work("clip-l14-336"),
+        "clip-bf16-b1": lambda: clip_work("clip-l14-336-bf16"),
         "bert-b32": lambda: bert_work(32),
         "visual-bert-b8": lambda: visual_bert_work(8),
         **{work: lambda work=work: dual_work(work)
