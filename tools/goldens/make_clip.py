@@ -7,13 +7,10 @@ tower before a TrOCR decoder, and CLIP as a whole with the classes that open its
 Cases are those of make_models.py in form, their weights seeded (seeded.py); INDEX-clip.txt
 lists the calls.
 """
-import argparse
 import json
 import os
-import sys
 
 import torch
-import transformers
 from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel,
                           CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModel,
                           CLIPVisionModelWithProjection, VisionEncoderDecoderConfig,
@@ -149,7 +146,7 @@ def ved_clip(c):
     px, dec = pictures(1, 2, 3, 17, 17), ids(31, 40, 2, 5)
     c.forward("all", {"pixel_values": px, "decoder_input_ids": dec}, **base.ALL)
     c.forward("grad", {"pixel_values": px, "labels": labels_of(40, 2, 5)}, gradients=True,
-              keep="^loss|^grad|^sketch")
+              keep="^loss|^grad")
     c.generate("greedy", {"pixel_values": px}, output_scores=True)
     c.forward("head_mask", {"pixel_values": px, "decoder_input_ids": dec,
                             "head_mask": torch.ones(3)}, error=True)
@@ -179,7 +176,7 @@ def clip_model(c):
     off = base.noise_of(c.model("CLIPModel"), contrast, "CLIPModel", dict(gradients=True))
     assert off[0] < 1.5e-6 and off[1] < 3e-6, off       # float32 is good for it
     c.forward("loss_grad", contrast, gradients=True,
-              keep="^loss|^logits_per_image|_embeds|^grad|^sketch", **call)
+              keep="^loss|^logits_per_image|_embeds|^grad", **call)
     c.forward("all", {"pixel_values": px[:1], "input_ids": tokens[:2]}, **call, **TAPS)
     c.forward("positions", {**pixels, **text, "position_ids": ids(42, 11, 1, 7, low=0)},
               keep="^logits|_embeds", **call)
@@ -227,25 +224,5 @@ CASES = {
 }
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
-    if transformers.__version__ != base.WANTED:
-        sys.exit(f"transformers {base.WANTED} is the reference; found "
-                 f"{transformers.__version__}")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        CASES[name](case)
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
-    base.write_index(args.out, CASES, "INDEX-clip.txt")
-
-
 if __name__ == "__main__":
-    main()
+    base.run(Case, CASES, "INDEX-clip.txt")

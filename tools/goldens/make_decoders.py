@@ -6,12 +6,9 @@ the causal language models by themselves, and the base models as text encoders.
 
 Files as make_models.py writes them; the index is INDEX-decoders.txt.
 """
-import argparse
 import json
 import os
 import re
-import shutil
-import sys
 
 import torch
 import transformers
@@ -481,36 +478,7 @@ def missing_names(parts, model):
     return sorted(n for n in names if n in there)       # not the second names of tied ones
 
 
-def write_index(out):
-    """One "case call" a line, so that the C tests need not read folders."""
-    with open(os.path.join(out, "INDEX-decoders.txt"), "w", encoding="utf-8") as f:
-        for name in CASES:
-            folder = os.path.join(out, name)
-            if os.path.isdir(folder):
-                f.writelines(f"{name} {x[:-len('.in.safetensors')]}\n" for x in
-                             sorted(os.listdir(folder)) if x.endswith(".in.safetensors"))
-
-
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
-    if transformers.__version__ != make_models.WANTED:
-        sys.exit(f"transformers {make_models.WANTED} is the reference")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        CASES[name](case)
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
-    write_index(args.out)
+if __name__ == "__main__":
+    args = make_models.run(Case, CASES, "INDEX-decoders.txt")
     parameters(args.out)
     initialisers(args.out)
-
-
-if __name__ == "__main__":
-    main()

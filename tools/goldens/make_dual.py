@@ -7,10 +7,8 @@ what the two towers that 4.37.2 does not run would give.
 Weights are seeded (seeded.py).  Every pair has one forward pass with masks, types, loss and all
 gradients; one text tower for each vision tower also every output.  Index: INDEX-dual.txt.
 """
-import argparse
 import json
 import os
-import sys
 
 import torch
 import transformers
@@ -123,7 +121,7 @@ def steady_pair(c, vision, text, **top):
 
 def loss(c, inputs):
     c.forward("loss_grad", {**inputs, "return_loss": FLAG}, klass=KLASS, gradients=True,
-              keep="^loss|^logits_per_image|_embeds|pooler|^sketches")
+              keep="^loss|^logits_per_image|_embeds|pooler|^grad")
 
 
 def pair(vision, text):
@@ -225,7 +223,7 @@ def ours(tower, text):
         with open(os.path.join(c.dir, "config.json"), "w", encoding="utf-8") as f:
             json.dump(written, f, sort_keys=True)
             f.write("\n")
-        c.seeded, c.loaded[KLASS, "{}"] = True, model
+        c.loaded[KLASS, "{}"] = model
         tokens = torch.where(masks().bool(), texts(0), 0)
         loss_of_ours(c, {"pixel_values": pictures(5), "input_ids": tokens,
                          "attention_mask": masks()})
@@ -234,7 +232,7 @@ def ours(tower, text):
 
 def loss_of_ours(c, inputs):
     c.forward("loss_grad", {**inputs, "return_loss": FLAG}, klass=KLASS, gradients=True,
-              keep="^loss|^logits_per_image|_embeds|^sketches")
+              keep="^loss|^logits_per_image|_embeds|^grad")
     c.features("text_features", {k: v for k, v in inputs.items() if k != "pixel_values"}, "text")
 
 
@@ -249,24 +247,5 @@ CASES = {
 }
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
-    if transformers.__version__ != base.WANTED:
-        sys.exit(f"transformers {base.WANTED} is the reference")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        CASES[name](case)
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.1f} KiB", flush=True)
-    base.write_index(args.out, CASES, "INDEX-dual.txt")
-
-
 if __name__ == "__main__":
-    main()
+    base.run(Case, CASES, "INDEX-dual.txt")

@@ -5,12 +5,8 @@
 
 Cases are those of make_models.py in form; INDEX-encoders.txt lists the calls.
 """
-import argparse
-import os
-import sys
 
 import torch
-import transformers
 from transformers import (BeitConfig, BeitModel, DeiTConfig, DeiTModel, DonutSwinConfig,
                           DonutSwinModel, SwinConfig, SwinModel,
                           VisionEncoderDecoderConfig, VisionEncoderDecoderModel)
@@ -280,25 +276,5 @@ CASES = {
 }
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
-    if transformers.__version__ != base.WANTED:
-        sys.exit(f"transformers {base.WANTED} is the reference; found "
-                 f"{transformers.__version__}")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        CASES[name](case)
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
-    base.write_index(args.out, CASES, "INDEX-encoders.txt")
-
-
 if __name__ == "__main__":
-    main()
+    base.run(Case, CASES, "INDEX-encoders.txt")

@@ -2,25 +2,23 @@
 """Make the goldens of generation: every search and option of Transformers 4.37.2 on tiny
 models, and what its warpers and its sampling do to scores.
 
-    python make_generate.py [--out tests/data] [--only CASE,...]
+    python make_generate.py [--out tests/data/models] [--only CASE,...]
 
-models/CASE as make_models.py writes them, indexed in INDEX-generate.txt; generate/warpers.json,
-scores before and after as the hexadecimal digits of their bits; generate/sampling.json, the
+Cases as make_models.py writes them, indexed in INDEX-generate.txt; ../generate/warpers.json,
+scores before and after as the hexadecimal digits of their bits; ../generate/sampling.json, the
 probabilities that sampling draws by.
 
 A golden must not rest on luck: candidates, hypotheses and stopping rules that are decided by
 less than MIN_GAP are refused. Ties of -infinity and of beams that have not begun are meant.
 """
-import argparse
 import json
 import math
 import os
 import struct
-import sys
 
 import torch
 import transformers
-from transformers import GenerationConfig, TrOCRForCausalLM
+from transformers import GenerationConfig, TrOCRForCausalLM, VisionEncoderDecoderModel
 from transformers.generation import beam_search, utils
 from transformers.generation.utils import GenerationMixin
 
@@ -312,12 +310,14 @@ def beam_sample(c, x):
 # ---------------------------------------------------------------- other decoders
 
 PAIR = dict(max_length=13)
+WIDTHS = {"bert": dict(hidden_size=18, intermediate_size=22), "gpt2": dict(n_embd=18, n_inner=None),
+          "bart": dict(d_model=18, decoder_ffn_dim=22)}
 
 
 def pair(decoder, seed):
     """Beams on a decoder of its own; contrastive search where the reference runs it."""
     def make(c):
-        px = {"pixel_values": make_decoders.build(c, seed, decoder)}
+        px = {"pixel_values": make_decoders.build(c, seed, decoder, **WIDTHS[decoder])}
         prompt = torch.tensor([[2, 6, 9], [2, 7, 21], [2, 11, 30]])
         generate(c, "beams", px, num_beams=3, num_return_sequences=2, scores=True, **PAIR)
         generate(c, "early", px, num_beams=2, early_stopping=True, eos_token_id=[3, 12, 20],
@@ -458,9 +458,7 @@ SAMPLING = {
 def make_sampling(folder):
     """For each picture and option: what the first id is drawn by, and for the four most
     probable first ids what the second one is."""
-    c = Case.__new__(Case)
-    c.dir, c.loaded = folder, {}
-    model = c.model("VisionEncoderDecoderModel")
+    model = VisionEncoderDecoderModel.from_pretrained(folder).eval()
     px = rand(41, 3, 3, 8, 8)
     cases = []
     for name, options in SAMPLING.items():
@@ -486,31 +484,11 @@ CASES = {"gen_trocr": trocr, **{f"gen_{d}": pair(d, s) for d, s in
                                 (("bert", 601), ("gpt2", 603), ("bart", 604))}}
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
-    if transformers.__version__ != base.WANTED:
-        sys.exit(f"transformers {base.WANTED} is the reference; found "
-                 f"{transformers.__version__}")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    models = os.path.join(args.out, "models")
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(models, name)
-        CASES[name](case)
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
-    base.write_index(models, CASES, "INDEX-generate.txt")
+if __name__ == "__main__":
+    args = base.run(Case, CASES, "INDEX-generate.txt")
     for name, made in (("warpers", make_warpers()),
-                       ("sampling", make_sampling(os.path.join(models, "gen_trocr")))):
-        with open(os.path.join(args.out, "generate", name + ".json"), "w",
+                       ("sampling", make_sampling(os.path.join(args.out, "gen_trocr")))):
+        with open(os.path.join(args.out, "../generate", name + ".json"), "w",
                   encoding="utf-8") as f:
             json.dump(made, f, indent=0, separators=(",", ":"))
             f.write("\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -101,7 +101,7 @@ def shorten(path):
 class Case:
     def __init__(self, out, name):
         self.name, self.dir, self.calls = name, os.path.join(out, name), []
-        self.loaded, self.files, self.seeded = {}, self.dir, False
+        self.loaded, self.files = {}, self.dir
         shutil.rmtree(self.dir, ignore_errors=True)
         os.makedirs(self.dir)
 
@@ -111,7 +111,7 @@ class Case:
         seeded.fill(model, seed, gain)
         self.save(model, gen=gen)
         self.temporary = tempfile.TemporaryDirectory()
-        self.files, self.seeded = self.temporary.name, True
+        self.files = self.temporary.name
         for name in os.listdir(self.dir):
             shutil.copy(os.path.join(self.dir, name), self.files)
             if ".safetensors" in name:
@@ -179,13 +179,22 @@ class Case:
             out, record["error"] = None, f"{type(e).__name__}: {e}"
         else:
             assert not error, (self.name, call, "was expected to fail")
-        if self.seeded and options.get("gradients") and out is not None:
-            out, largest = seeded.sketch_gradients(out)
-            record["largest_gradient"] = largest
-        if keep is not None and out is not None:
-            out = {k: v for k, v in out.items() if re.search(keep, k)}
-            record["only"] = sorted(out)
+        if out is not None:
+            out = self.kept(out, keep, record)
         self.write(call, inputs, out, record)
+        return out
+
+    @staticmethod
+    def kept(out, keep, record):
+        """The answers whose names match `keep`. All gradients of a call become sketches; of some
+        calls only a few gradients are kept, and those whole."""
+        gradients = {k for k in out if k.startswith("grad.")}
+        if keep is not None:
+            out = {k: v for k, v in out.items() if re.search(keep, k)}
+        if gradients and gradients <= set(out):
+            out, record["largest_gradient"] = seeded.sketch_gradients(out)
+        if keep is not None:
+            record["only"] = sorted(out)
         return out
 
     def generate(self, call, inputs, error=False, tie=False, **options):
@@ -904,38 +913,48 @@ CASES = {
 }
 
 
-def write_index(out, cases, index):
+# ---------------------------------------------------------------- every maker's main program
+
+def write_index(out, cases, index, calls=None):
     """One "case call" a line, so that the C tests need not read folders."""
     lines = []
     for name in cases:
         folder = os.path.join(out, name)
         if os.path.isdir(folder):
-            calls = [f[:-len(".in.safetensors")] for f in os.listdir(folder)
-                     if f.endswith(".in.safetensors")]
-            lines += [f"{name} {call}\n" for call in sorted(calls)]
+            names = calls or sorted(f[:-len(".in.safetensors")] for f in os.listdir(folder)
+                                    if f.endswith(".in.safetensors"))
+            lines += [f"{name} {call}\n" for call in names]
     with open(os.path.join(out, index), "w", encoding="utf-8") as f:
         f.writelines(lines)
 
 
-def main():
+def arguments():
+    """What every maker of cases understands; some add to it."""
     here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
+    parser.add_argument("--only", help="comma-separated cases")
+    return parser
+
+
+def run(klass, cases, index, parser=None, calls=None):
+    """Makes the cases, each by a function of an object of `klass`, and the index of all that are
+    there: of their IN files, or of `calls` where some calls have none. Returns the arguments."""
+    args = (parser or arguments()).parse_args()
     if transformers.__version__ != WANTED:
         sys.exit(f"transformers {WANTED} is the reference; found {transformers.__version__}")
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     os.makedirs(args.out, exist_ok=True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        CASES[name](case)
+    for name in args.only.split(",") if args.only else cases:
+        case = klass(args.out, name)
+        cases[name](case)
         size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
-    write_index(args.out, CASES, "INDEX.txt")
+        print(f"{name}: {len(case.calls)} calls, {size / 1024:.1f} KiB", flush=True)
+    write_index(args.out, cases, index, calls)
+    return args
 
 
 if __name__ == "__main__":
-    main()
+    run(Case, CASES, "INDEX.txt")

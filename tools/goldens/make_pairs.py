@@ -7,12 +7,9 @@ Weights are seeded (seeded.py), so a case is its configs, inputs and answers: wh
 with labels and padding gives, all its gradients, greedy search and three beams.  Index:
 INDEX-pairs.txt.
 """
-import argparse
 import os
-import sys
 
 import torch
-import transformers
 from transformers import (BartConfig, BeitConfig, BertConfig, DeiTConfig, DonutSwinConfig,
                           GPT2Config, MBartConfig, RobertaConfig, SwinConfig, TrOCRConfig,
                           ViTConfig, VisionEncoderDecoderConfig, VisionEncoderDecoderModel,
@@ -119,21 +116,23 @@ def steady(c, px):
     return outputs_off < 1.5e-6 and gradients_off < 3e-6
 
 
-def make(c, encoder, decoder):
-    for seed in range(1, 200):
-        c.loaded.clear()
-        c.pair(encoder, decoder, seed)
-        for shift in range(5):
-            px = pictures(1000 * seed + shift)
-            found = steady(c, px) and [search(c, px), search(c, px, num_beams=3)]
-            if found and all(found):
-                return calls(c, px, found[1])
-    raise AssertionError((encoder, decoder))
+def case(encoder, decoder):
+    def make(c):
+        for seed in range(1, 200):
+            c.loaded.clear()
+            c.pair(encoder, decoder, seed)
+            for shift in range(5):
+                px = pictures(1000 * seed + shift)
+                found = steady(c, px) and [search(c, px), search(c, px, num_beams=3)]
+                if found and all(found):
+                    return calls(c, px, found[1])
+        raise AssertionError(c.name)
+    return make
 
 
 def calls(c, px, beams):
     c.forward("labels_grad", inputs_of(px), gradients=True,
-              keep="^loss|^logits|^encoder_last|^sketches")
+              keep="^loss|^logits|^encoder_last|^grad")
     record = {"command": "generate", "class": "VisionEncoderDecoderModel",
               "pictures_of": "labels_grad"}
     out, gap = base.run_generate(c.model("VisionEncoderDecoderModel"), {"pixel_values": px}, {})
@@ -146,30 +145,8 @@ def calls(c, px, beams):
             dict(record, options=options, only=sorted(out), smallest_gap=round(gap, 6)))
 
 
-CASES = {f"pair_{e}_{d}": (e, d) for e in ENCODERS for d in DECODERS}
-
-
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
-    if transformers.__version__ != base.WANTED:
-        sys.exit(f"transformers {base.WANTED} is the reference")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        make(case, *CASES[name])
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.1f} KiB", flush=True)
-    with open(os.path.join(args.out, "INDEX-pairs.txt"), "w", encoding="utf-8") as f:
-        f.writelines(f"{name} {call}\n" for name in CASES
-                     for call in ("labels_grad", "greedy", "beams")
-                     if os.path.isdir(os.path.join(args.out, name)))
+CASES = {f"pair_{e}_{d}": case(e, d) for e in ENCODERS for d in DECODERS}
 
 
 if __name__ == "__main__":
-    main()
+    base.run(Case, CASES, "INDEX-pairs.txt", calls=("labels_grad", "greedy", "beams"))

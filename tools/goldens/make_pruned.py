@@ -6,12 +6,8 @@ pruned before a call ("prune" in CALL.json).
 
 Weights are seeded (seeded.py).  Index: INDEX-pruned.txt.
 """
-import argparse
-import os
-import sys
 
 import torch
-import transformers
 from transformers import (BartConfig, BartForCausalLM, BeitConfig, BeitModel, BertConfig,
                           DeiTConfig, DistilBertConfig, DistilBertModel, GPT2Config, SwinConfig,
                           SwinModel, ViTConfig, VisionEncoderDecoderConfig,
@@ -78,7 +74,7 @@ def pair_calls(c):
     else:
         raise AssertionError(c.name)
     c.forward("grad", dict(px, labels=labels_of(VOCAB, 2, 6)), gradients=True,
-              keep="^loss|^logits|^encoder_last|^sketches")
+              keep="^loss|^logits|^encoder_last|^grad")
     record = {"command": "generate", "class": PAIR, "only": ["sequences"]}
     c.write("greedy", px, {"sequences": greedy["sequences"]},
             dict(record, options={}, smallest_gap=round(lead, 6)))
@@ -168,24 +164,5 @@ CASES = {
 }
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
-    if transformers.__version__ != base.WANTED:
-        sys.exit(f"transformers {base.WANTED} is the reference")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        CASES[name](case)
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.1f} KiB", flush=True)
-    base.write_index(args.out, CASES, "INDEX-pruned.txt")
-
-
 if __name__ == "__main__":
-    main()
+    base.run(Case, CASES, "INDEX-pruned.txt")

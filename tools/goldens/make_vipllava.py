@@ -7,12 +7,8 @@ paddings, uneven pictures, caches, gradients, generation, and what Transformers 
 Files as make_models.py writes them; the index is INDEX-vipllava.txt. Weights are seeded
 (seeded.py) but for vipllava_zeros, whose pad row is zeros.
 """
-import argparse
-import os
-import sys
 
 import torch
-import transformers
 from transformers import (CLIPVisionConfig, LlamaConfig, LlamaForCausalLM, LlamaModel,
                           VipLlavaConfig, VipLlavaForConditionalGeneration)
 
@@ -367,30 +363,10 @@ def generation(c):
         g(c, name, x, error=True, **six)
 
 
-CASES = {"vipllava_generate": generation, "vipllava_base": base, "vipllava_other": other, "vipllava_dynamic": dynamic,
-         "vipllava_zeros": zeros, "llama_causal": llama("LlamaForCausalLM", 805),
-         "llama_model": llama("LlamaModel", 806)}
-
-
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    args = ap.parse_args()
-    if transformers.__version__ != make_models.WANTED:
-        sys.exit(f"transformers {make_models.WANTED} is the reference; found "
-                 f"{transformers.__version__}")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        CASES[name](case)
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
-    make_models.write_index(args.out, CASES, "INDEX-vipllava.txt")
+CASES = {"vipllava_generate": generation, "vipllava_base": base, "vipllava_other": other,
+         "vipllava_dynamic": dynamic, "vipllava_zeros": zeros,
+         "llama_causal": llama("LlamaForCausalLM", 805), "llama_model": llama("LlamaModel", 806)}
 
 
 if __name__ == "__main__":
-    main()
+    make_models.run(Case, CASES, "INDEX-vipllava.txt")

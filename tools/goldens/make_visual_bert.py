@@ -8,14 +8,11 @@ Cases are those of make_models.py in form, their weights seeded (seeded.py); IND
 lists the calls.  emoji_vqa needs the scenes of the emoji models and models/emoji-match, and is
 left as it is without --scenes.
 """
-import argparse
 import json
 import os
 import shutil
-import sys
 
 import torch
-import transformers
 from safetensors.torch import save_file
 from transformers import (AutoTokenizer, VisualBertConfig, VisualBertForMultipleChoice,
                           VisualBertForPreTraining, VisualBertForQuestionAnswering,
@@ -31,7 +28,7 @@ base.CLASSES.update({k.__name__: k for k in (
     VisualBertForQuestionAnswering, VisualBertForVisualReasoning,
     VisualBertForRegionToPhraseAlignment)})
 TAPS = dict(output_hidden_states=True, output_attentions=True)
-GRAD = dict(gradients=True, keep="^loss|^sketch")
+GRAD = dict(gradients=True, keep="^loss|^grad")
 POOLED = "^pooler_output"       # which every position reaches: enough of a base call
 GAIN, VOCAB, WIDTH, FEATURES, PLACES, TYPES = 1.5, 23, 12, 5, 9, 3
 B, T, V = 2, 4, 3
@@ -383,29 +380,10 @@ CASES = {
 }
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    ap = argparse.ArgumentParser()
-    ap.add_argument("--out", default=os.path.join(here, "../../tests/data/models"))
-    ap.add_argument("--only", help="comma-separated cases")
-    ap.add_argument("--models", default=os.path.join(here, "../../models"))
-    ap.add_argument("--scenes", help="folder of scene-01.png …")
-    args = ap.parse_args()
-    if transformers.__version__ != base.WANTED:
-        sys.exit(f"transformers {base.WANTED} is the reference; found "
-                 f"{transformers.__version__}")
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    for name in args.only.split(",") if args.only else CASES:
-        case = Case(args.out, name)
-        CASES[name](case)
-        size = sum(os.path.getsize(os.path.join(case.dir, f)) for f in os.listdir(case.dir))
-        print(f"{name}: {len(case.calls)} calls, {size / 1024:.0f} KiB", flush=True)
-    base.write_index(args.out, CASES, "INDEX-visual-bert.txt")
+if __name__ == "__main__":
+    parser = base.arguments()
+    parser.add_argument("--models", default=os.path.join(os.path.dirname(__file__), "../../models"))
+    parser.add_argument("--scenes", help="folder of scene-01.png …")
+    args = base.run(Case, CASES, "INDEX-visual-bert.txt", parser)
     if args.scenes:
         emoji_vqa(args.out, args.models, args.scenes)
-
-
-if __name__ == "__main__":
-    main()
