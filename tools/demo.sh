@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the bundled models do: lines of text are read, pictures of emoji captioned, questions
-# about them answered.
+# about them answered, also about what a mark on them points at.
 set -euo pipefail
 build=${BUILD:-build}
 ocelli=$build/ocelli
@@ -46,6 +46,21 @@ for question in "How many objects are there?" "Where is the pig?" "What color is
     printf '  %-28s %-30s ' examples/scenes/scene-01.png "$question"
     "$ocelli" ask --quiet emoji-vqa examples/scenes/scene-01.png "$question"
 done
+echo
+echo "Marks, drawn on the picture and asked about, with the bundled model emoji-chat:"
+echo
+ask_marked() {          # PICTURE OUT QUESTION MARK...
+    printf '  %-28s %-43s ' "$1" "$3"
+    "$ocelli" ask --quiet emoji-chat "$1" "$3" "${@:4}" --save-prompt "$build/$2"
+}
+ask_marked examples/scenes/scene-01.png marked-1.png "What is inside the red box?" \
+    --box 0,10,105,118:red
+ask_marked examples/scenes/scene-01.png marked-2.png \
+    "What object is the red arrow pointing at?" --arrow 200,230,270,290:red
+ask_marked examples/scenes/scene-06.png marked-3.png \
+    "What is inside the yellow ellipse?" --ellipse 140,280,235,384:yellow
+echo
+echo "What the model saw is in $build/marked-1.png, marked-2.png and marked-3.png."
 cat <<EOT
 
 Try next:
@@ -54,6 +69,7 @@ Try next:
   $ocelli caption --num-beams 4 examples/scenes/*.png
   $ocelli ask emoji-vqa examples/scenes/scene-06.png "Where is the rabbit?" --top 3
   $ocelli classify emoji-match examples/scenes/*.png --labels dragon,peacock
-  $ocelli inspect printed-line-ocr           what is in the model
+  $ocelli chat emoji-chat examples/scenes/scene-01.png
+  $ocelli doctor printed-line-ocr            what is in the model, and whether it works
   $ocelli --help
 EOT

@@ -10,7 +10,8 @@ export PATH=$work/bin:$PATH
 cd "$work" || exit 1
 
 # Those of parse, and some of ask, need models that are not bundled.
-for command in read caption ask chat search inspect preprocess tokenize detokenize forward generate convert doctor bench; do
+for command in read caption ask chat classify embed search inspect preprocess tokenize detokenize \
+    forward generate convert doctor bench; do
     expect 0 help $command
     sed '1,/^Examples:/d' "$out" >examples.txt
     [ -s examples.txt ] || fail "help $command has no example"
