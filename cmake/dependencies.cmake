@@ -3,7 +3,7 @@ find_package(PkgConfig REQUIRED)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
-set(OCELLI_REQUIRES jansson libpng libjpeg libutf8proc libwebp libwebpdemux libzip)
+set(OCELLI_REQUIRES jansson libpng libjpeg libutf8proc libwebp libwebpdemux libzip zlib)
 if(OCELLI_CURL)
     list(APPEND OCELLI_REQUIRES libcurl)
 endif()

@@ -39,6 +39,7 @@ for_build() {
     library libutf8proc libutf8proc-dev
     library libwebpdemux libwebp-dev
     library libzip libzip-dev
+    library zlib zlib1g-dev
     library cairo libcairo2-dev
 }
 for_test() {

@@ -17,8 +17,11 @@ typedef struct oci_keras {
     oci_buffer *bytes;              /* the file mapped, or NULL: */
     oci_file *source;               /* the open file */
     oci_arena arena;                /* names */
-    oci_entry *entries;             /* sorted by name; offset: in the file */
+    oci_entry *entries;             /* sorted by name; offset: in the file, or, beyond its end,
+                                       the file's size plus an index into `chunked` */
     size_t count, room;
+    struct oci_chunks **chunked;    /* [chunked_count] arrays in chunks; in the arena */
+    size_t chunked_count;
 } oci_keras;
 
 /* Reads the structures, or maps the file. False: error set, *file empty. */

@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
+#include "base/dtype.h"
 #include "formats.h"
 
 static void good_files(void **state)
@@ -28,6 +30,57 @@ static void good_files(void **state)
     expect_clean();
 }
 
+/* Element i of each array is i, but for some bytes that do not deflate. */
+static void expect_counted(const char *path, size_t count)
+{
+    for (int map = 0; map < 2; map++) {
+        oci_weight_file file;
+        assert_true(oci_weight_file_open(cx, &file, oci_weight_format_of("x.h5"), path, false,
+                                         map != 0));
+        assert_int_equal(file.count, count);
+        for (size_t k = 0; k < file.count; k++) {
+            const oci_entry *e = &file.entries[k];
+            const size_t n = e->bytes / oci_dtype_size(e->dtype);
+            unsigned char *bytes = malloc(e->bytes + 1);
+            float *numbers = malloc((n + 1) * sizeof *numbers);
+            assert_true(file.format->read(cx, &file, e, bytes));
+            for (size_t i = 0; i < n; i++)
+                numbers[i] = e->dtype == OC_I16 ? (float)((int16_t *)bytes)[i]
+                             : e->dtype == OC_I32 ? (float)((int32_t *)bytes)[i] : 0;
+            if (e->dtype == OC_F32 || e->dtype == OC_F16 || e->dtype == OC_F64)
+                oci_dtype_to_f32(e->dtype, bytes, numbers, n);
+            for (size_t i = 0; i < n && e->dtype != OC_U8; i++)
+                if (numbers[i] != (float)i)
+                    fail_msg("%s: %s[%zu] is %g", path, e->name, i, (double)numbers[i]);
+            free(numbers);
+            free(bytes);
+        }
+        oci_weight_file_close(&file);
+    }
+    expect_clean();
+}
+
+/* Python's random.Random(1).randbytes(256) begins and ends so. */
+static void chunks(void **state)
+{
+    (void)state;
+    static const unsigned char noise[] = { 0xf5, 0xb1, 0x65, 0x22, 0x3d, 0xf2, 0x45, 0xad };
+    expect_counted(FORMATS "keras-chunks.h5", 7);
+    expect_counted(FORMATS "keras-latest.h5", 6);
+    oci_weight_file file;
+    assert_true(oci_weight_file_open(cx, &file, oci_weight_format_of("x.h5"),
+                                     FORMATS "keras-chunks.h5", false, false));
+    for (size_t k = 0; k < file.count; k++) {
+        unsigned char bytes[256];
+        if (strcmp(file.entries[k].name, "noise")) continue;
+        assert_true(file.format->read(cx, &file, &file.entries[k], bytes));
+        assert_memory_equal(bytes, noise, 4);
+        assert_memory_equal(bytes + 252, noise + 4, 4);
+    }
+    oci_weight_file_close(&file);
+    expect_clean();
+}
+
 /* What libhdf5 makes, and has no place in a file of weights. */
 static void foreign_features(void **state)
 {
@@ -35,10 +88,12 @@ static void foreign_features(void **state)
     static const struct {
         const char *name; oc_status status; const char *message;
     } files[] = {
-        { "filters", OC_E_UNSUPPORTED, "x: " },
-        { "chunks", OC_E_UNSUPPORTED, "found chunks" },
-        { "soft", OC_E_UNSUPPORTED, "found a soft one" },
-        { "external", OC_E_UNSUPPORTED, "links that later ones write" },
+        { "lzf", OC_E_UNSUPPORTED, "x: filters: expected shuffle, deflate or both" },
+        { "checksum", OC_E_UNSUPPORTED, "x: filters: expected shuffle, deflate or both" },
+        { "some-chunks", OC_E_MALFORMED, "x: expected all chunks in the file" },
+        { "growing", OC_E_UNSUPPORTED, "x: layout: expected an array of one size" },
+        { "soft", OC_E_UNSUPPORTED, "found a soft or an external one" },
+        { "external", OC_E_UNSUPPORTED, "found a soft or an external one" },
         { "external-data", OC_E_UNSUPPORTED, "x: expected the bytes in this file" },
         { "big-endian", OC_E_UNSUPPORTED, "x: datatype: expected little-endian numbers" },
         { "text", OC_E_UNSUPPORTED, "x: datatype" },
@@ -46,7 +101,7 @@ static void foreign_features(void **state)
         { "null", OC_E_UNSUPPORTED, "x: expected a simple dataspace" },
         { "unwritten", OC_E_MALFORMED, "x: expected the bytes of its shape" },
         { "rank-9", OC_E_LIMIT, "x: expected at most 8 dimensions" },
-        { "latest", OC_E_UNSUPPORTED, "HDF5 1.8" },
+        { "latest", OC_E_UNSUPPORTED, "found a heap of them" },
         { "circle", OC_E_MALFORMED, "a circle of them" },
     };
     for (size_t i = 0; i < COUNT_OF_ROWS(files); i++) {
@@ -63,21 +118,22 @@ static void foreign_features(void **state)
 /* A structure is found by its signature, and bytes of it overwritten. */
 static const struct patch {
     const char *what, *find;
+    size_t find_size;
     ptrdiff_t at;
     const char *put;
     size_t size;
     oc_status status;
     const char *message;
 } patches[] = {
-#define PATCH(what, find, at, put, status, message)                                      \
-    { what, find, at, put, sizeof(put) - 1, OC_E_##status, message }
-#define FAR "\377\377\377\377\377\377\377\177"
+#define PATCH(what, find, at, put, status, message)                                       \
+    { what, find, sizeof(find) - 1, at, put, sizeof(put) - 1, OC_E_##status, message }
+#define AFAR "\377\377\377\377\377\377\377\177"
 #define NOWHERE "\377\377\377\377\377\377\377\377"
     PATCH("signature", "\211HDF", 0, "x", MALFORMED, "expected an HDF5 file"),
-    PATCH("superblock 2", "\211HDF", 8, "\2", UNSUPPORTED, "HDF5 1.8"),
+    PATCH("superblock 4", "\211HDF", 8, "\4", UNSUPPORTED, "superblock 0 to 3"),
     PATCH("addresses of 4", "\211HDF", 13, "\4", UNSUPPORTED, "8 bytes"),
     PATCH("lengths of 4", "\211HDF", 14, "\4", UNSUPPORTED, "8 bytes"),
-    PATCH("root far", "\211HDF", 64, FAR, MALFORMED, "one that reaches out"),
+    PATCH("root far", "\211HDF", 64, AFAR, MALFORMED, "one that reaches out"),
     PATCH("root nowhere", "\211HDF", 64, NOWHERE, MALFORMED, "one that reaches out"),
     PATCH("root is the file", "\211HDF", 64, "\0\0\0\0\0\0\0\0", MALFORMED,
           "expected an object's header"),
@@ -86,20 +142,20 @@ static const struct patch {
     PATCH("tree too high", "TREE", 5, "\100", MALFORMED, "a tree of a group's names"),
     PATCH("tree of trees", "TREE", 5, "\1", MALFORMED, "the signature"),
     PATCH("tree with more", "TREE", 6, "\377\377", MALFORMED, "reaches out"),
-    PATCH("tree's child far", "TREE", 32, FAR, MALFORMED, "reaches out"),
+    PATCH("tree's child far", "TREE", 32, AFAR, MALFORMED, "reaches out"),
     PATCH("tree's child nowhere", "TREE", 32, NOWHERE, MALFORMED, "reaches out"),
     PATCH("heap's signature", "HEAP", 0, "x", MALFORMED, "the signature"),
-    PATCH("heap's size", "HEAP", 8, FAR, MALFORMED, "reaches out"),
-    PATCH("heap's data far", "HEAP", 24, FAR, MALFORMED, "reaches out"),
+    PATCH("heap's size", "HEAP", 8, AFAR, MALFORMED, "reaches out"),
+    PATCH("heap's data far", "HEAP", 24, AFAR, MALFORMED, "reaches out"),
     PATCH("heap of nothing", "HEAP", 8, "\0\0\0\0\0\0\0\0", MALFORMED,
           "outside of the group's names"),
     PATCH("node's signature", "SNOD", 0, "x", MALFORMED, "the signature"),
     PATCH("node with more", "SNOD", 6, "\377\377", MALFORMED, "reaches out"),
-    PATCH("link's name far", "SNOD", 8, FAR, MALFORMED, "outside of the group's names"),
+    PATCH("link's name far", "SNOD", 8, AFAR, MALFORMED, "outside of the group's names"),
     PATCH("link without name", "SNOD", 8, "\0\0\0\0\0\0\0\0", MALFORMED,
           "a link's name without '/'"),
-    PATCH("link's object far", "SNOD", 16, FAR, MALFORMED, "reaches out"),
-    PATCH("soft link", "SNOD", 24, "\2", UNSUPPORTED, "a soft one"),
+    PATCH("link's object far", "SNOD", 16, AFAR, MALFORMED, "reaches out"),
+    PATCH("soft link", "SNOD", 24, "\2", UNSUPPORTED, "a soft or an external one"),
     PATCH("type's class", "\21\40\37\0\4\0\0\0", 0, "\31", UNSUPPORTED, "datatype"),
     PATCH("type's order", "\21\40\37\0\4\0\0\0", 1, "\41", UNSUPPORTED, "datatype"),
     PATCH("type's sign", "\21\40\37\0\4\0\0\0", 2, "\7", UNSUPPORTED, "datatype"),
@@ -108,31 +164,110 @@ static const struct patch {
     PATCH("message too long", "\21\40\37\0\4\0\0\0", -6, "\377\377", MALFORMED,
           "cut short"),
     PATCH("message shared", "\21\40\37\0\4\0\0\0", -4, "\3", UNSUPPORTED, "not shared"),
-#undef PATCH
 };
+
+/* Arrays in chunks: "edges" [5, 7] in chunks of [2, 3], "gzip" [9, 9] in [4, 9]. */
+static const struct patch chunk_patches[] = {
+#define EDGES "\2\0\0\0\3\0\0\0\4\0\0\0"
+#define GZIP "\1\1\0\0\0\0\0\0\1\0"
+    PATCH("a side of 0", EDGES, 0, "\0", LIMIT, "chunks of at most 64 MiB"),
+    PATCH("a side of 2^30", EDGES, 3, "\100", LIMIT, "chunks of at most 64 MiB"),
+    PATCH("sides of 2^24", EDGES, 0, "\0\0\0\1\0\0\0\1", MALFORMED, "chunks that fit"),
+    PATCH("chunks of rank 1", EDGES, -9, "\2", MALFORMED, "chunks that fit the array"),
+    PATCH("chunks of rank 9", EDGES, -9, "\12", MALFORMED, "chunks of no rank"),
+    PATCH("chunks of rank 0", EDGES, -9, "\1", MALFORMED, "chunks of no rank"),
+    PATCH("tree far", EDGES, -8, AFAR, MALFORMED, "reaches out"),
+    PATCH("no tree", EDGES, -8, NOWHERE, MALFORMED, "all chunks in the file"),
+    PATCH("layout of version 2", EDGES, -11, "\2", UNSUPPORTED, "version 3 to 5"),
+    PATCH("virtual layout", EDGES, -10, "\3", UNSUPPORTED, "virtual storage"),
+    PATCH("other sides", EDGES, 0, "\3", MALFORMED, "each chunk of the array once"),
+    PATCH("tree of names", "TREE\1", 4, "\0", MALFORMED, "a tree of chunks"),
+    PATCH("tree too high", "TREE\1\0", 5, "\10", MALFORMED, "a tree of chunks"),
+    PATCH("tree of trees", "TREE\1\0", 5, "\1", MALFORMED, "the signature"),
+    PATCH("tree of nothing", "TREE\1\0", 6, "\0\0", MALFORMED, "all chunks in the file"),
+    PATCH("tree with more", "TREE\1\0", 6, "\377\377", MALFORMED, ""),
+    PATCH("chunk too large", "TREE\1\0", 24, "\377\377\377\177", MALFORMED, "chunk's bytes"),
+    PATCH("chunk of nothing", "TREE\1\0", 24, "\0\0\0\0", MALFORMED, "chunk's bytes"),
+    PATCH("chunk too small", "TREE\1\0", 24, "\3\0\0\0", MALFORMED, "a chunk: expected"),
+    PATCH("chunk between others", "TREE\1\0", 32, "\377\377", MALFORMED,
+          "each chunk of the array once"),
+    PATCH("deflate is another", GZIP, 8, "\40", UNSUPPORTED, "found another"),
+    PATCH("filters cut short", GZIP, 1, "\3", MALFORMED, "filters: cut short"),
+    PATCH("filter's long name", GZIP, 10, "\377\377", MALFORMED, "filters: cut short"),
+    PATCH("deflated bytes", "\170\136", 2, "\377\377", MALFORMED, "expected it to inflate"),
+};
+
+/* What libver="latest" writes; the last five are of "array" and "a/m/single". */
+static const struct patch latest_patches[] = {
+#define SINGLE "\4\2\0\3\1\3\3\4\1"
+    PATCH("root far", "\211HDF", 36, AFAR, MALFORMED, "reaches out"),
+    PATCH("root is the file", "\211HDF", 36, "\0\0\0\0\0\0\0\0", MALFORMED, "an object's header"),
+    PATCH("addresses of 4", "\211HDF", 9, "\4", UNSUPPORTED, "8 bytes"),
+    PATCH("header's signature", "OHDR", 0, "x", MALFORMED, "an object's header"),
+    PATCH("header of version 3", "OHDR", 4, "\3", MALFORMED, "an object's header"),
+    PATCH("header with a long size", "OHDR", 5, "\3", MALFORMED, ""),
+    PATCH("array's signature", "FAHD", 0, "x", MALFORMED, "the signature"),
+    PATCH("array's entries", "FAHD", 6, "\7", MALFORMED, "an array of all chunks"),
+    PATCH("array's pages", "FAHD", 7, "\1", UNSUPPORTED, "at most 1024 chunks"),
+    PATCH("array's count", "FAHD", 8, "\1", MALFORMED, "an array of all chunks"),
+    PATCH("array's block far", "FAHD", 16, AFAR, MALFORMED, "reaches out"),
+    PATCH("block's signature", "FADB", 0, "x", MALFORMED, "the signature"),
+    PATCH("chunk far", "FADB", 14, AFAR, MALFORMED, "chunk's bytes"),
+    PATCH("link too long", "array", -1, "\177", MALFORMED, "cut short"),
+    PATCH("link with '/'", "array", 1, "/", MALFORMED, "without '/'"),
+    PATCH("soft link", "array", -3, "\10\1", MALFORMED, ""),
+    PATCH("an index that grows", SINGLE, 8, "\4", UNSUPPORTED, "one that can grow"),
+    PATCH("sides of 9 bytes", SINGLE, 4, "\11", MALFORMED, "cut short"),
+    PATCH("a rank of 10", SINGLE, 3, "\12", MALFORMED, "layout: "),
+};
+
+static void damage_each(const char *path, const struct patch *list, size_t count)
+{
+    size_t size;
+    unsigned char *good = read_bytes(path, &size), *copy = malloc(size);
+    for (size_t i = 0; i < count; i++) {
+        const struct patch *p = &list[i];
+        size_t at = 0;
+        memcpy(copy, good, size);
+        while (at + p->find_size <= size && memcmp(copy + at, p->find, p->find_size)) at++;
+        if (at + p->find_size > size) fail_msg("%s: is not in the file", p->what);
+        memcpy(copy + (ptrdiff_t)at + p->at, p->put, p->size);
+        expect_bad_file(p->what, "tf_model.h5", copy, size, p->status, p->message);
+    }
+    free(copy);
+    free(good);
+}
+
+/* A chunk of "a/m/whole" that inflates to 60 KB, where its shape has 576 bytes. */
+static void bomb(void **state)
+{
+    (void)state;
+    static unsigned char zeros[60000], small[4096];
+    uLongf packed = sizeof small;
+    size_t size, at = 0;
+    assert_int_equal(compress2(small, &packed, zeros, sizeof zeros, 9), Z_OK);
+    unsigned char *bytes = read_bytes(FORMATS "keras-chunks.h5", &size);
+    for (size_t i = 0; i + 2 < size; i++)       /* the last stream is that of the last array */
+        if (bytes[i] == 0x78 && bytes[i + 1] == 0x5e) at = i;
+    assert_true(at && at + packed <= size);
+    memcpy(bytes + at, small, packed);
+    expect_bad_file("bomb", "tf_model.h5", bytes, size, OC_E_MALFORMED, "expected it to inflate");
+    free(bytes);
+}
 
 static void damage(void **state)
 {
     (void)state;
     size_t size;
-    unsigned char *good = read_bytes(FORMATS "keras-plain.h5", &size),
-                  *copy = malloc(size);
+    unsigned char *good = read_bytes(FORMATS "keras-plain.h5", &size);
     const char *const name = "tf_model.h5";
-    for (size_t i = 0; i < COUNT_OF_ROWS(patches); i++) {
-        const struct patch *p = &patches[i];
-        size_t at = 0;
-        const size_t wanted = p->find[0] == '\21' ? 8 : 4;
-        memcpy(copy, good, size);
-        while (at + wanted <= size && memcmp(copy + at, p->find, wanted)) at++;
-        if (at + wanted > size) fail_msg("%s: is not in the file", p->what);
-        memcpy(copy + (ptrdiff_t)at + p->at, p->put, p->size);
-        expect_bad_file(p->what, name, copy, size, p->status, p->message);
-    }
+    damage_each(FORMATS "keras-plain.h5", patches, COUNT_OF_ROWS(patches));
+    damage_each(FORMATS "keras-chunks.h5", chunk_patches, COUNT_OF_ROWS(chunk_patches));
+    damage_each(FORMATS "keras-latest.h5", latest_patches, COUNT_OF_ROWS(latest_patches));
     expect_bad_file("empty", name, "", 0, OC_E_MALFORMED, "expected an HDF5 file");
     expect_bad_file("text", name, "hello", 5, OC_E_MALFORMED, "expected an HDF5 file");
     for (size_t cut = 100; cut + 16 < size / 2; cut += 97)
         expect_bad_file("cut", name, good, cut, OC_E_MALFORMED, "");
-    free(copy);
     free(good);
 }
 
@@ -222,8 +357,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_files),
+        cmocka_unit_test(chunks),
         cmocka_unit_test(foreign_features),
         cmocka_unit_test(damage),
+        cmocka_unit_test(bomb),
         cmocka_unit_test(writes),
         cmocka_unit_test(refuses_to_write),
     };

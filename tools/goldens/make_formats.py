@@ -5,6 +5,7 @@ reference environment with TensorFlow and Flax)."""
 import collections
 import io
 import os
+import random
 import shutil
 
 import flax.serialization
@@ -54,6 +55,36 @@ def save_torch():
     torch.save(module.state_dict(), OUT + "/module.bin")     # has _metadata
 
 
+def count_up(f, name, shape, dtype, **options):
+    """An array whose elements are 0, 1, 2, …, which the test expects by itself."""
+    data = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+    f.create_dataset(name, data=data, **options)
+
+
+def save_chunks():
+    zipped = dict(compression="gzip", shuffle=True)
+    with h5py.File(OUT + "/keras-chunks.h5", "w") as f:
+        count_up(f, "edges", (5, 7), "<f4", chunks=(2, 3))
+        count_up(f, "line", (70,), "<i2", chunks=(1,))          # a tree of two levels
+        count_up(f, "deep", (3, 4, 5), "<f2", chunks=(2, 3, 4), **zipped)
+        count_up(f, "gzip", (9, 9), "<f4", chunks=(4, 9), compression="gzip")
+        count_up(f, "a/m/whole", (12, 12), "<f4", **zipped)
+        count_up(f, "none", (0, 3), "<f4", chunks=(1, 3), maxshape=(None, 3))
+        f.create_dataset("noise", data=np.frombuffer(random.Random(1).randbytes(256), "u1"),
+                         chunks=(64,), compression="gzip")      # stored larger than it is
+    with h5py.File(OUT + "/keras-latest.h5", "w", libver="latest") as f:
+        count_up(f, "a/m/piece", (2, 3), "<f4")
+        count_up(f, "a/m/single", (3, 3), "<f4", chunks=(3, 3))
+        count_up(f, "a/m/zipped", (20,), "<f8", chunks=(20,), **zipped)
+        count_up(f, "array", (5, 4), "<f4", chunks=(2, 2))
+        count_up(f, "packed", (50,), "<i4", chunks=(16,), **zipped)
+        early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        early.set_chunk((2,))
+        early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        d = h5py.h5d.create(f.id, b"order", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((5,)), early)
+        d.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(5, dtype="f4"))
+
+
 def save_h5():
     rng = np.random.RandomState(1)
     arrays = {}
@@ -79,9 +110,11 @@ def save_h5():
     arrays["compact"], arrays["plain/x"] = np.array([1, 2, 3], "f4"), np.array([[1, 2]], "f4")
     save_arrays({k: np.ascontiguousarray(v).reshape(np.shape(v)) for k, v in arrays.items()},
                 OUT + "/keras.safetensors")
+    save_chunks()
     broken = {
-        "filters": lambda f: f.create_dataset("x", data=np.zeros(64), compression="gzip"),
-        "chunks": lambda f: f.create_dataset("x", data=np.zeros(4), chunks=(2,)),
+        "lzf": lambda f: f.create_dataset("x", data=np.zeros(64), compression="lzf"),
+        "checksum": lambda f: f.create_dataset("x", data=np.zeros(4), fletcher32=True),
+        "some-chunks": lambda f: f.create_dataset("x", (4,), chunks=(2,)).__setitem__(0, 1),
         "soft": lambda f: f.__setitem__("x", h5py.SoftLink("/y")),
         "external": lambda f: f.__setitem__("x", h5py.ExternalLink("other.h5", "/y")),
         "external-data": lambda f: f.create_dataset("x", (4,), external=[("other", 0, 32)]),
@@ -95,8 +128,13 @@ def save_h5():
     for name, make in broken.items():
         with h5py.File(f"{OUT}/bad-{name}.h5", "w") as f:
             make(f)
-    with h5py.File(f"{OUT}/bad-latest.h5", "w", libver="latest") as f:
-        f["x"] = np.zeros(2)
+    latest = {
+        "latest": lambda f: [f.__setitem__(f"x{i}", np.zeros(2)) for i in range(9)],
+        "growing": lambda f: f.create_dataset("x", data=np.zeros(4), chunks=(2,), maxshape=(None,)),
+    }
+    for name, make in latest.items():
+        with h5py.File(f"{OUT}/bad-{name}.h5", "w", libver="latest") as f:
+            make(f)
     with h5py.File(f"{OUT}/bad-circle.h5", "w") as f:
         f["a/b"] = f.create_group("a")
 
@@ -127,7 +165,8 @@ def save_msgpack():
 
 def seeds():
     for target, files in {"torch": ["zip.bin", "legacy.bin", "wrapped.bin"],
-                          "h5": ["keras-plain.h5", "bad-circle.h5"],
+                          "h5": ["keras-plain.h5", "bad-circle.h5", "keras-chunks.h5",
+                                 "keras-latest.h5"],
                           "msgpack": ["flax.msgpack", "flax-shard.msgpack"]}.items():
         os.makedirs(f"{CORPUS}/{target}", exist_ok=True)
         for file in files:
