@@ -351,6 +351,11 @@ def random_text(rng):
     return "".join(text)
 
 
+def called(folder):
+    above, name = os.path.split(os.path.abspath(folder))
+    return f"shared/{name}" if os.path.basename(above) == "vocabs" else name
+
+
 def hash_ids(folder):
     """FNV-1a over every id and offset of 2000 random texts."""
     tok, rng, h = AutoTokenizer.from_pretrained(folder), Rng(), 0xCBF29CE484222325
@@ -366,7 +371,7 @@ def hash_ids(folder):
 def main():
     if sys.argv[1] == "--hash":
         for folder in sys.argv[2:]:
-            print("%s %016x" % (os.path.basename(folder.rstrip("/")), hash_ids(folder)))
+            print("%s %016x" % (called(folder), hash_ids(folder)))
         return
     out = sys.argv[1]
     for name, path in make_vocabularies(out).items():
