@@ -7,7 +7,7 @@ use strict;
 use warnings;
 
 use constant {
-    COLUMNS => 90, COLUMNS_MAX => 100,
+    COLUMNS => 90, COLUMNS_MAX => 100,      # the second: in folders of @wide_yet
     FUNCTION_WARN => 60, FUNCTION_MAX => 100,
     FILE_WARN => 600, FILE_MAX => 1000,
 };
@@ -34,6 +34,13 @@ my %memory = map { $_ => 'memory comes from base/alloc.h' }
 my %may_use_memory = map { $_ => 1 }
     qw(src/base/alloc.c src/base/context.c src/base/pool.c src/io/file.c);
 
+# Where lines over 90 columns are left from before the limit was checked.
+my @wide_yet = qw(
+    bench/ cli/ examples/ fuzz/ include/ src/backend/ src/base/ src/checkpoint/
+    src/generate/ src/io/ src/models/ src/nn/ src/tensor/ tests/backend/
+);
+my $wide_yet = join '|', map { quotemeta } @wide_yet;
+
 my ($failures, $warnings, $wide, $lines, $comment_lines) = (0, 0, 0, 0, 0);
 my $list_wide = grep { $_ eq '--wide' } @ARGV;
 
@@ -58,13 +65,14 @@ sub code_only {
 sub check_layout {
     my ($file, $text, $tabs_allowed) = @_;
     my $number = 0;
+    my $most = $file =~ /^(?:$wide_yet)/ ? COLUMNS_MAX : COLUMNS;
     for my $line (split /\n/, $text, -1) {
         $number++;
         my $columns = $line;
         utf8::decode($columns);
         my $width = $file =~ /\.(?:c|h|inc|cu)$/ ? length $columns : 0;
-        if ($width > COLUMNS_MAX) {
-            failure($file, $number, "$width columns, at most " . COLUMNS_MAX);
+        if ($width > $most) {
+            failure($file, $number, "$width columns, at most $most");
         } elsif ($width > COLUMNS) {
             $wide++;
             warning($file, $number, "$width columns") if $list_wide;

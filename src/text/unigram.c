@@ -137,16 +137,16 @@ static const double powers[] = {
     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22
 };
 
-/* A score as the reference has it of the decimal that we read as `score`. serde_json does not
- * round to the nearest double: it divides the digits, as a double, by a power of ten, which is
- * another number where there are more than 53 bits of digits; so in a quarter of XLM-R's pieces.
- * Ways of equal score hang on that last bit. The digits are the fewest that read back as `score`,
- * as every writer of these files leaves them. */
+/* A score as the reference has it of the decimal that we read as `score`. serde_json does
+ * not round to the nearest double: it divides the digits, as a double, by a power of ten,
+ * which is another number where there are more than 53 bits of digits; so in a quarter of
+ * XLM-R's pieces. Ways of equal score hang on that last bit. The digits are the fewest
+ * that read back as `score`, as every writer of these files leaves them. */
 static double score_of_digits(double score)
 {
     double size = fabs(score), half = (nextafter(size, INFINITY) - size) / 2;
     int most = (int)(sizeof powers / sizeof *powers) - 1, places = 0;
-    while (places < most && size * powers[places] < 1e14) places++;     /* these are exact */
+    while (places < most && size * powers[places] < 1e14) places++;  /* these are exact */
     for (; places <= most && size * powers[places] < 1e17; places++) {
         /* size * power = whole + more + rest, where whole and more are integers. */
         double power = powers[places], whole = nearbyint(size * power);

@@ -35,8 +35,8 @@ static void expect_counted(const char *path, size_t count)
 {
     for (int map = 0; map < 2; map++) {
         oci_weight_file file;
-        assert_true(oci_weight_file_open(cx, &file, oci_weight_format_of("x.h5"), path, false,
-                                         map != 0));
+        assert_true(oci_weight_file_open(cx, &file, oci_weight_format_of("x.h5"), path,
+                                         false, map != 0));
         assert_int_equal(file.count, count);
         for (size_t k = 0; k < file.count; k++) {
             const oci_entry *e = &file.entries[k];
@@ -64,7 +64,9 @@ static void expect_counted(const char *path, size_t count)
 static void chunks(void **state)
 {
     (void)state;
-    static const unsigned char noise[] = { 0xf5, 0xb1, 0x65, 0x22, 0x3d, 0xf2, 0x45, 0xad };
+    static const unsigned char noise[] = {
+        0xf5, 0xb1, 0x65, 0x22, 0x3d, 0xf2, 0x45, 0xad
+    };
     expect_counted(FORMATS "keras-chunks.h5", 7);
     expect_counted(FORMATS "keras-latest.h5", 6);
     oci_weight_file file;
@@ -125,7 +127,7 @@ static const struct patch {
     oc_status status;
     const char *message;
 } patches[] = {
-#define PATCH(what, find, at, put, status, message)                                       \
+#define PATCH(what, find, at, put, status, message)                                      \
     { what, find, sizeof(find) - 1, at, put, sizeof(put) - 1, OC_E_##status, message }
 #define AFAR "\377\377\377\377\377\377\377\177"
 #define NOWHERE "\377\377\377\377\377\377\377\377"
@@ -186,7 +188,8 @@ static const struct patch chunk_patches[] = {
     PATCH("tree of trees", "TREE\1\0", 5, "\1", MALFORMED, "the signature"),
     PATCH("tree of nothing", "TREE\1\0", 6, "\0\0", MALFORMED, "all chunks in the file"),
     PATCH("tree with more", "TREE\1\0", 6, "\377\377", MALFORMED, ""),
-    PATCH("chunk too large", "TREE\1\0", 24, "\377\377\377\177", MALFORMED, "chunk's bytes"),
+    PATCH("chunk too large", "TREE\1\0", 24, "\377\377\377\177", MALFORMED,
+          "chunk's bytes"),
     PATCH("chunk of nothing", "TREE\1\0", 24, "\0\0\0\0", MALFORMED, "chunk's bytes"),
     PATCH("chunk too small", "TREE\1\0", 24, "\3\0\0\0", MALFORMED, "a chunk: expected"),
     PATCH("chunk between others", "TREE\1\0", 32, "\377\377", MALFORMED,
@@ -194,14 +197,16 @@ static const struct patch chunk_patches[] = {
     PATCH("deflate is another", GZIP, 8, "\40", UNSUPPORTED, "found another"),
     PATCH("filters cut short", GZIP, 1, "\3", MALFORMED, "filters: cut short"),
     PATCH("filter's long name", GZIP, 10, "\377\377", MALFORMED, "filters: cut short"),
-    PATCH("deflated bytes", "\170\136", 2, "\377\377", MALFORMED, "expected it to inflate"),
+    PATCH("deflated bytes", "\170\136", 2, "\377\377", MALFORMED,
+          "expected it to inflate"),
 };
 
 /* What libver="latest" writes; the last five are of "array" and "a/m/single". */
 static const struct patch latest_patches[] = {
 #define SINGLE "\4\2\0\3\1\3\3\4\1"
     PATCH("root far", "\211HDF", 36, AFAR, MALFORMED, "reaches out"),
-    PATCH("root is the file", "\211HDF", 36, "\0\0\0\0\0\0\0\0", MALFORMED, "an object's header"),
+    PATCH("root is the file", "\211HDF", 36, "\0\0\0\0\0\0\0\0", MALFORMED,
+          "an object's header"),
     PATCH("addresses of 4", "\211HDF", 9, "\4", UNSUPPORTED, "8 bytes"),
     PATCH("header's signature", "OHDR", 0, "x", MALFORMED, "an object's header"),
     PATCH("header of version 3", "OHDR", 4, "\3", MALFORMED, "an object's header"),
@@ -229,7 +234,8 @@ static void damage_each(const char *path, const struct patch *list, size_t count
         const struct patch *p = &list[i];
         size_t at = 0;
         memcpy(copy, good, size);
-        while (at + p->find_size <= size && memcmp(copy + at, p->find, p->find_size)) at++;
+        while (at + p->find_size <= size && memcmp(copy + at, p->find, p->find_size))
+            at++;
         if (at + p->find_size > size) fail_msg("%s: is not in the file", p->what);
         memcpy(copy + (ptrdiff_t)at + p->at, p->put, p->size);
         expect_bad_file(p->what, "tf_model.h5", copy, size, p->status, p->message);
@@ -247,11 +253,12 @@ static void bomb(void **state)
     size_t size, at = 0;
     assert_int_equal(compress2(small, &packed, zeros, sizeof zeros, 9), Z_OK);
     unsigned char *bytes = read_bytes(FORMATS "keras-chunks.h5", &size);
-    for (size_t i = 0; i + 2 < size; i++)       /* the last stream is that of the last array */
+    for (size_t i = 0; i + 2 < size; i++)  /* the last stream is that of the last array */
         if (bytes[i] == 0x78 && bytes[i + 1] == 0x5e) at = i;
     assert_true(at && at + packed <= size);
     memcpy(bytes + at, small, packed);
-    expect_bad_file("bomb", "tf_model.h5", bytes, size, OC_E_MALFORMED, "expected it to inflate");
+    expect_bad_file("bomb", "tf_model.h5", bytes, size, OC_E_MALFORMED,
+                    "expected it to inflate");
     free(bytes);
 }
 

@@ -127,8 +127,8 @@ static void wrong_configs(void **state)
         { "{\"model_type\":\"clip\",\"projection_dim\":0}", "projection_dim",
           OC_E_MALFORMED },
         { "{\"model_type\":\"vision-encoder-decoder\","
-          "\"encoder\":{\"model_type\":\"clip\"},\"decoder\":{\"model_type\":\"trocr\"}}", "encoder.model_type",
-          OC_E_UNSUPPORTED },
+          "\"encoder\":{\"model_type\":\"clip\"},\"decoder\":{\"model_type\":\"trocr\"}}",
+          "encoder.model_type", OC_E_UNSUPPORTED },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         oc_context *cx = oc_context_create(NULL);

@@ -45,6 +45,7 @@ expect src/base/a.c style 'tab' <<<$'\tint x;'
 expect src/base/a.c style 'space before' <<<'int x; '
 expect src/base/a.c style 'no line break' < <(printf 'int x;')
 expect src/base/a.c style '120 columns' < <(printf '/*%116s*/\n' x)
+expect src/text/a.c style '91 columns' < <(printf '/*%87s*/\n' x)
 expect src/base/a.c style 'long_one has 103 lines' < <(
     printf 'void long_one(void)\n{\n'; printf '    x++;%.0s\n' {1..100}; printf '}\n')
 expect src/base/a.c style 'lines, at most 1000' < <(printf 'int x;%.0s\n' {1..1001})
