@@ -35,14 +35,15 @@ size_t oci_chunks_place(const oci_chunks *chunks, int rank, const uint64_t *firs
     return place;
 }
 
-/* ---- one chunk -------------------------------------------------------------------------- */
+/* ---- one chunk ----------------------------------------------------------------------- */
 
 typedef struct unpacking {
     oc_context *cx;
     const oci_chunks *chunks;
     const oci_entry *array;
     const char *path;
-    unsigned char *stored, *plain, *spare;  /* [most that one is stored as], [bytes], [bytes] */
+    unsigned char *stored;          /* [most that one is stored as] */
+    unsigned char *plain, *spare;   /* [bytes] each */
 } unpacking;
 
 static bool broken(const unpacking *u, const char *what)
@@ -53,7 +54,8 @@ static bool broken(const unpacking *u, const char *what)
     return false;
 }
 
-/* Exactly the bytes of a chunk: a stream that says more is refused without unpacking it. */
+/* Exactly the bytes of a chunk: a stream that says more is refused without unpacking
+ * it. */
 static bool inflate_all(const unpacking *u, const unsigned char *from, size_t size,
                         unsigned char *to)
 {
@@ -104,7 +106,8 @@ static void scatter(const unpacking *u, const int64_t *at, const unsigned char *
     const oci_chunks *c = u->chunks;
     const size_t size = oci_dtype_size(e->dtype);
     const int last = e->rank - 1;
-    int64_t first[OCI_MAX_RANK], part[OCI_MAX_RANK], index[OCI_MAX_RANK] = { 0 }, rows = 1;
+    int64_t first[OCI_MAX_RANK], part[OCI_MAX_RANK], index[OCI_MAX_RANK] = { 0 };
+    int64_t rows = 1;
     for (int d = 0; d <= last; d++) {
         first[d] = at[d] * c->side[d];
         part[d] = oci_min(c->side[d], e->shape[d] - first[d]);
@@ -122,7 +125,7 @@ static void scatter(const unpacking *u, const int64_t *at, const unsigned char *
     }
 }
 
-/* ---- all of them ------------------------------------------------------------------------ */
+/* ---- all of them --------------------------------------------------------------------- */
 
 /* Room for the largest stored chunk, for an unpacked one and for its shuffled form. */
 static bool take_room(unpacking *u)
@@ -138,7 +141,8 @@ static bool take_room(unpacking *u)
 }
 
 bool oci_chunks_read(oc_context *cx, const oci_chunks *chunks, const oci_entry *array,
-                     const char *path, oci_chunk_fetch *fetch, const void *user, void *to)
+                     const char *path, oci_chunk_fetch *fetch, const void *user,
+                     void *to)
 {
     unpacking u = { .cx = cx, .chunks = chunks, .array = array, .path = path };
     int64_t at[OCI_MAX_RANK] = { 0 };
@@ -149,7 +153,8 @@ bool oci_chunks_read(oc_context *cx, const oci_chunks *chunks, const oci_entry *
         const unsigned char *data = ok ? unpack(&u, chunk) : NULL;
         if (data) scatter(&u, at, data, to);
         ok = data != NULL;
-        for (int d = array->rank - 1; d >= 0 && ++at[d] == chunks->grid[d]; d--) at[d] = 0;
+        for (int d = array->rank - 1; d >= 0 && ++at[d] == chunks->grid[d]; d--)
+            at[d] = 0;
     }
     oci_free(u.stored);
     oci_free(u.plain);

@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/pool.h"
 #include "base/size.h"
 #include "io/weights.h"
 #include "models/make.h"
 #include "models/prune.h"
+#include "nn/fill.h"
 #include "nn/param.h"
 
 /* ---- opening the architecture ---- */
@@ -187,7 +187,7 @@ static void visit_load(oci_walker *walker, const oci_param *p)
 
 /* Larger ones (a table of words) are read alone, so that no more than one of them is held
  * beside its form in memory; their packing is cut across the threads. */
-enum { SMALL_BYTES = 8 << 20, SLAB_BYTES = 16 << 20 };
+enum { SMALL_BYTES = 8 << 20 };
 
 typedef struct small_tensor {
     oci_param param;
@@ -195,19 +195,11 @@ typedef struct small_tensor {
     bool has_nan;
 } small_tensor;
 
-typedef struct reader {         /* what a thread has of its own */
-    oc_context *cx;             /* the caller's, or one that shares its heap */
-    oci_weight_room room;
-    oci_slab slab;
-    int64_t failed;             /* which tensor it failed at, if it did */
-} reader;
-
 typedef struct crew {
     loader *from;
     small_tensor *tensors;      /* [room], of which `count` are filled */
     int64_t count, room;
-    reader *readers;            /* [threads] */
-    int threads;
+    size_t bytes;               /* of all of them, as the files have them */
 } crew;
 
 static void visit_count(oci_walker *walker, const oci_param *p)
@@ -224,69 +216,23 @@ static void visit_small(oci_walker *walker, const oci_param *p)
     if (!ref || ref->entry->bytes > SMALL_BYTES || !ref->file->format->shared_reads) return;
     c->tensors[c->count] = (small_tensor){ .param = *p, .ref = ref };
     c->tensors[c->count++].param.name = ref->name;      /* the walk's own ends with it */
+    c->bytes += ref->entry->bytes;
 }
 
-static void load_small(void *user, int64_t first, int64_t last, int worker)
+static void load_small(oc_context *cx, void *user, int64_t index, oci_weight_room *room)
 {
-    crew *c = user;
-    reader *r = &c->readers[worker];
-    for (int64_t i = first; i < last && !oci_failed(r->cx); i++) {
-        small_tensor *t = &c->tensors[i];
-        t->has_nan = load_param(r->cx, &t->param, t->ref, c->from->trainable, &r->room);
-        if (oci_failed(r->cx)) r->failed = i;
-    }
+    const crew *c = user;
+    small_tensor *t = &c->tensors[index];
+    t->has_nan = load_param(cx, &t->param, t->ref, c->from->trainable, room);
 }
 
-/* The caller is reader 0. Slabs are no larger than what a reader may expect to fill. */
-static bool hire(oc_context *cx, crew *c)
-{
-    const oc_context_options alike = OC_OPTIONS(oc_context_options, .share = cx);
-    size_t bytes = 0;
-    for (int64_t i = 0; i < c->count; i++) bytes += c->tensors[i].ref->entry->bytes;
-    bytes = bytes / (size_t)c->threads + bytes / 8 + 4096;
-    c->readers = oci_calloc(cx, (size_t)c->threads, sizeof *c->readers);
-    for (int i = 0; c->readers && i < c->threads; i++) {
-        reader *r = &c->readers[i];
-        r->cx = i == 0 ? cx : oc_context_create(&alike);
-        r->failed = INT64_MAX;
-        r->slab.block_size = bytes < SLAB_BYTES ? bytes : SLAB_BYTES;
-        if (r->cx) r->cx->slab = &r->slab;
-        else oci_fail(cx, OC_E_MEMORY, "no memory for a thread that reads weights");
-    }
-    return !oci_failed(cx);
-}
-
-/* Keeps the failure of the tensor that comes first, whichever thread met it. */
-static void dismiss(oc_context *cx, crew *c)
-{
-    const reader *worst = NULL;
-    for (int i = 0; c->readers && i < c->threads; i++) {
-        const reader *r = &c->readers[i];
-        if (r->failed < (worst ? worst->failed : INT64_MAX)) worst = r;
-    }
-    if (worst && worst->cx != cx) {
-        oc_context_clear(cx);
-        oci_fail(cx, worst->cx->status, "%s", worst->cx->message);
-    }
-    for (int i = 0; c->readers && i < c->threads; i++) {
-        oci_weight_room_free(&c->readers[i].room);
-        oci_slab_deinit(&c->readers[i].slab);
-        if (i > 0) oc_context_free(c->readers[i].cx);
-    }
-    cx->slab = NULL;
-    oci_free(c->readers);
-}
-
-/* Reading, looking for NaN and packing of one tensor keep the processor as busy as the memory,
- * so two threads take half the time; and each has its tensor in its own cache meanwhile. */
 static void load_small_tensors(oc_context *cx, const oci_model *model, loader *from)
 {
-    crew c = { .from = from, .threads = oci_pool_threads(cx->pool) };
+    crew c = { .from = from };
     oci_model_walk(cx, model, visit_count, &c);
     c.tensors = oci_calloc(cx, (size_t)c.room, sizeof *c.tensors);
     if (c.tensors) oci_model_walk(cx, model, visit_small, &c);
-    if (!oci_failed(cx) && hire(cx, &c)) oci_parallel(cx, c.count, 1, load_small, &c);
-    dismiss(cx, &c);
+    oci_params_fill(cx, c.count, c.bytes, load_small, &c);
     for (int64_t i = 0; i < c.count && !oci_failed(cx); i++)
         if (c.tensors[i].has_nan) warn_nan(cx, c.tensors[i].ref);
     oci_free(c.tensors);

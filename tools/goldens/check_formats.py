@@ -8,14 +8,17 @@ OCELLI is the command, or any program that takes IN OUT --to FORMAT --dtype TYPE
 (requirements-tf-flax.txt of the reference environment) and no network. For each model:
 
     theirs: the PyTorch model is saved as .bin, .safetensors (whole, in shards, bf16, f16), by its
-            TensorFlow and Flax classes; ocelli converts each to .safetensors; every tensor
-            must be bit for bit the PyTorch model's.
-    ours:   ocelli converts to bin, h5, msgpack, safetensors, whole and in shards; the classes
-            of Transformers load it; every variable must be bit for bit that of the class
-            loaded from the PyTorch file.
+            TensorFlow and Flax classes (Flax' also after to_bf16 and to_fp16); ocelli converts
+            each to .safetensors; every tensor must be bit for bit the PyTorch model's, rounded
+            to that type.
+    ours:   ocelli converts to bin, h5, msgpack, safetensors, whole and in shards, in f32, bf16
+            and f16 (h5: f32 where bf16 is asked for); the classes of Transformers load it;
+            every variable must be bit for bit that of the class loaded from the PyTorch file,
+            rounded to that type.
 
-Prints a Markdown table (docs/FORMATS.md has it): = equal, - no such class in Transformers,
-x (with the reason below the table) otherwise. A pair has no class where one half has none."""
+Prints a Markdown table (docs/FORMATS.md has it): = equal in every type, - no such class in
+Transformers, x (with the reason below the table) otherwise. A pair has no class where one half
+has none."""
 import os
 import sys
 
@@ -25,6 +28,7 @@ import glob
 import shutil
 import subprocess
 
+import ml_dtypes
 import numpy as np
 import torch
 import transformers
@@ -140,12 +144,17 @@ def load_foreign(framework, name, folder, **options):
     return foreign_class(framework, name).from_pretrained(folder, **options)
 
 
-def check_foreign(framework, name, folder, want):
+def check_foreign(framework, name, folder, want, dtype):
     got = variables(framework, load_foreign(framework, name, folder))
     for key, value in want.items():
         # TensorFlow's own reload does not look at what is in no layer.
         if key.startswith("logit_scale") and framework == "tf":
             continue
+        if np.issubdtype(value.dtype, np.floating):
+            value = value.astype(dtype)
+            # Keras casts what it loads to the variable's own type, Flax leaves it.
+            if framework == "tf":
+                value = value.astype(np.float32)
         if got[key].tobytes() != value.tobytes():
             raise RuntimeError(key + " differs")
 
@@ -158,6 +167,16 @@ def theirs(folder, name, model, column):
                               max_shard_size="4KB" if "shards" in column else "5GB")
     elif column == "safetensors":
         model.save_pretrained(made, max_shard_size="4KB")
+    elif column in ("flax bf16", "flax f16"):
+        if not foreign_class("flax", name):
+            return None
+        try:
+            other = load_foreign("flax", name, folder + "/theirs-bin", from_pt=True)
+        except Exception:
+            return None
+        dtype = torch.bfloat16 if column.endswith("bf16") else torch.float16
+        params = (other.to_bf16 if dtype == torch.bfloat16 else other.to_fp16)(other.params)
+        other.save_pretrained(made, params=params)
     elif column in ("bf16", "f16"):
         dtype = torch.bfloat16 if column == "bf16" else torch.float16
         half = type(model)(model.config)
@@ -190,8 +209,11 @@ def ours(folder, name, model, column, wants):
     if framework and framework not in wants:
         return None
     if framework:
-        convert(source, out, to=form, **options)
-        check_foreign(framework, name, out, wants[framework])
+        for short in ("f32", "bf16", "f16"):
+            dtype = {"f32": np.float32, "f16": np.float16,
+                     "bf16": np.float32 if form == "h5" else ml_dtypes.bfloat16}[short]
+            convert(source, out, to=form, dtype=short, **options)
+            check_foreign(framework, name, out, wants[framework], dtype)
         return True
     for short, dtype in (("f32", torch.float32), ("bf16", torch.bfloat16), ("f16", torch.float16)):
         convert(source, out, to=form, dtype=short, **options)
@@ -206,7 +228,7 @@ def ours(folder, name, model, column, wants):
 
 
 THEIRS = ["bin", "bin shards", "legacy", "safetensors", "bf16", "f16", "tf", "tf shards", "flax",
-          "flax shards"]
+          "flax shards", "flax bf16", "flax f16"]
 OURS = ["bin", "bin shards", "safetensors", "safetensors shards", "h5", "h5 shards", "msgpack",
         "msgpack shards"]
 
