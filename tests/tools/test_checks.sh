@@ -7,7 +7,7 @@ trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 export GIT_CEILING_DIRECTORIES=$work        # the tree is no part of a repository around it
 cd "$work"
-mkdir -p src/base src/models src/io src/tensor cli include
+mkdir -p src/base src/models src/io src/tensor src/text cli include
 touch include/ocelli.h src/base/pool.h src/io/file.h src/io/json.h src/tensor/ops.h
 
 # expect FILE CHECK MESSAGE: the text on stdin as FILE makes CHECK fail with MESSAGE.
