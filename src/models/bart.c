@@ -151,16 +151,13 @@ static oci_tensor *bart_forward(oc_context *cx, const void *model, const oc_tens
     return oci_causal_lm_forward(cx, &oci_bart, model, in, OCI_LM_PLAIN);
 }
 
-static const oci_class classes[] = { { "BartForCausalLM", oci_bart_inputs, bart_forward },
-                                     { 0 } };
+static const oci_class classes[] = {
+    { "BartForCausalLM", oci_bart_inputs, bart_forward }, { 0 }
+};
 
-const oci_arch oci_bart = { .model_type = "bart",
-                            .base_prefix = "model.",
-                            .size = sizeof(oci_bart_model),
-                            .classes = classes,
-                            .open = oci_bart_open,
-                            .close = oci_bart_close,
-                            .walk = oci_bart_walk,
-                            .decode = oci_bart_decode,
-                            .decoder_shape = oci_bart_shape,
-                            .decoder_inputs = oci_bart_inputs };
+const oci_arch oci_bart = {
+    .model_type = "bart", .base_prefix = "model.", .size = sizeof(oci_bart_model),
+    .classes = classes, .open = oci_bart_open, .close = oci_bart_close,
+    .walk = oci_bart_walk, .decode = oci_bart_decode, .decoder_shape = oci_bart_shape,
+    .decoder_inputs = oci_bart_inputs,
+};

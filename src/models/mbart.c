@@ -19,13 +19,9 @@ static const oci_class classes[] = {
     { "MBartForCausalLM", oci_bart_inputs, mbart_forward }, { 0 }
 };
 
-const oci_arch oci_mbart = { .model_type = "mbart",
-                             .base_prefix = "model.",
-                             .size = sizeof(oci_bart_model),
-                             .classes = classes,
-                             .open = mbart_open,
-                             .close = oci_bart_close,
-                             .walk = oci_bart_walk,
-                             .decode = oci_bart_decode,
-                             .decoder_shape = oci_bart_shape,
-                             .decoder_inputs = oci_bart_inputs };
+const oci_arch oci_mbart = {
+    .model_type = "mbart", .base_prefix = "model.", .size = sizeof(oci_bart_model),
+    .classes = classes, .open = mbart_open, .close = oci_bart_close,
+    .walk = oci_bart_walk, .decode = oci_bart_decode, .decoder_shape = oci_bart_shape,
+    .decoder_inputs = oci_bart_inputs,
+};

@@ -205,15 +205,12 @@ static oci_tensor *trocr_forward(oc_context *cx, const void *model, const oc_ten
     return oci_causal_lm_forward(cx, &oci_trocr, model, in, OCI_LM_PLAIN);
 }
 
-static const oci_class classes[] = { { "TrOCRForCausalLM", inputs, trocr_forward },
-                                     { 0 } };
+static const oci_class classes[] = {
+    { "TrOCRForCausalLM", inputs, trocr_forward }, { 0 }
+};
 
-const oci_arch oci_trocr = { .model_type = "trocr",
-                             .size = sizeof(trocr),
-                             .classes = classes,
-                             .open = trocr_open,
-                             .close = trocr_close,
-                             .walk = trocr_walk,
-                             .decode = trocr_decode,
-                             .decoder_shape = trocr_shape,
-                             .decoder_inputs = inputs };
+const oci_arch oci_trocr = {
+    .model_type = "trocr", .size = sizeof(trocr), .classes = classes, .open = trocr_open,
+    .close = trocr_close, .walk = trocr_walk, .decode = trocr_decode,
+    .decoder_shape = trocr_shape, .decoder_inputs = inputs,
+};
