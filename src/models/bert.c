@@ -199,12 +199,9 @@ static oci_tensor *hidden(oc_context *cx, const oci_bert_model *m, oci_decode_ca
     oci_tensor *x = embed(cx, m, call);                                 /* [B, T, D] */
     if (!x) return NULL;
     call->cross_attn_head_mask = call->head_mask;       /* one mask for both */
-    oci_text_stack stack = { .layers = m->layers,
-                             .count = c->num_hidden_layers,
-                             .heads = c->num_attention_heads,
-                             .act = c->hidden_act,
-                             .bidirectional = !c->is_decoder,
-                             .cross_past = true,
+    oci_text_stack stack = { .layers = m->layers, .count = c->num_hidden_layers,
+                             .heads = c->num_attention_heads, .act = c->hidden_act,
+                             .bidirectional = !c->is_decoder, .cross_past = true,
                              .mask = oci_extended_mask(cx, call->attention_mask,
                                                        c->is_decoder ? x->shape[1] : 0),
                              .cross_mask =

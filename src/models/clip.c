@@ -232,11 +232,9 @@ static oci_tensor *vision_embed(oc_context *cx, const oci_clip_tower *m,
 
 static oci_text_stack stack_of(const oci_clip_tower *m)
 {
-    return (oci_text_stack){ .layers = m->layers,
-                             .count = m->cfg.num_hidden_layers,
+    return (oci_text_stack){ .layers = m->layers, .count = m->cfg.num_hidden_layers,
                              .heads = m->cfg.num_attention_heads,
-                             .act = m->cfg.hidden_act,
-                             .pre_norm = true };
+                             .act = m->cfg.hidden_act, .pre_norm = true };
 }
 
 /* The class's row. [B, D] */

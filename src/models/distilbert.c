@@ -123,10 +123,8 @@ static oci_tensor *distilbert_encode(oc_context *cx, const void *model,
     x = oci_op_add(cx, x,
                    oci_text_positions(cx, m->position_embeddings, &call, x->shape[1], 0));
     x = oci_layer_norm(cx, &m->norm, x);                                /* [B, T, D] */
-    oci_text_stack stack = { .layers = m->layers,
-                             .count = c->n_layers,
-                             .heads = c->n_heads,
-                             .act = c->activation,
+    oci_text_stack stack = { .layers = m->layers, .count = c->n_layers,
+                             .heads = c->n_heads, .act = c->activation,
                              .bidirectional = true,
                              .mask = mask_of(cx, call.attention_mask) };
     return oci_text_stack_run(cx, &stack, mark, x, &call);              /* [B, T, D] */
@@ -135,10 +133,8 @@ static oci_tensor *distilbert_encode(oc_context *cx, const void *model,
 static oci_decoder_shape distilbert_shape(const void *model)
 {
     const distilbert_config *c = &((const distilbert *)model)->cfg;
-    return (oci_decoder_shape){ .layers = c->n_layers,
-                                .heads = c->n_heads,
-                                .head_dim = c->dim / c->n_heads,
-                                .width = c->dim,
+    return (oci_decoder_shape){ .layers = c->n_layers, .heads = c->n_heads,
+                                .head_dim = c->dim / c->n_heads, .width = c->dim,
                                 .vocab_size = c->vocab_size,
                                 .pad_token_id = c->pad_token_id,
                                 .max_positions = c->max_position_embeddings };
@@ -158,8 +154,9 @@ static oci_tensor *distilbert_forward(oc_context *cx, const void *model,
     return oci_text_model_forward(cx, &oci_distilbert, model, in, inputs);
 }
 
-static const oci_class classes[] = { { "DistilBertModel", inputs, distilbert_forward },
-                                     { 0 } };
+static const oci_class classes[] = {
+    { "DistilBertModel", inputs, distilbert_forward }, { 0 }
+};
 
 const oci_arch oci_distilbert = {
     .model_type = "distilbert", .base_prefix = "distilbert.", .size = sizeof(distilbert),

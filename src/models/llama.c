@@ -266,8 +266,10 @@ static oci_tensor *base_forward(oc_context *cx, const void *model, const oc_tens
     return oci_decoder_model_forward(cx, &oci_llama_arch, model, in);
 }
 
-static const oci_class classes[] = { { "LlamaForCausalLM", inputs, lm_forward },
-                                     { "LlamaModel", base_inputs, base_forward }, { 0 } };
+static const oci_class classes[] = {
+    { "LlamaForCausalLM", inputs, lm_forward },
+    { "LlamaModel", base_inputs, base_forward }, { 0 }
+};
 
 const oci_arch oci_llama_arch = {
     .model_type = "llama", .base_prefix = "model.", .size = sizeof(oci_llama),

@@ -284,8 +284,9 @@ oci_tensor *oci_swin_forward(oc_context *cx, const void *model, const oc_tensors
     return NULL;        /* SwinModel has no loss */
 }
 
-static const oci_class classes[] = { { "SwinModel", oci_swin_inputs, oci_swin_forward },
-                                     { 0 } };
+static const oci_class classes[] = {
+    { "SwinModel", oci_swin_inputs, oci_swin_forward }, { 0 }
+};
 
 const oci_arch oci_swin_arch = {
     .model_type = "swin", .base_prefix = "swin.", .size = sizeof(oci_swin),

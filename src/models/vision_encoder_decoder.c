@@ -244,8 +244,9 @@ static oci_tensor *ved_forward(oc_context *cx, const void *model, const oc_tenso
     return loss;
 }
 
-static const oci_class classes[] = { { "VisionEncoderDecoderModel", inputs, ved_forward },
-                                     { 0 } };
+static const oci_class classes[] = {
+    { "VisionEncoderDecoderModel", inputs, ved_forward }, { 0 }
+};
 
 const oci_arch oci_vision_encoder_decoder = {
     .model_type = "vision-encoder-decoder", .size = sizeof(oci_ved), .classes = classes,

@@ -388,8 +388,9 @@ static bool load_bert_post(oci_loader *in)
 {
     oci_post *post = &in->t->post;
     uint32_t cls = oci_role_id(in, OCI_CLS), sep = oci_role_id(in, OCI_SEP);
-    const oci_template_item items[] = { { -1, 0, cls }, { 0, 0, 0 }, { -1, 0, sep },
-                                        { 1, 1, 0 }, { -1, 1, sep } };
+    const oci_template_item items[] = {
+        { -1, 0, cls }, { 0, 0, 0 }, { -1, 0, sep }, { 1, 1, 0 }, { -1, 1, sep }
+    };
     post->first_types_only = true;
     return !oci_failed(in->cx) && oci_template_set(in->cx, &post->single, items, 3) &&
            oci_template_set(in->cx, &post->pair, items, 5);
@@ -406,8 +407,9 @@ bool oci_load_mbart_post(oci_loader *in)
     uint32_t end = oci_role_id(in, OCI_EOS),
              last = id == OCI_NO_ID ? oci_role_id(in, OCI_UNK) : (uint32_t)id;
     const oci_template_item single[] = { { 0, 0, 0 }, { -1, 0, end }, { -1, 0, last } };
-    const oci_template_item pair[] = { { 0, 0, 0 }, { 1, 0, 0 }, { -1, 0, end },
-                                       { -1, 0, last } };
+    const oci_template_item pair[] = {
+        { 0, 0, 0 }, { 1, 0, 0 }, { -1, 0, end }, { -1, 0, last }
+    };
     post->has_offsets = post->trim_offsets = false;
     post->first_types_only = true;
     return !oci_failed(cx) && oci_template_set(cx, &post->single, single, 3) &&

@@ -143,8 +143,7 @@ static bool bert_put(void *user, uint32_t code, int64_t change)
 static bool bert_strip_accents(oc_context *cx, const oci_bert_normalizer *b,
                                const oci_segment *from, oci_text *out)
 {
-    bert_sink s = { .transform = { cx, from, NULL, 0 },
-                    .out = out,
+    bert_sink s = { .transform = { cx, from, NULL, 0 }, .out = out,
                     .lowercase = b->lowercase };
     s.transform.to = &s.one;
     bool ok = oci_form_run(cx, OCI_NFD, from, bert_put, &s);

@@ -89,8 +89,9 @@ static bool load_roberta(oci_loader *in, const json_t *object)
 static bool load_bert(oci_loader *in, const json_t *object)
 {
     uint32_t cls = load_named(in, object, "cls"), sep = load_named(in, object, "sep");
-    const oci_template_item pair[] = { { -1, 0, cls }, first, { -1, 0, sep }, { 1, 1, 0 },
-                                       { -1, 1, sep } };
+    const oci_template_item pair[] = {
+        { -1, 0, cls }, first, { -1, 0, sep }, { 1, 1, 0 }, { -1, 1, sep }
+    };
     return !oci_failed(in->cx) &&
            oci_template_set(in->cx, &in->t->post.single, pair, 3) &&
            oci_template_set(in->cx, &in->t->post.pair, pair, 5);

@@ -16,8 +16,7 @@
 
 static inline oc_context *new_context(int threads, uint64_t budget)
 {
-    oc_context_options o = { .size = sizeof o,
-                             .threads = threads,
+    oc_context_options o = { .size = sizeof o, .threads = threads,
                              .memory_budget = budget };
     oc_context *cx = oc_context_create(&o);
     assert_non_null(cx);

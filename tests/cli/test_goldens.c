@@ -38,8 +38,8 @@ static double largest_difference(oc_tensor_view a, oc_tensor_view b, double *sca
     return worst;
 }
 
-/* Of most calls' gradients only sketches are kept, which tests/models look at; here they must
- * be there. */
+/* Of most calls' gradients only sketches are kept, which tests/models look
+ * at; here they must be there. */
 static bool has_gradients(const oc_tensors *got)
 {
     for (size_t i = 0; i < oc_tensors_count(got); i++)

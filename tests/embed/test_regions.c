@@ -260,11 +260,10 @@ static void a_dual_encoder_takes_any_boxes(void **state)
     oc_tensors_free(set);
     oc_tensors_free(whole);
 
-    static const double bad[][BOX] = { { 0, 0, 0, 1 },
-                                       { 0, 0, 1.01, 1 },
-                                       { -0.1, 0, 1, 1 },
-                                       { 0, 0.5, 1, 0.25 },
-                                       { NAN, 0, 1, 1 } };
+    static const double bad[][BOX] = {
+        { 0, 0, 0, 1 }, { 0, 0, 1.01, 1 }, { -0.1, 0, 1, 1 }, { 0, 0.5, 1, 0.25 },
+        { NAN, 0, 1, 1 }
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         o = (oc_region_options){ .size = sizeof o, .boxes = bad[i], .count = 1 };
         assert_null(oc_embed_regions(cx, match, image, &o));

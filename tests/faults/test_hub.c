@@ -109,8 +109,7 @@ static void pulls(void **state)
     oc_context_free(cx);
     if (without) skip();            /* built without libcurl */
     whole_or_absent(OC_OK, NULL);
-    const fault_plan plan = { .job = pull_job,
-                              .check = whole_or_absent,
+    const fault_plan plan = { .job = pull_job, .check = whole_or_absent,
                               .file_only = true };
     assert_true(fault_loop(&plan) >= 15);
     const fault_plan memory = { .job = pull_job, .check = whole_or_absent, .dense = 3,
@@ -160,8 +159,7 @@ static void conversions(void **state)
                                           .check = nothing_half_written,
                                           .file_only = true }) >= 10);
     assert_true(fault_loop(&(fault_plan){ .job = convert_job,
-                                          .check = nothing_half_written,
-                                          .dense = 3,
+                                          .check = nothing_half_written, .dense = 3,
                                           .step = 17 }) >= 50);
 }
 

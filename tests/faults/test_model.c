@@ -114,15 +114,10 @@ static void test_train_and_save(void **state)
     char folder[] = "/tmp/ocelli-faults-XXXXXX";
     assert_non_null(mkdtemp(folder));
     assert_int_equal(rmdir(folder), 0);
-    fault_loop(&(fault_plan){ .job = job_train_and_save,
-                              .check = check_saved,
-                              .user = folder,
-                              .step = 11,
-                              .dense = 40 });
-    fault_loop(&(fault_plan){ .job = job_train_and_save,
-                              .check = check_saved,
-                              .user = folder,
-                              .file_only = true });
+    fault_loop(&(fault_plan){ .job = job_train_and_save, .check = check_saved,
+                              .user = folder, .step = 11, .dense = 40 });
+    fault_loop(&(fault_plan){ .job = job_train_and_save, .check = check_saved,
+                              .user = folder, .file_only = true });
 }
 
 static void test_read(void **state)

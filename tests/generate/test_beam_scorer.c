@@ -20,14 +20,9 @@ static const oci_ids eos = { eos_at, 1 };
 
 static oci_beam_scorer make(oci_early_stopping early, double penalty, int64_t groups)
 {
-    oci_beam_scorer s = { .items = B,
-                          .groups = groups,
-                          .size = K / groups,
-                          .room = ROOM,
-                          .max_length = LENGTH + 1,
-                          .length_penalty = penalty,
-                          .early = early,
-                          .eos = &eos };
+    oci_beam_scorer s = { .items = B, .groups = groups, .size = K / groups, .room = ROOM,
+                          .max_length = LENGTH + 1, .length_penalty = penalty,
+                          .early = early, .eos = &eos };
     if (!oci_beam_scorer_init(cx, &s)) fail_msg("%s", oc_context_message(cx));
     return s;
 }

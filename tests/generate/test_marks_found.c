@@ -134,11 +134,10 @@ static int place(placed *at, int wanted)
 
 static oc_image *paint(oc_context *cx, const placed *at, int count)
 {
-    static const uint8_t grounds[][3] = { { 245, 245, 245 },
-                                          { 50, 90, 200 },
-                                          { 50, 150, 60 },
-                                          { 245, 220, 60 },
-                                          { 120, 80, 45 } };
+    static const uint8_t grounds[][3] = {
+        { 245, 245, 245 }, { 50, 90, 200 }, { 50, 150, 60 }, { 245, 220, 60 },
+        { 120, 80, 45 }
+    };
     static uint8_t rgb[SIDE * SIDE * 3];
     const uint8_t *ground = grounds[below(5)];
     for (int i = 0; i < SIDE * SIDE; i++) memcpy(rgb + 3 * i, ground, 3);
@@ -223,12 +222,10 @@ static bool found(oc_context *cx, const oc_model *model, int shape, char *told,
     const placed *target = &at[below(count)];
     const char *color = colors[below(5)];
     oc_image *scene = paint(cx, at, count);
-    const oc_mark mark = { .size = sizeof mark,
-                           .shape = shapes[shape].kind,
+    const oc_mark mark = { .size = sizeof mark, .shape = shapes[shape].kind,
                            .points = points,
                            .count = points_on(target, shapes[shape].kind, points),
-                           .color = color,
-                           .width = shapes[shape].width };
+                           .color = color, .width = shapes[shape].width };
     oc_image *marked = oc_image_mark(cx, scene, &mark);
     oc_chat *chat = oc_chat_create(cx, model, NULL);
     oc_chat_add_image(cx, chat, marked);

@@ -151,8 +151,9 @@ static void shapes(void **state)
 static void arrows(void **state)
 {
     (void)state;
-    static const double tips[][2] = { { 100, 45 }, { 20, 45 }, { 60, 80 }, { 60, 10 },
-                                      { 95, 75 } };
+    static const double tips[][2] = {
+        { 100, 45 }, { 20, 45 }, { 60, 80 }, { 60, 10 }, { 95, 75 }
+    };
     notes n = { 0 };
     oc_context *cx = context(&n);
     for (size_t i = 0; i < sizeof tips / sizeof *tips; i++) {

@@ -314,10 +314,8 @@ static void writes(void **state)
             fail_msg("%s", oc_context_message(cx));
         assert_int_equal(file.count, MANY);
         for (int i = 0; i < MANY; i++) {
-            oc_tensor_view v = { .dtype = tensors[i].dtype,
-                                 .rank = tensors[i].rank,
-                                 .shape = shape,
-                                 .data = numbers,
+            oc_tensor_view v = { .dtype = tensors[i].dtype, .rank = tensors[i].rank,
+                                 .shape = shape, .data = numbers,
                                  .bytes = tensors[i].bytes };
             const char *rest = strchr(strchr(names[i], '/') + 1, '/');
             expect_tensor(&file,

@@ -73,8 +73,7 @@ static void names(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char name[OCI_MAX_NAME];
         int order[OCI_MAX_RANK];
-        oci_entry stored = { .name = rows[i].stored,
-                             .dtype = OC_F32,
+        oci_entry stored = { .name = rows[i].stored, .dtype = OC_F32,
                              .rank = rows[i].rank },
                   torch;
         for (int d = 0; d < stored.rank; d++) stored.shape[d] = 2 + d;
@@ -117,8 +116,9 @@ static void permutes(void **state)
     (void)state;
     static const oc_dtype dtypes[] = { OC_U8, OC_F16, OC_F32, OC_F64 };
     static unsigned char from[8 * 40 * 70], to[sizeof from];
-    static const int orders[][4] = { { 3, 2, 0, 1 }, { 2, 3, 1, 0 }, { 1, 0, 2, 3 },
-                                     { 0, 1, 3, 2 }, { 3, 2, 1, 0 } };
+    static const int orders[][4] = {
+        { 3, 2, 0, 1 }, { 2, 3, 1, 0 }, { 1, 0, 2, 3 }, { 0, 1, 3, 2 }, { 3, 2, 1, 0 }
+    };
     for (size_t i = 0; i < sizeof from; i++) from[i] = (unsigned char)(i * 7 + i / 251);
     for (int k = 0; k < 4; k++) {
         size_t size = oci_dtype_size(dtypes[k]);

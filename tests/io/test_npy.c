@@ -270,9 +270,10 @@ static void folders_are_left_out(void **state)
 {
     (void)state;
     unsigned char bytes[BROKEN_ROOM];
-    const zip_piece pieces[] = { { "x/", "", 0, -1, 0, 0, false },
-                                 { "x/b", "second", 6, -1, 0, 0, false },
-                                 { "x/a", "first", 5, -1, 0, 0, false } };
+    const zip_piece pieces[] = {
+        { "x/", "", 0, -1, 0, 0, false }, { "x/b", "second", 6, -1, 0, 0, false },
+        { "x/a", "first", 5, -1, 0, 0, false }
+    };
     oci_zip zip;
     assert_true(
         oci_zip_parse(cx, &zip, "x", to_buffer(bytes, zip_build(pieces, 3, bytes))));

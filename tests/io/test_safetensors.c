@@ -271,9 +271,7 @@ static void round_trips(void **state)
             oci_save_tensor *t = &tensors[i];
             snprintf(names[i], sizeof names[i], "%x.%zu",
                      (unsigned)oci_rng_u32(&rng) % 4096, i);
-            *t = (oci_save_tensor){ .name = names[i],
-                                    .shape = shapes[i],
-                                    .data = data[i],
+            *t = (oci_save_tensor){ .name = names[i], .shape = shapes[i], .data = data[i],
                                     .dtype = (oc_dtype)(oci_rng_u32(&rng) %
                                                         OC_DTYPE_COUNT),
                                     .rank = (int)(oci_rng_u32(&rng) % 5) };

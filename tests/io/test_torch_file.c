@@ -27,10 +27,8 @@ static void module(void **state)
 {
     (void)state;
     const float ones[] = { 1, 1, 1, 1 }, twos[] = { 2, 2 };
-    oc_tensor_view weight = { .dtype = OC_F32,
-                              .rank = 2,
-                              .shape = (const int64_t[]){ 2, 2 },
-                              .data = ones,
+    oc_tensor_view weight = { .dtype = OC_F32, .rank = 2,
+                              .shape = (const int64_t[]){ 2, 2 }, .data = ones,
                               .bytes = sizeof ones };
     oc_tensor_view bias = { .dtype = OC_F32, .rank = 1, .shape = (const int64_t[]){ 2 },
                             .data = twos, .bytes = sizeof twos };

@@ -241,11 +241,10 @@ static bool killed_save(long at, uint64_t shard_size)
 static void kills(void **state)
 {
     (void)state;
-    static const uint64_t sizes[][2] = { { WHOLE, WHOLE },
-                                         { SMALL, SMALL },
-                                         { WHOLE, SMALL },
-                                         { SMALL, WHOLE },
-                                         { SMALL, SMALLER } };
+    static const uint64_t sizes[][2] = {
+        { WHOLE, WHOLE }, { SMALL, SMALL }, { WHOLE, SMALL }, { SMALL, WHOLE },
+        { SMALL, SMALLER }
+    };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         bool killed = true;
         uint64_t last = 1;

@@ -591,8 +591,10 @@ static inline void pad_reference(const sample *s, double *const in[], double *ou
 /* h, w, shift, class token. */
 static inline void make_relative_bias(oc_context *cx, sample *s)
 {
-    static const int64_t sizes[][4] = { { 2, 3, 0, 0 }, { 3, 3, 1, 0 }, { 4, 4, 2, 0 },
-                                        { 2, 3, 0, 1 }, { 1, 1, 0, 0 }, { 1, 1, 0, 1 } };
+    static const int64_t sizes[][4] = {
+        { 2, 3, 0, 0 }, { 3, 3, 1, 0 }, { 4, 4, 2, 0 }, { 2, 3, 0, 1 }, { 1, 1, 0, 0 },
+        { 1, 1, 0, 1 }
+    };
     const int64_t *z = sizes[s->variant];
     memcpy(s->args.size, z, sizeof sizes[0]);
     s->in[0] = random_tensor(cx, s,

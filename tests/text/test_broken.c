@@ -227,8 +227,10 @@ static void limits(void **state)
     (void)state;
     clear_folder();
     put_json(template, good, NULL, NULL);
-    const lowered folders[] = { { folder, "vocab_size", 3 }, { folder, "token_bytes", 2 },
-                                { folder, "json_bytes", 100 } };
+    const lowered folders[] = {
+        { folder, "vocab_size", 3 }, { folder, "token_bytes", 2 },
+        { folder, "json_bytes", 100 }
+    };
     check_limits(folders, sizeof folders / sizeof *folders);
     oc_context *cx = quiet_context();
     oc_tokenizer *t = open_or_fail(cx, folder);
