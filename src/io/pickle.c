@@ -302,6 +302,18 @@ static bool fits(const oci_pickle_tensor *t)
     return last < count;
 }
 
+/* Views that torch computes when they are looked at, {"conj": …, "neg": …}: what the
+ * storage holds is then not what the tensor is. */
+static bool is_lazy(const value *metadata)
+{
+    if (metadata->kind != OCI_PICKLE_DICT) return false;
+    for (size_t i = 1; i < metadata->as.list.count; i += 2) {
+        const value *v = metadata->as.list.items[i];
+        if (v->kind == OCI_PICKLE_BOOL && v->as.truth) return true;
+    }
+    return false;
+}
+
 /* torch._utils._rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad,
  * backward_hooks[, metadata]), and its older form without the last ones. */
 static value *make_tensor(machine *m, value **args, size_t count)
@@ -309,6 +321,11 @@ static value *make_tensor(machine *m, value **args, size_t count)
     if (count < 4 || args[0]->kind != OCI_PICKLE_STORAGE || args[1]->kind != OCI_PICKLE_INT ||
         args[1]->as.integer < 0) {
         malformed(m, "tensor: expected a storage, an offset, a size and strides");
+        return NULL;
+    }
+    if (count > 6 && is_lazy(args[6])) {
+        fail(m, OC_E_UNSUPPORTED, "tensor: is a view that negates or conjugates (save it "
+             "after resolve_neg() or resolve_conj())");
         return NULL;
     }
     oci_pickle_tensor *t = take(m, sizeof *t);
@@ -374,6 +391,9 @@ static const struct global {
     { "torch", "float32", NULL, OC_DTYPE_COUNT }, { "torch", "float64", NULL, OC_DTYPE_COUNT },
     { "torch", "float16", NULL, OC_DTYPE_COUNT }, { "torch", "bfloat16", NULL, OC_DTYPE_COUNT },
     { "torch", "int64", NULL, OC_DTYPE_COUNT }, { "torch", "int32", NULL, OC_DTYPE_COUNT },
+    { "torch", "int16", NULL, OC_DTYPE_COUNT }, { "torch", "int8", NULL, OC_DTYPE_COUNT },
+    { "torch", "complex64", NULL, OC_DTYPE_COUNT },
+    { "torch", "complex128", NULL, OC_DTYPE_COUNT },
     { "torch", "bool", NULL, OC_DTYPE_COUNT }, { "torch", "uint8", NULL, OC_DTYPE_COUNT },
 };
 

@@ -12,6 +12,8 @@
 #include "io/layout.h"
 #include "io/quote.h"
 
+enum { EXPANDED_MOST = 1 << 26 };      /* bytes of a file's expanded tensors, together */
+
 static bool malformed(oc_context *cx, const oci_torch *f, const char *what)
 {
     oci_fail(cx, OC_E_MALFORMED, "%s: %s", f->path, what);
@@ -53,6 +55,17 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* Strides of 0 make a large tensor of a small storage: masks and positions of expand() are
+ * saved so. Parameters are not, and a few bytes must not claim the machine's memory. */
+static bool may_expand(oci_torch *f, const oci_pickle_tensor *t, uint64_t bytes)
+{
+    const uint64_t count = bytes / oci_dtype_size(t->storage->dtype);
+    if (count <= (uint64_t)t->storage->count) return true;
+    if (bytes > EXPANDED_MOST - f->expanded) return false;
+    f->expanded += bytes;
+    return true;
+}
+
 static bool add_entry(oc_context *cx, oci_torch *f, const oci_pickle_value *key,
                       const oci_pickle_tensor *t)
 {
@@ -67,9 +80,8 @@ static bool add_entry(oc_context *cx, oci_torch *f, const oci_pickle_value *key,
         return false;
     }
     memcpy(e.shape, t->shape, sizeof e.shape);
-    /* Strides of 0 make a large tensor of a small storage; nobody saves parameters so. */
     if (!oci_shape_bytes(e.dtype, e.rank, e.shape, &e.bytes) ||
-        (e.bytes && e.bytes / oci_dtype_size(e.dtype) > (uint64_t)t->storage->count)) {
+        !may_expand(f, t, e.bytes)) {
         oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected at most the %" PRId64 " elements of its "
                  "storage", f->path, oci_quote(&name, e.name), t->storage->count);
         return false;
@@ -156,10 +168,28 @@ static bool read_zip(oc_context *cx, oci_torch *f)
 
 /* ---- the older form -------------------------------------------------------------------- */
 
-/* 0x1950a86a20f9469cfc6c and 1001, as pickles of protocol 2. */
-static const unsigned char legacy_magic[] = {
-    0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e,
-    0x80, 0x02, 0x4d, 0xe9, 0x03, 0x2e };
+/* 0x1950a86a20f9469cfc6c, and the version 1001: two pickles that hold a number each. */
+static const struct { size_t size; unsigned char code[13]; } legacy_numbers[] = {
+    { 13, { 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.' } },
+    { 4, { 'M', 0xe9, 0x03, '.' } } };
+
+enum { LEGACY_BEGIN = 2 * (2 + 9) + 13 + 4 };   /* with all that may come before them */
+
+/* Bytes of both at the beginning of a file, 0 if it has others. PROTO comes before a
+ * number, whatever the protocol is, and from protocol 4 on FRAME with a length of 8 bytes. */
+static size_t legacy_begin(const unsigned char *p, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof legacy_numbers / sizeof *legacy_numbers; i++) {
+        const size_t n = legacy_numbers[i].size;
+        if (size - at < 2 || p[at] != 0x80) return 0;
+        at += 2;
+        if (size - at >= 9 && p[at] == 0x95) at += 9;
+        if (size - at < n || memcmp(p + at, legacy_numbers[i].code, n)) return 0;
+        at += n;
+    }
+    return at;
+}
 
 /* One of the pickles in a row; *at moves behind it. */
 static bool run_next(oc_context *cx, oci_torch *f, oci_pickle *pickle, const oci_buffer *head,
@@ -231,7 +261,8 @@ static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *
 static bool run_pickles(oc_context *cx, oci_torch *f, const oci_buffer *head)
 {
     oci_pickle system = { 0 }, keys = { 0 };
-    size_t at = sizeof legacy_magic;
+    size_t at = legacy_begin(head->data, head->size);
+    if (!at) return malformed(cx, f, "expected a file of torch.save, a zip or pickles");
     bool ok = run_next(cx, f, &system, head, &at) && run_next(cx, f, &f->pickle, head, &at) &&
               run_next(cx, f, &keys, head, &at);
     const oci_pickle_value *little = oci_pickle_get(system.root, "little_endian");
@@ -257,14 +288,6 @@ static bool read_legacy(oc_context *cx, oci_torch *f)
 
 /* ---- the file -------------------------------------------------------------------------- */
 
-/* As much of the beginning as there is of `wanted`. */
-static bool begins_with(oc_context *cx, const oci_torch *f, const void *wanted, size_t size)
-{
-    unsigned char begin[sizeof legacy_magic];
-    return size <= file_size(f) && read_part(cx, f, 0, begin, size) &&
-           !memcmp(begin, wanted, size);
-}
-
 /* The archive takes over what is open of the file. */
 static bool open_zip(oc_context *cx, oci_torch *f, bool map)
 {
@@ -281,17 +304,24 @@ static bool open_zip(oc_context *cx, oci_torch *f, bool map)
     return ok && read_zip(cx, f);
 }
 
+static void open_either(oc_context *cx, oci_torch *f, bool map)
+{
+    unsigned char begin[LEGACY_BEGIN];
+    const uint64_t all = file_size(f);
+    const size_t size = all < sizeof begin ? (size_t)all : sizeof begin;
+    if (!read_part(cx, f, 0, begin, size)) return;
+    if (size >= 4 && !memcmp(begin, "PK\3\4", 4)) open_zip(cx, f, map);
+    else if (legacy_begin(begin, size)) read_legacy(cx, f);
+    else malformed(cx, f, "expected a file of torch.save, a zip or pickles");
+}
+
 bool oci_torch_open(oc_context *cx, oci_torch *file, const char *path, bool map)
 {
     *file = (oci_torch){ 0 };
     file->path = oci_strdup(cx, path);
     if (map) file->bytes = oci_file_map(cx, path);
     else file->source = oci_file_open(cx, path);
-    if (!oci_failed(cx)) {
-        if (begins_with(cx, file, "PK\3\4", 4)) open_zip(cx, file, map);
-        else if (begins_with(cx, file, legacy_magic, sizeof legacy_magic)) read_legacy(cx, file);
-        else malformed(cx, file, "expected a file of torch.save, a zip or pickles");
-    }
+    if (!oci_failed(cx)) open_either(cx, file, map);
     if (oci_failed(cx)) oci_torch_close(file);
     return !oci_failed(cx);
 }

@@ -14,6 +14,7 @@ typedef struct oci_torch {
     oci_entry *entries;             /* sorted by name; offset: index into tensors */
     const oci_pickle_tensor **tensors;
     size_t count;
+    uint64_t expanded;              /* bytes of tensors larger than their storages */
     oci_zip zip;                    /* the newer form … */
     char *folder;                   /* … and its one folder, with the '/' */
     oci_buffer *bytes;              /* the older form, mapped … */

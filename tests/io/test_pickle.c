@@ -96,6 +96,9 @@
     X(TENSOR_SHAPE_TEXT, TENSOR("K\6", "K\0X\1\0\0\0aK\1\205"), MALFORMED,               \
       "a tuple as its size")                                                             \
     X(TENSOR_FEWER, TENSOR("K\6", "K\0K\1K\1\206K\1\205"), MALFORMED, "as many strides") \
+    X(TENSOR_NEGATED, "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE("K\6")             \
+      "K\0K\1\205K\1\205\211N}X\3\0\0\0neg\210stR.", UNSUPPORTED,                     \
+      "a view that negates")                                                             \
     X(TENSOR_RANK_9, TENSOR("K\6", "K\0(K\1K\1K\1K\1K\1K\1K\1K\1K\1tK\1\205"), LIMIT,    \
       "at most 8 dimensions, found 9")                                                   \
     X(TENSOR_NO_STORAGE, "ctorch._utils\n_rebuild_tensor_v2\n(NK\0))tR.", MALFORMED,     \

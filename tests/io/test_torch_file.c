@@ -139,6 +139,29 @@ static void broken_archives(void **state)
                     OC_E_MALFORMED, "expected FOLDER/data.pkl");
 }
 
+/* expand() saves one element for many. */
+static void expanded(void **state)
+{
+    (void)state;
+    static unsigned char bytes[BROKEN_ROOM];
+    static const archive a = {
+        "expanded", "}" KEY VALUE("0", "K\2", "K\0K\2K\3\206K\1K\0\206"),
+        sizeof("}" KEY VALUE("0", "K\2", "K\0K\2K\3\206K\1K\0\206")) - 1,
+        { STORED("a/data/0", DATA8) }, OC_OK, NULL };
+    const float want[] = { 1, 1, 1, 2, 2, 2 };
+    const oc_tensor_view view = { .dtype = OC_F32, .rank = 2,
+                                  .shape = (const int64_t[]){ 2, 3 }, .data = want,
+                                  .bytes = sizeof want };
+    const char *path = put_file("pytorch_model.bin", bytes, build(&a, bytes));
+    oci_weight_file file;
+    assert_true(oci_weight_file_open(cx, &file, oci_weight_format_of(path), path, false,
+                                     true));
+    expect_tensor(&file, "w", &view);
+    oci_weight_file_close(&file);
+    unlink(path);
+    expect_clean();
+}
+
 /* ---- the older form, and what is neither ------------------------------------------- */
 
 static void broken_legacy(void **state)
@@ -182,6 +205,29 @@ static void broken_legacy(void **state)
     free(good);
 }
 
+/* The older form in protocol 4, where a length stands before what is pickled. */
+static void framed_legacy(void **state)
+{
+    (void)state;
+    static const char head[] = "\200\4\225\15\0\0\0\0\0\0\0"
+                               "\212\12\154\374\234\106\371\40\152\250\120\31."
+                               "\200\4\225\4\0\0\0\0\0\0\0M\351\3.";
+    enum { PLAIN = 21, FRAMED = sizeof head - 1 };      /* bytes of the two numbers */
+    size_t size;
+    unsigned char *good = read_bytes(FORMATS "legacy.bin", &size);
+    unsigned char *bytes = malloc(size + FRAMED);
+    memcpy(bytes, head, FRAMED);
+    memcpy(bytes + FRAMED, good + PLAIN, size - PLAIN);
+    const char *path = put_file("pytorch_model.bin", bytes, size - PLAIN + FRAMED);
+    expect_tensors(path, FORMATS "torch.safetensors", 20);
+    unlink(path);
+    for (size_t cut = 0; cut <= FRAMED; cut++)
+        expect_bad_file("cut", "pytorch_model.bin", bytes, cut, OC_E_MALFORMED,
+                        "expected");
+    free(bytes);
+    free(good);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +235,8 @@ int main(void)
         cmocka_unit_test(module),
         cmocka_unit_test(broken_archives),
         cmocka_unit_test(broken_legacy),
+        cmocka_unit_test(expanded),
+        cmocka_unit_test(framed_legacy),
     };
     return cmocka_run_group_tests(tests, formats_setup, formats_teardown);
 }
