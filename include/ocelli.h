@@ -347,12 +347,23 @@ typedef struct oc_model_options {
                                pytorch_model.bin, tf_model.h5, flax_model.msgpack */
     const char *revision;   /* of a name in the hub's cache: a branch, a tag or a commit; NULL:
                                "main" */
+    oc_dtype weights_dtype; /* 0: each as in its file. OC_F32, OC_BF16, OC_F16: all rounded to
+                               that. OC_INT8, OC_INT8_CHANNEL, OC_INT4: matrices of products with
+                               32 inputs or more are quantised, the others stay as they are
+                               (docs/QUANTISATION.md has the errors); not with `trainable` */
+    bool no_map;            /* read weights that are quantised in the file (oc_convert) in place
+                               of mapping them where they lie, which is done at once, but kills
+                               where such a file shrinks while the model is open */
+    int64_t context;        /* positions whose keys and values the model is to have memory for,
+                               too, when that is looked at before loading; 0: a question's */
 } oc_model_options;
 
 /* `name` is a folder in Hugging Face format, a bundled model ("printed-line-ocr"), or a model
  * that lies in the Hugging Face hub's cache ("org/name"; oc_pull puts it there). Errors
  * name the file and the tensor or field: OC_E_FILE, OC_E_MALFORMED, OC_E_UNSUPPORTED, …; what
- * is merely odd (tensors that no part of the model takes, NaN) is logged as a warning. */
+ * is merely odd (tensors that no part of the model takes, NaN) is logged as a warning.
+ * OC_E_MEMORY: before anything is loaded, where the context's budget or the machine has too
+ * little; the message says how much it takes and the widest weights_dtype that would fit. */
 OC_API OC_NODISCARD oc_model *oc_model_open(oc_context *cx, const char *name,
                                             const oc_model_options *options);
 OC_API void oc_model_close(oc_model *model);
@@ -368,7 +379,10 @@ typedef struct oc_save_options {
     const char *format;         /* "safetensors", "bin" (torch.save), "h5" (Keras) or "msgpack"
                                    (Flax); NULL: safetensors */
     oc_dtype dtype;             /* of all weights: OC_F32, OC_BF16 or OC_F16; 0: each keeps its
-                                   own. "h5" has no BF16: 0 makes F32 of it there */
+                                   own. "h5" has no BF16: 0 makes F32 of it there. OC_INT8,
+                                   OC_INT8_CHANNEL, OC_INT4: as in oc_model_options, and in
+                                   safetensors alone, in a form of our own (docs/FORMAT-weights.md)
+                                   that is mapped when it is opened */
     uint64_t max_shard_size;    /* bytes of tensors in one file; 0: as Transformers, 5e9, and 1e10
                                    for "h5" and "msgpack" */
 } oc_save_options;

@@ -53,6 +53,7 @@ static oc_dtype common_dtype(const conversion *c)
     oc_dtype found = (oc_dtype)0;
     for (size_t i = 0; i < c->weights.count; i++) {
         oc_dtype dtype = c->weights.refs[i].entry->dtype;
+        if (oci_dtype_is_blocks(dtype)) return (oc_dtype)0;     /* and others beside them */
         if (dtype != OC_F32 && dtype != OC_BF16 && dtype != OC_F16) continue;
         if (found && dtype != found) return (oc_dtype)0;
         found = dtype;
@@ -88,11 +89,10 @@ static void write_folder(conversion *c, const char *from, const char *to, oc_sav
     check_tensors(c);
     if (!save.dtype) save.dtype = common_dtype(c);
     if (!strcmp(format, "h5") && save.dtype == OC_BF16) save.dtype = OC_F32;
-    if (oci_failed(c->cx)) return;
-    oci_folder_make(c->cx, to);
-    oci_companions_copy(c->cx, from, to);
+    oci_folders folders = { from, to };
     /* Weights, and then the config, without which a folder is no model. */
-    oci_model_write(c->cx, &c->model, &c->weights, to, &save);
+    oci_model_write(c->cx, &c->model, &c->weights, to, &save,
+                    &(oci_write_begin){ oci_folder_begin, &folders });
 }
 
 oc_status oc_convert(oc_context *cx, const char *name, const char *folder,

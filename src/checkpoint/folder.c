@@ -202,16 +202,22 @@ void oci_companions_copy(oc_context *cx, const char *from, const char *to)
     }
 }
 
+void oci_folder_begin(oc_context *cx, void *user)
+{
+    const oci_folders *f = user;
+    oci_folder_make(cx, f->to);
+    if (!oci_failed(cx) && !oci_same_file(f->from, f->to))
+        oci_companions_copy(cx, f->from, f->to);
+}
+
 oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder,
                         const oc_save_options *options)
 {
     if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
     if (!folder) return oci_fail(cx, OC_E_ARGUMENT, "save: expected a folder, found NULL");
-    oci_folder_make(cx, folder);
-    if (!oci_same_file(model->folder, folder))
-        oci_companions_copy(cx, model->folder, folder);
+    oci_folders folders = { model->folder, folder };
     /* The weights come last but for the config: a folder with a config is whole. */
-    return oci_failed(cx) ? cx->status
-                         : oci_model_write(cx, &model->core, NULL, folder, options);
+    return oci_model_write(cx, &model->core, NULL, folder, options,
+                           &(oci_write_begin){ oci_folder_begin, &folders });
 }

@@ -28,6 +28,9 @@ OC_NODISCARD oc_model *oci_model_open_alone(oc_context *cx, const char *name);
 /* Copies what a folder has beside config and weights, as it is: tokenizer's and processor's files
  * say nothing of weights. */
 void oci_companions_copy(oc_context *cx, const char *from, const char *to);
+/* The same, of folders `from` and `to`, after making the latter: an oci_write_begin's call. */
+typedef struct oci_folders { const char *from, *to; } oci_folders;
+void oci_folder_begin(oc_context *cx, void *folders);
 
 /* False, with OC_E_ARGUMENT set, for a model opened without them. */
 bool oci_model_has_weights(oc_context *cx, const oc_model *model);

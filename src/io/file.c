@@ -286,11 +286,9 @@ static void *map_fd(oc_context *cx, int fd, const char *path, size_t size)
     return NULL;
 }
 
-oci_buffer *oci_file_map(oc_context *cx, const char *path)
+/* `size` bytes of an open file. */
+static oci_buffer *map_whole(oc_context *cx, int fd, const char *path, uint64_t size)
 {
-    uint64_t size = 0;
-    int fd = open_regular(cx, path, &size);
-    if (fd < 0) return NULL;
     void *data = NULL;
     oci_buffer *buffer = NULL;
     if (size > cx->limits.file_bytes)
@@ -307,8 +305,22 @@ oci_buffer *oci_file_map(oc_context *cx, const char *path)
             oci_heap_discharge(cx->heap, size);
         }
     }
+    return buffer;
+}
+
+oci_buffer *oci_file_map(oc_context *cx, const char *path)
+{
+    uint64_t size = 0;
+    int fd = open_regular(cx, path, &size);
+    if (fd < 0) return NULL;
+    oci_buffer *buffer = map_whole(cx, fd, path, size);
     close(fd);
     return buffer;
+}
+
+oci_buffer *oci_file_map_open(oc_context *cx, const oci_file *file)
+{
+    return oci_failed(cx) ? NULL : map_whole(cx, file->descriptor, file->path, file->size);
 }
 
 /* ---- paths ----------------------------------------------------------------------------- */

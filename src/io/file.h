@@ -35,6 +35,8 @@ OC_NODISCARD oci_file *oci_file_open(oc_context *cx, const char *path);
 /* Exactly `size` bytes from `offset` on, to `to`. A file that has become shorter is OC_E_FILE. */
 bool oci_file_read_at(oc_context *cx, const oci_file *file, uint64_t offset, void *to,
                       size_t size);
+/* The whole of it as by oci_file_map; lasts longer than the open file. */
+OC_NODISCARD oci_buffer *oci_file_map_open(oc_context *cx, const oci_file *file);
 void oci_file_close(oci_file *file);            /* accepts NULL */
 
 /* True if something that is no folder goes by that name, or may: what permissions hide counts

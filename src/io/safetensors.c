@@ -403,13 +403,19 @@ bool oci_safetensors_open_header(oc_context *cx, oci_safetensors *file, const ch
 }
 
 bool oci_safetensors_read(oc_context *cx, const oci_safetensors *file, const oci_entry *entry,
-                          void *to)
+                          size_t at, size_t size, void *to)
 {
     if (oci_failed(cx)) return false;
     if (!file->bytes)
-        return oci_file_read_at(cx, file->source, entry->offset, to, entry->bytes);
-    memcpy(to, file->bytes->data + entry->offset, entry->bytes);
+        return oci_file_read_at(cx, file->source, entry->offset + at, to, size);
+    memcpy(to, file->bytes->data + entry->offset + at, size);
     return true;
+}
+
+bool oci_safetensors_map(oc_context *cx, oci_safetensors *file)
+{
+    if (!file->bytes) file->bytes = oci_file_map_open(cx, file->source);
+    return file->bytes != NULL;
 }
 
 void oci_safetensors_close(oci_safetensors *file)

@@ -17,6 +17,9 @@ typedef struct oci_entry {          /* one tensor of a file */
     int64_t shape[OCI_MAX_RANK];
     size_t offset, bytes;           /* in file->bytes->data, there a multiple of the dtype's
                                        size; or, without it, in the file */
+    oc_dtype original;              /* of weights in blocks (io/blocks.h): what they were made
+                                       from, … */
+    bool turned;                    /* … and whether its shape is [K, N] */
 } oci_entry;
 
 typedef struct oci_safetensors {
@@ -24,6 +27,7 @@ typedef struct oci_safetensors {
     oci_buffer *bytes;              /* what entries point into: the whole file, or its
                                        tensors moved apart; or NULL: */
     oci_file *source;               /* the open file, of which the header was read; or NULL */
+    size_t blocks;                  /* entries that are weights in blocks (io/blocks.h) */
     oci_entry *entries;             /* sorted by name, for oci_safetensors_find */
     size_t count;
     const char **metadata;          /* key, value, key, value, … */
@@ -38,9 +42,11 @@ bool oci_safetensors_open(oc_context *cx, oci_safetensors *file, const char *pat
 /* Reads and checks the header alone, against the file's size: bytes stays NULL, and tensors are
  * read one by one when they are wanted. */
 bool oci_safetensors_open_header(oc_context *cx, oci_safetensors *file, const char *path);
-/* Copies a tensor's bytes to `to` [entry->bytes], however the file was opened. */
+/* Copies `size` of a tensor's bytes, from `at` on, however the file was opened. */
 bool oci_safetensors_read(oc_context *cx, const oci_safetensors *file, const oci_entry *entry,
-                          void *to);
+                          size_t at, size_t size, void *to);
+/* Maps a file of which the header was read: then bytes is there, too. */
+bool oci_safetensors_map(oc_context *cx, oci_safetensors *file);
 void oci_safetensors_close(oci_safetensors *file);
 const oci_entry *oci_safetensors_find(const oci_safetensors *file, const char *name);
 const char *oci_safetensors_metadata(const oci_safetensors *file, const char *key);
@@ -67,6 +73,9 @@ typedef struct oci_save_source {
     const void *(*fetch)(oc_context *cx, void *user, const oci_save_tensor *tensor,
                          oc_dtype *dtype);
     void *user;
+    /* Of weights in blocks, which are tensors of that dtype here and bytes in the file: what
+     * its metadata says of one (io/blocks.h). NULL where there are none. */
+    const char *(*blocks)(void *user, const oci_save_tensor *tensor);
 } oci_save_source;
 
 /* A tensor's elements in its dtype, cast a piece at a time, to `put`. */
@@ -75,8 +84,8 @@ void oci_save_elements(oc_context *cx, const oci_save_tensor *tensor,
                        const oci_save_source *source, oci_save_sink *put, void *user);
 
 /* Writes in the order of the reference writer (dtype descending, then name) with the header
- * padded to 8 bytes, through io/file.h's save: complete or absent. `metadata` is pairs of
- * key, value; may be NULL. What no reader would take back (two tensors of one name, bytes that
+ * padded to 8 bytes, through io/file.h's save: complete or absent. Weights in blocks come first,
+ * and then at multiples of 64 in the file. `metadata` is pairs of key, value; may be NULL. What no reader would take back (two tensors of one name, bytes that
  * are not shape times dtype, text that is not UTF-8) is OC_E_ARGUMENT. */
 oc_status oci_safetensors_save(oc_context *cx, const char *path, const oci_save_tensor *tensors,
                                size_t count, const char *const *metadata, size_t pairs);

@@ -8,11 +8,12 @@
 #include "base/dtype.h"
 #include "base/size.h"
 #include "base/utf8.h"
+#include "io/blocks.h"
 #include "io/file.h"
 #include "io/quote.h"
 #include "io/safetensors.h"
 
-enum { ALIGN = 8 };
+enum { ALIGN = 8, PREFIX = 8 /* the header's length */ };
 
 typedef const oci_save_tensor *tensor_ref;
 
@@ -22,10 +23,13 @@ static int by_name(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-/* Largest elements first, which keeps every tensor aligned; names break ties. */
+/* Largest elements first, which keeps every tensor aligned; names break ties. Before them all
+ * weights in blocks, which are whole lines. */
 static int by_dtype(const void *a, const void *b)
 {
     const tensor_ref *x = a, *y = b;
+    const bool blocks = oci_dtype_is_blocks((*x)->dtype);
+    if (blocks != oci_dtype_is_blocks((*y)->dtype)) return blocks ? -1 : 1;
     if ((*x)->dtype != (*y)->dtype) return (*x)->dtype > (*y)->dtype ? -1 : 1;
     return by_name(a, b);
 }
@@ -41,6 +45,8 @@ static bool check_tensor(oc_context *cx, const char *path, const oci_save_tensor
     if (!t->name || strlen(t->name) >= OCI_MAX_NAME || !strcmp(t->name, "__metadata__") ||
         !oci_utf8_valid(t->name, strlen(t->name)))
         oci_fail(cx, OC_E_ARGUMENT, "%s: %s: not a name for a tensor", path, name);
+    else if (oci_dtype_is_blocks(t->dtype) && source && t->bytes % OCI_BLOCKS_ALIGN == 0)
+        return true;
     else if ((unsigned)t->dtype >= OC_DTYPE_COUNT || t->rank < 0 || t->rank > OCI_MAX_RANK ||
              !oci_shape_bytes(t->dtype, t->rank, t->shape, &bytes))
         oci_fail(cx, OC_E_ARGUMENT, "%s: %s: not a dtype and shape of a tensor", path, name);
@@ -110,17 +116,21 @@ static void append_metadata(oc_context *cx, oci_bytes *out, const char *path,
     oci_bytes_append(cx, out, "}", 1);
 }
 
-/* One entry, in the field order of the reference's struct. */
+/* One entry, in the field order of the reference's struct. Weights in blocks are bytes. */
 static void append_tensor(oc_context *cx, oci_bytes *out, const oci_save_tensor *t, size_t at)
 {
+    const bool blocks = oci_dtype_is_blocks(t->dtype);
     append_json_text(cx, out, t->name);
-    oci_bytes_printf(cx, out, ":{\"dtype\":\"%s\",\"shape\":[", oci_dtype_name(t->dtype));
-    for (int i = 0; i < t->rank; i++)
+    oci_bytes_printf(cx, out, ":{\"dtype\":\"%s\",\"shape\":[",
+                     oci_dtype_name(blocks ? OC_U8 : t->dtype));
+    if (blocks) oci_bytes_printf(cx, out, "%zu", t->bytes);
+    for (int i = 0; i < t->rank && !blocks; i++)
         oci_bytes_printf(cx, out, i ? ",%lld" : "%lld", (long long)t->shape[i]);
     oci_bytes_printf(cx, out, "],\"data_offsets\":[%zu,%zu]}", at, at + t->bytes);
 }
 
-/* The JSON of the header, padded so that the data starts at a multiple of 8. */
+/* The JSON of the header, padded so that the data starts at a multiple of 8, and weights in
+ * blocks, which are used where they lie, at one of a line. */
 static void build_header(oc_context *cx, oci_bytes *out, const char *path,
                          const tensor_ref *refs, size_t count, const char *const *metadata,
                          size_t pairs)
@@ -135,7 +145,9 @@ static void build_header(oc_context *cx, oci_bytes *out, const char *path,
             oci_fail(cx, OC_E_ARGUMENT, "%s: the number of bytes overflows", path);
     }
     oci_bytes_append(cx, out, "}", 1);
-    while (out->size % ALIGN && !oci_failed(cx)) oci_bytes_append(cx, out, " ", 1);
+    const bool blocks = count && oci_dtype_is_blocks(refs[0]->dtype);
+    const size_t align = blocks ? OCI_BLOCKS_ALIGN : ALIGN;
+    while ((out->size + PREFIX) % align && !oci_failed(cx)) oci_bytes_append(cx, out, " ", 1);
 }
 
 /* ---- elements -------------------------------------------------------------------------- */

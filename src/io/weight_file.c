@@ -1,8 +1,11 @@
 #include "io/weight_file.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/context.h"
+#include "base/dtype.h"
+#include "io/blocks.h"
 #include "io/quote.h"
 
 /* ---- safetensors ----------------------------------------------------------------------- */
@@ -26,10 +29,12 @@ static bool safetensors_open(oc_context *cx, oci_weight_file *f, const char *pat
 {
     oci_safetensors *s = &f->as.safetensors;
     if (!(map ? oci_safetensors_open(cx, s, path, true)
-              : oci_safetensors_open_header(cx, s, path))) return false;
+              : oci_safetensors_open_header(cx, s, path)) || !oci_blocks_read(cx, s))
+        return false;
     f->path = s->path;
     f->entries = s->entries;
     f->count = s->count;
+    f->blocks = s->blocks;
     return safetensors_layout(cx, f);
 }
 
@@ -37,21 +42,82 @@ static void safetensors_close(oci_weight_file *f) { oci_safetensors_close(&f->as
 
 static bool safetensors_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, void *to)
 {
-    return oci_safetensors_read(cx, &f->as.safetensors, e, to);
+    return oci_safetensors_read(cx, &f->as.safetensors, e, 0, e->bytes, to);
 }
 
+static bool safetensors_read_part(oc_context *cx, oci_weight_file *f, const oci_entry *e,
+                                  size_t at, size_t size, void *to)
+{
+    return oci_safetensors_read(cx, &f->as.safetensors, e, at, size, to);
+}
+
+/* Of a file that was mapped after its header was read, elements may lie anywhere. */
 static const void *safetensors_peek(const oci_weight_file *f, const oci_entry *e)
 {
-    return f->as.safetensors.bytes ? f->as.safetensors.bytes->data + e->offset : NULL;
+    const oci_buffer *bytes = f->as.safetensors.bytes;
+    const size_t size = oci_dtype_size(e->dtype);
+    return bytes && (size == 0 || e->offset % size == 0) ? bytes->data + e->offset : NULL;
+}
+
+/* The release hook of parts of a file. */
+static void unref_whole(oci_buffer *part)
+{
+    oci_buffer *whole = part->owner;
+    oci_buffer_unref(&whole);
+}
+
+static oci_buffer *safetensors_map(oc_context *cx, oci_weight_file *f, const oci_entry *e)
+{
+    oci_safetensors *s = &f->as.safetensors;
+    if (oci_failed(cx) || !oci_safetensors_map(cx, s)) return NULL;
+    oci_buffer *part = oci_buffer_wrap(cx, s->bytes->data + e->offset, e->bytes, true,
+                                       unref_whole);
+    if (part) part->owner = oci_buffer_ref(s->bytes);
+    return part;
+}
+
+/* Pairs, all in the arena: the format, the version, and each of the `blocks`. */
+static const char **blocks_metadata(oc_context *cx, oci_arena *arena,
+                                    const oci_save_tensor *const *tensors, size_t count,
+                                    const oci_save_source *source, size_t blocks,
+                                    size_t *pairs)
+{
+    const char **list = oci_arena_alloc(cx, arena, (blocks + 2) * 2 * sizeof *list);
+    if (!list) return NULL;
+    const char *const first[] = { "format", "pt", OCI_BLOCKS_VERSION_KEY,
+                                  OCI_BLOCKS_VERSION_TEXT };
+    memcpy(list, first, sizeof first);
+    *pairs = 2;
+    for (size_t i = 0; i < count; i++) {
+        if (!oci_dtype_is_blocks(tensors[i]->dtype)) continue;
+        size_t room = sizeof OCI_BLOCKS_PREFIX + strlen(tensors[i]->name);
+        char *key = oci_arena_alloc(cx, arena, room);
+        if (!key) return NULL;
+        snprintf(key, room, "%s%s", OCI_BLOCKS_PREFIX, tensors[i]->name);
+        list[2 * *pairs] = key;
+        list[2 * *pairs + 1] = source->blocks(source->user, tensors[i]);
+        ++*pairs;
+    }
+    return list;
 }
 
 static oc_status safetensors_save(oc_context *cx, oci_save *save, const char *path,
                                   const oci_save_tensor *const *tensors, size_t count,
                                   bool shard, const oci_save_source *source)
 {
-    static const char *const metadata[] = { "format", "pt" };
+    static const char *const plain[] = { "format", "pt" };
+    oci_arena arena = { 0 };
+    size_t blocks = 0, pairs = 1;
     (void)shard;
-    return oci_safetensors_write(cx, save, path, tensors, count, metadata, 1, source);
+    for (size_t i = 0; i < count; i++) blocks += oci_dtype_is_blocks(tensors[i]->dtype);
+    const char **told = NULL;
+    if (blocks)
+        told = blocks_metadata(cx, &arena, tensors, count, source, blocks, &pairs);
+    if (!oci_failed(cx))
+        oci_safetensors_write(cx, save, path, tensors, count, told ? told : plain, pairs,
+                              source);
+    oci_arena_deinit(&arena);
+    return cx->status;
 }
 
 /* ---- PyTorch --------------------------------------------------------------------------- */
@@ -146,8 +212,10 @@ static oc_status flax_save(oc_context *cx, oci_save *save, const char *path,
 
 const oci_weight_format oci_weight_formats[] = {
     { .suffix = ".safetensors", .single = "model.safetensors",
-      .index = "model.safetensors.index.json", .shared_reads = true, .open = safetensors_open,
+      .index = "model.safetensors.index.json", .keeps_blocks = true, .shared_reads = true,
+      .open = safetensors_open,
       .close = safetensors_close, .read = safetensors_read, .peek = safetensors_peek,
+      .read_part = safetensors_read_part, .map = safetensors_map,
       .save = safetensors_save },
     { .suffix = ".bin", .single = "pytorch_model.bin", .index = "pytorch_model.bin.index.json",
       .keeps_ties = true, .open = torch_open, .close = torch_close, .read = torch_read,
@@ -157,8 +225,7 @@ const oci_weight_format oci_weight_formats[] = {
       .shared_reads = true, .read = keras_read, .peek = keras_peek, .save = oci_keras_write },
     { .suffix = ".msgpack", .single = "flax_model.msgpack",
       .index = "flax_model.msgpack.index.json", .layout = OCI_LAYOUT_FLAX,
-      .shared_reads = true, .open = flax_open, .close = flax_close, .read = flax_read,
-      .peek = flax_peek, .save = flax_save },
+      .shared_reads = true, .open = flax_open, .close = flax_close, .read = flax_read, .peek = flax_peek, .save = flax_save },
     { 0 }
 };
 

@@ -14,6 +14,7 @@ typedef struct oci_weight_file {
     const char *path;               /* these three belong to the file below */
     const oci_entry *entries;       /* sorted by name */
     size_t count;
+    size_t blocks;                  /* of them: weights in blocks */
     union {
         oci_safetensors safetensors;
         oci_torch torch;
@@ -26,6 +27,7 @@ typedef struct oci_weight_format {
     const char *suffix;
     const char *single, *index;     /* what from_pretrained looks for in a folder */
     bool keeps_ties;                /* has second names of tensors too */
+    bool keeps_blocks;              /* can be written with weights in blocks (io/blocks.h) */
     bool shared_reads;              /* several threads may call `read` at once */
     oci_layout layout;              /* of what is written */
     bool (*open)(oc_context *cx, oci_weight_file *file, const char *path, bool map);
@@ -33,6 +35,12 @@ typedef struct oci_weight_format {
     bool (*read)(oc_context *cx, oci_weight_file *file, const oci_entry *entry, void *to);
     /* Where the bytes lie, aligned to their element; NULL: they must be read. */
     const void *(*peek)(const oci_weight_file *file, const oci_entry *entry);
+    /* `size` bytes of a tensor from `at` on; NULL: it is read as a whole. */
+    bool (*read_part)(oc_context *cx, oci_weight_file *file, const oci_entry *entry, size_t at,
+                      size_t size, void *to);
+    /* The bytes where they lie in the mapped file, which lasts as long as this part of it;
+     * NULL: nothing can be mapped. */
+    oci_buffer *(*map)(oc_context *cx, oci_weight_file *file, const oci_entry *entry);
     /* Writes a file of these tensors, in the format's names and shapes, into a save begun for
      * `path`; `shard`: one of several. */
     oc_status (*save)(oc_context *cx, oci_save *save, const char *path,

@@ -164,6 +164,7 @@ const void *oci_weight_bytes(oc_context *cx, const oci_weight_ref *ref, oci_weig
 {
     const oci_entry *e = ref->stored;
     const oci_weight_format *format = ref->file->format;
+    room->whole = NULL;
     if (oci_failed(cx)) return NULL;
     const void *data = format->peek(ref->file, e);
     if (!data) {
@@ -175,6 +176,29 @@ const void *oci_weight_bytes(oc_context *cx, const oci_weight_ref *ref, oci_weig
     void *to = room_for(cx, &room->blocks[1], e->bytes);
     if (to) oci_layout_permute(e, ref->order, data, to);
     return to;
+}
+
+const void *oci_weight_part(oc_context *cx, const oci_weight_ref *ref, size_t at, size_t size,
+                            oci_weight_room *room)
+{
+    const oci_weight_format *format = ref->file->format;
+    if (oci_failed(cx)) return NULL;
+    if (format->read_part && !ref->order && !format->peek(ref->file, ref->stored)) {
+        void *to = room_for(cx, &room->blocks[0], size);
+        room->whole = NULL;
+        return to && format->read_part(cx, ref->file, ref->stored, at, size, to) ? to : NULL;
+    }
+    if (room->whole != ref) {
+        room->data = oci_weight_bytes(cx, ref, room);
+        room->whole = room->data ? ref : NULL;
+    }
+    return room->data ? room->data + at : NULL;
+}
+
+oci_buffer *oci_weight_map(oc_context *cx, const oci_weight_ref *ref)
+{
+    const oci_weight_format *format = ref->file->format;
+    return format->map && !ref->order ? format->map(cx, ref->file, ref->stored) : NULL;
 }
 
 /* ---- files ----------------------------------------------------------------------------- */

@@ -35,6 +35,8 @@ const oci_weight_ref *oci_weights_find(const oci_weights *weights, const char *n
 /* Room for one tensor's bytes, and for another form of them; starts as { 0 }. */
 typedef struct oci_weight_room {
     struct oci_weight_block { unsigned char *bytes; size_t size; } blocks[2];
+    const oci_weight_ref *whole;    /* what oci_weight_part had to read whole, … */
+    const unsigned char *data;      /* … and where its bytes are */
 } oci_weight_room;
 void oci_weight_room_free(oci_weight_room *room);
 
@@ -43,5 +45,11 @@ void oci_weight_room_free(oci_weight_room *room);
  * and while the weights are open. NULL: error set. */
 OC_NODISCARD const void *oci_weight_bytes(oc_context *cx, const oci_weight_ref *ref,
                                           oci_weight_room *room);
+/* `size` of those bytes from `at` on, which begins an element. Where a format can, no more than
+ * these are read; else the tensor is, with its first part, and kept for the next ones. */
+OC_NODISCARD const void *oci_weight_part(oc_context *cx, const oci_weight_ref *ref, size_t at,
+                                         size_t size, oci_weight_room *room);
+/* The bytes in a mapping of their file; NULL without an error: they cannot be mapped. */
+OC_NODISCARD oci_buffer *oci_weight_map(oc_context *cx, const oci_weight_ref *ref);
 
 #endif

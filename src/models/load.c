@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "io/weights.h"
 #include "models/make.h"
+#include "models/memory.h"
 #include "models/prune.h"
 #include "nn/fill.h"
 #include "nn/param.h"
@@ -90,7 +91,7 @@ void oci_model_unload(oci_model *model)
 typedef struct loader {
     const oci_weights *weights;
     const oci_arch *arch;
-    bool trainable;
+    oci_load_how how;
     bool *used;                 /* [weights->count] */
     oci_weight_room room;
 } loader;
@@ -103,6 +104,7 @@ bool oci_weight_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *r
     memcpy(expected.shape, p->shape, sizeof p->shape);
     memcpy(found.shape, e->shape, sizeof found.shape);
     char a[128], b[128];
+    const bool blocks = oci_dtype_is_blocks(e->dtype);
     bool is_float = e->dtype == OC_F32 || e->dtype == OC_BF16 || e->dtype == OC_F16 ||
                     e->dtype == OC_F64;
     /* Keras has dimensions of 1 where PyTorch has none, and the other way round. */
@@ -114,7 +116,13 @@ bool oci_weight_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *r
         oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected shape %s, found %s",
                  ref->file->path, ref->name, oci_shape_text(&expected, a),
                  oci_shape_text(&found, b));
-    else if (!is_float)
+    else if (blocks && (!oci_param_takes_blocks(p) ||
+                        e->turned != (p->kind == OCI_PARAM_TURNED)))
+        oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected numbers%s, found %s%s",
+                 ref->file->path, ref->name, oci_param_takes_blocks(p) ?
+                 " or weights in blocks of its own order" : "", oci_dtype_name(e->dtype),
+                 e->turned ? ", turned" : "");
+    else if (!is_float && !blocks)
         oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected F32, BF16, F16 or F64, found %s",
                  ref->file->path, ref->name, oci_dtype_name(e->dtype));
     return !oci_failed(cx);
@@ -155,17 +163,6 @@ static const oci_weight_ref *find_weight(oc_context *cx, loader *from, const oci
     return oci_weight_fits(cx, p, ref) ? ref : NULL;
 }
 
-/* Reads and converts. Returns whether a NaN is among the numbers. */
-static bool load_param(oc_context *cx, const oci_param *p, const oci_weight_ref *ref,
-                       bool trainable, oci_weight_room *room)
-{
-    const oci_entry *e = ref->entry;
-    const void *data = oci_weight_bytes(cx, ref, room);
-    if (!data) return false;
-    oci_param_set(cx, p, e->dtype, data, trainable);
-    return oci_bits_nan(e->dtype, data, e->bytes / oci_dtype_size(e->dtype));
-}
-
 static void warn_nan(oc_context *cx, const oci_weight_ref *ref)
 {
     oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN", ref->file->path,
@@ -179,7 +176,7 @@ static void visit_load(oci_walker *walker, const oci_param *p)
     loader *from = walker->user;
     if (*p->slot && !p->tied) return;
     const oci_weight_ref *ref = find_weight(walker->cx, from, p);
-    if (ref && load_param(walker->cx, p, ref, from->trainable, &from->room))
+    if (ref && oci_weight_load(walker->cx, p, ref, &from->how, &from->room))
         warn_nan(walker->cx, ref);
 }
 
@@ -208,12 +205,20 @@ static void visit_count(oci_walker *walker, const oci_param *p)
     ((crew *)walker->user)->room++;
 }
 
+/* Mapping is for one thread at a time, and takes none of them long. */
+static bool is_mapped(const oci_param *p, const oci_weight_ref *ref)
+{
+    return ref->file->blocks &&
+           (oci_dtype_is_blocks(ref->entry->dtype) || p->kind == OCI_PARAM_TABLE);
+}
+
 /* Second names are left for later: they share their slot with the first. */
 static void visit_small(oci_walker *walker, const oci_param *p)
 {
     crew *c = walker->user;
     const oci_weight_ref *ref = p->tied ? NULL : find_weight(walker->cx, c->from, p);
-    if (!ref || ref->entry->bytes > SMALL_BYTES || !ref->file->format->shared_reads) return;
+    if (!ref || ref->entry->bytes > SMALL_BYTES || !ref->file->format->shared_reads ||
+        is_mapped(p, ref)) return;
     c->tensors[c->count] = (small_tensor){ .param = *p, .ref = ref };
     c->tensors[c->count++].param.name = ref->name;      /* the walk's own ends with it */
     c->bytes += ref->entry->bytes;
@@ -223,7 +228,7 @@ static void load_small(oc_context *cx, void *user, int64_t index, oci_weight_roo
 {
     const crew *c = user;
     small_tensor *t = &c->tensors[index];
-    t->has_nan = load_param(cx, &t->param, t->ref, c->from->trainable, room);
+    t->has_nan = oci_weight_load(cx, &t->param, t->ref, &c->from->how, room);
 }
 
 static void load_small_tensors(oc_context *cx, const oci_model *model, loader *from)
@@ -311,17 +316,32 @@ static void draw_missing(oc_context *cx, oci_model *model, const char *folder)
                 "the first of them %s", folder, model->fresh_count, model->fresh[0]);
 }
 
+static bool check_dtype(oc_context *cx, const char *folder, const oc_model_options *o)
+{
+    const bool blocks = oci_dtype_is_blocks(o->weights_dtype);
+    if (o->weights_dtype && o->weights_dtype != OC_F32 && o->weights_dtype != OC_BF16 &&
+        o->weights_dtype != OC_F16 && !blocks)
+        oci_fail(cx, OC_E_ARGUMENT, "%s: weights_dtype: expected F32, BF16, F16, INT8, "
+                 "INT8_CHANNEL or INT4, found %s", folder, oci_dtype_name(o->weights_dtype));
+    else if (blocks && o->trainable)
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: weights of %s cannot be trained: gradients need F32",
+                 folder, oci_dtype_name(o->weights_dtype));
+    return !oci_failed(cx);
+}
+
 bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
                     const oc_model_options *options)
 {
     oci_weights weights = { 0 };
     if (!oci_model_load_config(cx, model, folder, options->class_name)) return false;
     model->trainable = options->trainable;
-    if (oci_weights_open(cx, &weights, folder, options->weights, options->map)) {
+    if (check_dtype(cx, folder, options) &&
+        oci_weights_open(cx, &weights, folder, options->weights, options->map)) {
         loader from = { .weights = &weights, .arch = model->arch,
-                        .trainable = options->trainable };
+                        .how = { .dtype = options->weights_dtype, .copy = options->no_map,
+                                 .trainable = options->trainable } };
         from.used = oci_calloc(cx, weights.count, sizeof *from.used);
-        if (from.used) {
+        if (from.used && oci_memory_check(cx, model, &weights, options)) {
             load_small_tensors(cx, model, &from);
             oci_model_walk(cx, model, visit_load, &from);
             if (!oci_failed(cx) && options->allow_missing) draw_missing(cx, model, folder);

@@ -98,8 +98,8 @@ static void visit_join(oci_walker *walker, const oci_param *p)
             ref = oci_model_weight(m->arch[i], &m->weights[i],
                                    p->name + strlen(m->joint->names[i]));
     if (!ref || !oci_weight_fits(cx, p, ref)) return;
-    const void *data = oci_weight_bytes(cx, ref, &m->weight_room);
-    if (data) oci_param_set(cx, p, ref->entry->dtype, data, m->trainable);
+    const oci_load_how how = { .trainable = m->trainable };
+    oci_weight_load(cx, p, ref, &how, &m->weight_room);
 }
 
 /* After all that is in a file has its place, also under its second name. */

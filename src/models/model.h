@@ -42,13 +42,20 @@ const oci_class *oci_model_class(oc_context *cx, const oci_model *model,
 oc_tensors *oci_model_forward(oc_context *cx, const oci_model *model,
                               const oc_tensors *in, const oc_forward_options *options);
 
+/* Called once all is known to be writable, and before the first file is written. */
+typedef struct oci_write_begin {
+    void (*call)(oc_context *cx, void *user);
+    void *user;
+} oci_write_begin;
+
 /* Writes the weights as the options ask (NULL: as they are by default), and then
  * config.json, into an existing folder. The values are the model's own; or, of a
  * model whose config alone was loaded, those of `weights`, read one tensor at a
  * time (NULL: the model's own). */
 oc_status oci_model_write(oc_context *cx, const oci_model *model,
                           const oci_weights *weights, const char *folder,
-                          const oc_save_options *options);
+                          const oc_save_options *options,
+                          const oci_write_begin *begin);
 
 /* The tensor of that name, also with the base model's prefix before it or taken off. */
 const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *weights,
@@ -57,6 +64,23 @@ const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *
 /* False (error set) unless the file's tensor has the parameter's
  * shape and a type of numbers. */
 bool oci_weight_fits(oc_context *cx, const oci_param *param, const oci_weight_ref *ref);
+
+/* How weights are to lie in memory. */
+typedef struct oci_load_how {
+    oc_dtype dtype;                 /* of oc_model_options.weights_dtype; 0: as in the file */
+    bool trainable;
+    bool copy;                      /* read weights in blocks, too, in place of mapping them */
+} oci_load_how;
+
+/* Fills the parameter from the file's tensor, which fits it. Returns whether NaN are among its
+ * numbers. */
+bool oci_weight_load(oc_context *cx, const oci_param *param, const oci_weight_ref *ref,
+                     const oci_load_how *how, oci_weight_room *room);
+/* Of weights in blocks: all numbers in the file's order, in a new block; NULL: error set. */
+OC_NODISCARD float *oci_weight_wide(oc_context *cx, const oci_param *param,
+                                    const oci_weight_ref *ref, const void *panels);
+/* Whether their scales are finite (in the first and last group, or all); else error set. */
+bool oci_weight_finite(oc_context *cx, const oci_weight_ref *ref, const void *bytes, bool all);
 
 /* Keys of old checkpoints that nothing reads and nobody misses. */
 bool oci_key_ignored(const char *name);

@@ -48,52 +48,23 @@ void oci_param_free(oci_tensor *t)
     oci_free(t);
 }
 
-/* An f32 copy. */
-static void fill_plain(oc_context *cx, oci_tensor *t, const oci_param *p,
-                       const void *data)
+/* ---- the form in memory ---------------------------------------------------------------- */
+
+static bool is_product(const oci_param *p)
 {
-    size_t n = (size_t)oci_tensor_count(t);
-    bool turned = p->kind == OCI_PARAM_TURNED;
-    t->dtype = OC_F32;
-    t->buffer = oci_buffer_create(cx, n * sizeof(float));
-    float *wide = turned && t->buffer ? oci_alloc(cx, n * sizeof *wide) : NULL;
-    if (!t->buffer || (turned && !wide)) return;
-    t->data = t->buffer->data;
-    oci_dtype_to_f32(t->stored, data, turned ? wide : oci_f32(t), n);
-    if (turned) oci_param_from_file(p, wide, oci_f32(t));
-    oci_free(wide);
+    return p->kind == OCI_PARAM_PRODUCT || p->kind == OCI_PARAM_TURNED;
 }
 
-/* Panels in the file's dtype (f64 as f32). */
-static void fill_panels(oc_context *cx, oci_tensor *t, const oci_param *p,
-                        const void *data)
+bool oci_param_takes_blocks(const oci_param *p)
 {
-    const oci_backend *be = oci_backend_get(cx);
-    int64_t N = t->shape[0], K = t->shape[1];
-    bool turned = p->kind == OCI_PARAM_TURNED;
-    float *wide = NULL;
-    t->dtype = t->stored;
-    if (t->stored == OC_F64) {
-        t->dtype = OC_F32;
-        wide = oci_alloc(cx, (size_t)(N * K) * sizeof *wide);
-        if (!wide) return;
-        oci_dtype_to_f32(OC_F64, data, wide, (size_t)(N * K));
-    }
-    t->panels = oci_buffer_cut(cx, cx->slab, be->packed_bytes(t->dtype, N, K));
-    if (t->panels) be->pack(cx, t->dtype, N, K, wide ? wide : data, turned ? 1 : K,
-                            turned ? N : 1, t->panels->data);
-    oci_free(wide);
+    return is_product(p) && p->rank == 2 &&
+           p->shape[p->kind == OCI_PARAM_PRODUCT] >= OCI_PARAM_BLOCK;
 }
 
-/* As it lies in the file: looking rows up widens only those that are asked for. */
-static void fill_raw(oc_context *cx, oci_tensor *t, const void *data)
+oc_dtype oci_param_dtype(const oci_param *p, oc_dtype stored, oc_dtype wanted)
 {
-    size_t bytes = (size_t)oci_tensor_count(t) * oci_dtype_size(t->stored);
-    t->dtype = t->stored;
-    t->buffer = oci_buffer_cut(cx, cx->slab, bytes);
-    if (!t->buffer) return;
-    t->data = t->buffer->data;
-    memcpy(t->data, data, bytes);
+    if (!wanted || (oci_dtype_is_blocks(wanted) && !oci_param_takes_blocks(p))) return stored;
+    return wanted;
 }
 
 static void set_shape(const oci_param *p, oci_tensor *t)
@@ -110,48 +81,197 @@ static void set_shape(const oci_param *p, oci_tensor *t)
     }
 }
 
+size_t oci_param_bytes(oc_context *cx, const oci_param *p, oc_dtype as, bool trainable)
+{
+    oci_tensor t;
+    size_t count = (size_t)oci_param_count(p);
+    set_shape(p, &t);
+    if (trainable || p->kind == OCI_PARAM_VALUE) return count * sizeof(float);
+    if (as == OC_F64) as = OC_F32;
+    if (!is_product(p)) return count * oci_dtype_size(as);
+    return oci_backend_get(cx)->packed_bytes(as, t.shape[0], t.shape[1]);
+}
+
+/* ---- filling --------------------------------------------------------------------------- */
+
+/* Doubles are f32 in memory, of whatever use. */
+static oc_dtype memory_dtype(const oci_param_filling *f)
+{
+    if (f->plain || f->as == OC_F64) return OC_F32;
+    return f->as;
+}
+
+bool oci_param_begin(oc_context *cx, oci_param_filling *f, const oci_param *p, oc_dtype from,
+                     oc_dtype as, bool trainable)
+{
+    *f = (oci_param_filling){ .param = p, .from = from, .as = as };
+    f->plain = trainable || p->kind == OCI_PARAM_VALUE;
+    f->whole = p->kind == OCI_PARAM_TURNED;
+    if (oci_failed(cx)) return false;
+    oci_tensor *t = f->tensor = oci_calloc(cx, 1, sizeof *t);
+    if (!t) return false;
+    *t = (oci_tensor){ .dtype = memory_dtype(f), .requires_grad = trainable,
+                       .stored = oci_dtype_is_blocks(as) ? from : as };
+    set_shape(p, t);
+    const size_t bytes = oci_param_bytes(cx, p, as, trainable);
+    oci_buffer *memory = f->plain ? oci_buffer_create(cx, bytes)
+                                  : oci_buffer_cut(cx, cx->slab, bytes);
+    if (memory && is_product(p) && !f->plain) t->panels = memory;
+    else if (memory) t->buffer = memory;
+    if (t->buffer) t->data = t->buffer->data;
+    return memory != NULL;
+}
+
+/* n numbers of `from`, rounded to `as` and then in the form `to`; where they lie, or in a new
+ * block, which *room is then (oci_free). NULL: error set. */
+static const void *rounded(oc_context *cx, oc_dtype from, oc_dtype as, oc_dtype to,
+                           const void *data, size_t n, void **room)
+{
+    *room = NULL;
+    if (from == as && as == to) return data;
+    float *wide = oci_alloc(cx, n * sizeof *wide);
+    if (!wide) return NULL;
+    oci_dtype_to_f32(from, data, wide, n);
+    *room = wide;
+    if (as != OC_F32 && as != OC_F64 && as != from) {
+        void *narrow = oci_alloc(cx, n * oci_dtype_size(as));
+        if (!narrow) return NULL;
+        oci_dtype_from_f32(as, wide, narrow, n);
+        if (to == as) {
+            oci_free(wide);
+            return *room = narrow;
+        }
+        oci_dtype_to_f32(as, narrow, wide, n);
+        oci_free(narrow);
+    }
+    return wide;
+}
+
+/* Rows of panels: pieces begin at multiples of every backend's panel. */
+static void put_panels(oc_context *cx, oci_param_filling *f, int64_t first, int64_t rows,
+                       const void *data)
+{
+    const oci_backend *be = oci_backend_get(cx);
+    const oci_tensor *t = f->tensor;
+    const bool blocks = oci_dtype_is_blocks(t->dtype), turned = f->whole;
+    const int64_t N = turned ? t->shape[0] : rows, K = t->shape[1];
+    void *room;
+    oc_dtype form = !blocks ? t->dtype : f->from == OC_F64 ? OC_F32 : f->from;
+    data = rounded(cx, f->from, blocks ? f->from : f->as, form, data, (size_t)(N * K), &room);
+    unsigned char *to = t->panels->data + be->packed_bytes(t->dtype, first, K);
+    if (data && blocks)
+        be->quantise(cx, t->dtype, form, N, K, data, turned ? 1 : K, turned ? N : 1, to);
+    else if (data)
+        be->pack(cx, form, N, K, data, turned ? 1 : K, turned ? N : 1, to);
+    oci_free(room);
+}
+
+void oci_param_quantise(oc_context *cx, const oci_param *p, oc_dtype dtype, oc_dtype from,
+                        const void *data, void *panels)
+{
+    oci_buffer to = { .data = panels };
+    oci_tensor t = { .dtype = dtype, .panels = &to };
+    oci_param_filling f = { .param = p, .from = from, .as = dtype, .tensor = &t,
+                            .whole = p->kind == OCI_PARAM_TURNED };
+    set_shape(p, &t);
+    if (!oci_failed(cx)) put_panels(cx, &f, 0, t.shape[0], data);
+}
+
+bool oci_param_put(oc_context *cx, oci_param_filling *f, int64_t first, int64_t rows,
+                   const void *data)
+{
+    oci_tensor *t = f->tensor;
+    if (oci_failed(cx)) return false;
+    if (t->panels) {
+        put_panels(cx, f, first, rows, data);
+        return !oci_failed(cx);
+    }
+    const int64_t all = f->param->rank ? f->param->shape[0] : 1;
+    const size_t width = all ? (size_t)(oci_param_count(f->param) / all) : 0;
+    const size_t n = (size_t)rows * width, size = oci_dtype_size(t->dtype);
+    void *room;
+    data = rounded(cx, f->from, f->as, t->dtype, data, n, &room);
+    if (data && f->whole) oci_param_from_file(f->param, data, oci_f32(t));
+    else if (data) memcpy((char *)t->data + (size_t)first * width * size, data, n * size);
+    oci_free(room);
+    return !oci_failed(cx);
+}
+
+/* The tensor as the model's; of a tied pair the second name's values are the last word, in the
+ * place that others point at already. */
+static void install(const oci_param *p, oci_tensor *t)
+{
+    oci_tensor *old = *p->slot;
+    if (!old) {
+        *p->slot = t;
+        if (p->tied) *p->shared = t;
+        return;
+    }
+    oci_buffer_unref(&old->buffer);
+    oci_buffer_unref(&old->panels);
+    float *grad = old->grad;
+    *old = *t;
+    old->grad = grad;
+    oci_free(t);
+}
+
+bool oci_param_end(oc_context *cx, oci_param_filling *f)
+{
+    if (oci_failed(cx)) oci_param_free(f->tensor);
+    else install(f->param, f->tensor);
+    f->tensor = NULL;
+    return !oci_failed(cx);
+}
+
 bool oci_param_set(oc_context *cx, const oci_param *p, oc_dtype dtype, const void *data,
                    bool trainable)
 {
-    if (oci_failed(cx)) return false;
-    oci_tensor *t = oci_calloc(cx, 1, sizeof *t), *old = *p->slot;
-    if (!t) return false;
-    *t = (oci_tensor){ .stored = dtype, .requires_grad = trainable };
-    set_shape(p, t);
-    bool product = p->kind == OCI_PARAM_PRODUCT || p->kind == OCI_PARAM_TURNED;
-    if (trainable || p->kind == OCI_PARAM_VALUE) fill_plain(cx, t, p, data);
-    else if (product) fill_panels(cx, t, p, data);
-    else if (dtype == OC_F64) fill_plain(cx, t, p, data);
-    else fill_raw(cx, t, data);
-    if (oci_failed(cx)) {
-        oci_param_free(t);
+    oci_param_filling f;
+    if (oci_param_begin(cx, &f, p, dtype, dtype, trainable))
+        oci_param_put(cx, &f, 0, p->rank ? p->shape[0] : 1, data);
+    return oci_param_end(cx, &f);
+}
+
+bool oci_param_adopt(oc_context *cx, const oci_param *p, oc_dtype dtype, oc_dtype stored,
+                     oci_buffer *memory)
+{
+    oci_tensor *t = oci_failed(cx) ? NULL : oci_calloc(cx, 1, sizeof *t);
+    if (!t) {
+        oci_buffer_unref(&memory);
         return false;
     }
-    if (old) { /* others may point at it: of a tied pair the second name's are the last word */
-        oci_buffer_unref(&old->buffer);
-        oci_buffer_unref(&old->panels);
-        float *grad = old->grad;
-        *old = *t;
-        old->grad = grad;
-        oci_free(t);
-        return true;
+    *t = (oci_tensor){ .dtype = dtype, .stored = stored };
+    set_shape(p, t);
+    if (is_product(p)) {
+        t->panels = memory;
+    } else {
+        t->buffer = memory;
+        t->data = memory->data;
     }
-    *p->slot = t;
-    if (p->tied) *p->shared = t;
+    install(p, t);
     return true;
+}
+
+/* ---- reading back ---------------------------------------------------------------------- */
+
+void oci_param_widen(oc_context *cx, const oci_param *p, oc_dtype dtype, const void *panels,
+                     int64_t first, int64_t rows, float *to)
+{
+    oci_tensor t;
+    set_shape(p, &t);
+    for (int64_t i = 0; i < rows; i++)
+        oci_backend_get(cx)->unpack_row(dtype, t.shape[0], t.shape[1], panels, first + i,
+                                        to + i * t.shape[1]);
 }
 
 float *oci_param_values(oc_context *cx, const oci_param *p)
 {
     const oci_tensor *t = *p->slot;
     size_t n = (size_t)oci_tensor_count(t);
-    int64_t N = t->shape[0], K = t->rank > 1 ? t->shape[1] : 1;
     float *memory = oci_alloc(cx, n * sizeof *memory), *file = memory;
     if (!memory) return NULL;
     if (t->data) oci_dtype_to_f32(t->dtype, t->data, memory, n);
-    else for (int64_t i = 0; i < N; i++)
-            oci_backend_get(cx)->unpack_row(t->dtype, N, K, t->panels->data, i,
-                                            memory + i * K);
+    else oci_param_widen(cx, p, t->dtype, t->panels->data, 0, t->shape[0], memory);
     if (p->kind != OCI_PARAM_TURNED) return memory;
     file = oci_alloc(cx, n * sizeof *file);
     if (file) oci_param_to_file(p, memory, file);
