@@ -386,7 +386,8 @@ static void bench_decode(oc_isa isa, int threads, int64_t rows, int64_t heads, i
     size_t count = (size_t)(rows * room * width);
     float *q = floats((size_t)(rows * width)), *out = floats((size_t)(rows * width));
     float *both = floats(2 * count);
-    oci_kv kv = { rows, heads, 64, room, both, both + count };
+    oci_kv kv = { .rows = rows, .heads = heads, .head_dim = 64, .room = room, .dtype = OC_F32,
+                  .keys = both, .values = both + count };
     attention_case c = { cx, backend, {
         .B = rows, .Tq = 1, .Tk = Tk, .heads = heads, .kv_heads = heads,
         .head_dim = 64, .q = q, .q_row = width,

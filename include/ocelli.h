@@ -574,6 +574,9 @@ typedef struct oc_generate_options {
     int64_t first_picture;          /* number of the first picture, where a call does a part of
                                        more: what sampling draws depends on it, not on the
                                        batch */
+    oc_dtype kv_dtype;              /* of the keys and values kept between steps: OC_F32 (or 0),
+                                       which is exact, OC_BF16, or OC_INT8 with a scale for each
+                                       position and head (docs/GENERATION.md has the errors) */
 } oc_generate_options;
 
 /* `in` holds pixel_values and, if wanted, decoder_input_ids. The result holds sequences I64,
@@ -667,6 +670,7 @@ typedef struct oc_chat_options {
     const char *config;             /* as in oc_generate_options; beams are not for talking.
                                        max_new_tokens: 512 unless it says else */
     int64_t context;                /* positions it may take; 0: max_position_embeddings */
+    oc_dtype kv_dtype;              /* as in oc_generate_options */
 } oc_chat_options;
 
 /* A piece of the answer, in order; the pieces joined are the answer. Returning false ends it. */
@@ -684,6 +688,22 @@ OC_API oc_status oc_chat_add_image(oc_context *cx, oc_chat *chat, oc_image *imag
  * a cancel, the conversation is as it was before the question, whose pictures still wait. */
 OC_API const char *oc_chat_say(oc_context *cx, oc_chat *chat, const char *question,
                                oc_chat_callback callback, void *user);
+/* The same in steps, so that several conversations are answered side by side: oc_chat_begin
+ * reads the question and decides the answer's first token; oc_chat_step decides one more in
+ * each of `count` chats, all of one model and none twice, in a single pass that reads the
+ * weights once; oc_chat_end gives the answer. Answers are the bits that oc_chat_say gives,
+ * whatever the company.
+ *
+ * Between begin and end a chat takes no other call than these, oc_chat_length and oc_chat_free.
+ * oc_chat_step returns how many go on; chats whose answers are complete may stay in the list. If
+ * it fails or is cancelled (0, error set) no token was lost: once the error is cleared it can
+ * be called again, with the same chats or fewer. oc_chat_end before the answer is complete
+ * keeps what there is of it; with an error set it gives NULL, and the conversation is as it was
+ * before the question. */
+OC_API oc_status oc_chat_begin(oc_context *cx, oc_chat *chat, const char *question,
+                               oc_chat_callback callback, void *user);
+OC_API size_t oc_chat_step(oc_context *cx, oc_chat *const *chats, size_t count);
+OC_API const char *oc_chat_end(oc_context *cx, oc_chat *chat);
 /* Takes back the last question with its pictures, and those that wait. */
 OC_API oc_status oc_chat_undo(oc_context *cx, oc_chat *chat);
 

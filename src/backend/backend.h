@@ -71,12 +71,16 @@ typedef struct oci_product_args {
 } oci_product_args;
 
 /* Keys and values of attention, kept in the panels that the product kernels read: `room`
- * positions per row and head, rounded up to a multiple of the backend's panel. */
+ * positions per row and head, rounded up to a multiple of the backend's panel. F32 is exact;
+ * BF16 rounds each number; INT8 rounds the numbers of a position and head to -127 .. 127 times
+ * a scale, max|x| / 127. The order within a row of narrow panels is the backend's own. */
 typedef struct oci_kv {
     int64_t rows, heads, head_dim, room;        /* heads: of keys, fewer than of queries where
                                                    several queries share one */
-    float *keys;                /* [rows, heads, room/P panels, head_dim, P] */
-    float *values;              /* [rows, heads, ceil(head_dim/P) panels, room, P] */
+    oc_dtype dtype;             /* F32, BF16 or INT8 */
+    void *keys;                 /* [rows, heads, room/P panels, head_dim, P] */
+    void *values;               /* [rows, heads, ceil(head_dim/P) panels, room, P] */
+    float *key_scales, *value_scales;           /* INT8: [rows, heads, room]; else NULL */
 } oci_kv;
 
 /* softmax(scale Q Kᵀ + mask) V for every batch row and head (Vaswani et al. 2017, eq. 1). */
@@ -92,9 +96,14 @@ typedef struct oci_attention_args {
     const int64_t *kv_rows;     /* batch row b in its row kv_rows[b] (NULL: row b), or, */
     const int64_t *kv_origin;   /* if not NULL, key j in row kv_origin[b * origin_row + j]: */
     int64_t origin_row;         /* how beams share what they have in common */
+    const oci_kv *const *kv_each;               /* in place of kv: row 0 of one for each batch
+                                                   row, of which it has the first … */
+    const int64_t *lengths;     /* … lengths[b] <= Tk keys; NULL: Tk for all */
     float scale;
     bool causal;                /* query i sees keys 0 .. i + Tk - Tq */
-    const float *mask;          /* added to the scores; NULL: none. Element (b, h, i, j) at */
+    const float *mask;          /* added to the scores; NULL: none. Keys before the first whose
+                                   element is above -FLT_MAX are as if they were not there,
+                                   unless all are hidden. Element (b, h, i, j) at */
     int64_t mask_batch, mask_head, mask_row;    /* b*mask_batch + h*mask_head + i*mask_row + j */
     const int64_t *mask_rows;   /* batch row b has mask row mask_rows[b] (NULL: row b) */
     const float *head_mask;     /* multiplies the weights of head h; NULL: none; at h */
@@ -143,6 +152,9 @@ typedef struct oci_backend {
      * [B, T, heads, head_dim], rows kv_row apart. */
     void (*kv_append)(oc_context *cx, const oci_kv *kv, const int64_t *kv_rows, int64_t B,
                       int64_t T, int64_t at, const float *k, const float *v, int64_t kv_row);
+    /* Position `at` of a head of a row as it is kept: k, v [head_dim]; either may be NULL. */
+    void (*kv_read)(const oci_kv *kv, int64_t row, int64_t head, int64_t at, float *k,
+                    float *v);
 
     /* y = gamma x / sqrt(mean(x²) + eps) over `width`; Zhang & Sennrich 2019. rrms [rows] is
      * saved for the gradient when not NULL. */

@@ -48,7 +48,11 @@ void oci_heap_unref(oci_heap **heap)
 
 bool oci_heap_charge(oc_context *cx, uint64_t bytes)
 {
-    oci_heap *h = cx->heap;
+    return oci_heap_charge_to(cx, cx->heap, bytes);
+}
+
+bool oci_heap_charge_to(oc_context *cx, oci_heap *h, uint64_t bytes)
+{
     /* What can never fit is not even added: the sum might wrap around. */
     bool fits = !h->budget || bytes <= h->budget;
     uint64_t live = fits ? atomic_fetch_add(&h->live_bytes, bytes) + bytes

@@ -41,6 +41,8 @@ void oci_free(void *block);
 
 /* One more or fewer bytes under the budget, for memory that comes from elsewhere (mappings). */
 bool oci_heap_charge(oc_context *cx, uint64_t bytes);
+/* The same for something that may outlive the context, and stays with the heap it began on. */
+bool oci_heap_charge_to(oc_context *cx, oci_heap *heap, uint64_t bytes);
 void oci_heap_discharge(oci_heap *heap, uint64_t bytes);
 
 #endif

@@ -14,11 +14,16 @@ static const oci_vipllava *model_of(const oc_chat *chat) { return chat->model->c
 
 static char *copy_text(oc_context *cx, const char *text)
 {
-    if (!text) return NULL;
-    size_t size = strlen(text) + 1;
-    char *copy = oci_alloc(cx, size);
-    if (copy) memcpy(copy, text, size);
-    return copy;
+    return text ? oci_strdup(cx, text) : NULL;
+}
+
+/* Whether a call with this chat may begin: not while an answer is under way. */
+static bool is_free(oc_context *cx, const oc_chat *chat, const char *call)
+{
+    if (!oci_given(cx, chat, call, "a chat")) return false;
+    if (!chat->answering) return true;
+    oci_fail(cx, OC_E_ARGUMENT, "%s: expected no answer under way: oc_chat_end comes first", call);
+    return false;
 }
 
 /* The prompt's placeholder must be the id that the model takes for a picture. */
@@ -51,6 +56,7 @@ oc_chat *oc_chat_create(oc_context *cx, const oc_model *model, const oc_chat_opt
     chat->context = o.context > 0 ? o.context
                                   : model_of(chat)->language.cfg.max_position_embeddings;
     chat->context = oci_min(chat->context, (int64_t)cx->limits.sequence);
+    chat->kv_dtype = oci_kept_dtype(cx, o.kv_dtype);
     chat->system = copy_text(cx, o.system);
     chat->config = copy_text(cx, o.config);
     if (!oci_failed(cx))
@@ -75,6 +81,7 @@ static void drop_turn(oci_turn *turn)
 void oc_chat_free(oc_chat *chat)
 {
     if (!chat) return;
+    oci_chat_drop(chat);
     for (size_t i = 0; i < chat->turn_count; i++) drop_turn(&chat->turns[i]);
     drop_pictures(chat, chat->picture_count);
     oci_cache_free(chat->cache);
@@ -124,7 +131,7 @@ static void *grow(oc_context *cx, void *block, size_t *room, size_t count, size_
 
 oc_status oc_chat_add_image(oc_context *cx, oc_chat *chat, oc_image *image)
 {
-    if (!oci_given(cx, chat, __func__, "a chat") || !oci_given(cx, image, __func__, "a picture"))
+    if (!is_free(cx, chat, __func__) || !oci_given(cx, image, __func__, "a picture"))
         return cx ? cx->status : OC_E_MEMORY;
     oci_buffer **pictures = grow(cx, chat->pictures, &chat->picture_room, chat->picture_count,
                                  sizeof(oci_buffer *));
@@ -152,7 +159,7 @@ static oc_status write_prompt(oc_context *cx, const oc_chat *chat, const char *q
     return oci_prompt_ask(cx, chat->style, chat->turn_count == 0, question, chat->waiting, out);
 }
 
-/* The ids of the prompt, a picture's as often as it has patches: input_ids [1, S]. */
+/* Its ids, a picture's as often as it has patches: input_ids [1, S]. */
 static oc_tensors *read_prompt(oc_context *cx, const oc_chat *chat, const char *text,
                                size_t size)
 {
@@ -179,164 +186,33 @@ static oc_tensors *read_prompt(oc_context *cx, const oc_chat *chat, const char *
     return in;
 }
 
-/* ---- the answer ---- */
-
-/* Takes the text as it comes and passes on what will not be taken back: blanks at both ends
- * are no part of an answer, and the style's stop ends it. */
-typedef struct teller {
-    oc_context *cx;
-    const char *stop;
-    oc_chat_callback callback;
-    void *user;
-    oci_bytes text;             /* all so far */
-    size_t begin, told;         /* where the answer begins in it, and what has been passed on */
-    bool stopped, refused;      /* by the stop, by the callback */
-} teller;
-
-static bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
-
-/* How many bytes at the end of text[0 … size) may be the beginning of `stop`. */
-static size_t stop_begun(const char *text, size_t size, const char *stop)
+oc_tensors *oci_chat_prompt(oc_context *cx, const oc_chat *chat, const char *question)
 {
-    size_t n = stop ? strlen(stop) : 0;
-    for (size_t k = n ? n - 1 : 0; k > 0; k--)
-        if (k <= size && !memcmp(text + size - k, stop, k)) return k;
-    return 0;
-}
-
-/* Where the answer ends, as far as is known: before the stop, or what could be one, and blanks. */
-static size_t answer_end(teller *t, bool last)
-{
-    const char *text = t->text.data;
-    size_t size = t->text.size;
-    const char *stop = t->stop && text ? strstr(text + t->begin, t->stop) : NULL;
-    if (stop) {
-        t->stopped = true;
-        size = (size_t)(stop - text);
-    } else if (!last) {
-        size -= stop_begun(text, size, t->stop);
-    }
-    while (size > t->begin && is_blank(text[size - 1])) size--;
-    return size;
-}
-
-static void tell(teller *t, bool last)
-{
-    char saved;
-    while (t->begin < t->text.size && is_blank(t->text.data[t->begin])) t->begin++;
-    if (t->told < t->begin) t->told = t->begin;
-    size_t end = answer_end(t, last);
-    if (end <= t->told || !t->callback || t->refused) return;
-    saved = t->text.data[end];
-    t->text.data[end] = '\0';
-    t->refused = !t->callback(t->user, t->text.data + t->told);
-    t->text.data[end] = saved;
-    t->told = end;
-}
-
-static bool on_token(void *user, int64_t row, int64_t token, const char *text)
-{
-    teller *t = user;
-    (void)row;
-    (void)token;
-    if (text && *text && oci_bytes_append_text(t->cx, &t->text, text) == OC_OK) tell(t, false);
-    return !t->stopped && !t->refused && !oci_failed(t->cx);
-}
-
-/* The whole answer, the parts that were told already and the rest: a new string. */
-static char *finish_answer(oc_context *cx, const oc_chat *chat, const oci_decoding *d, teller *t)
-{
-    size_t size;
-    char *text = oc_decode(cx, chat->tokenizer, d->ids + d->prompt,
-                           (size_t)(d->length - d->prompt), true, OC_CLEAN_UP_DEFAULT, &size);
-    if (!text) return NULL;
-    t->text.size = 0;
-    oci_bytes_append(cx, &t->text, text, size);
-    oc_string_free(text);
-    if (oci_failed(cx)) return NULL;
-    tell(t, true);
-    size_t end = answer_end(t, true);
-    char *answer = oci_alloc(cx, end - t->begin + 1);
-    if (!answer) return NULL;
-    memcpy(answer, t->text.data ? t->text.data + t->begin : "", end - t->begin);
-    answer[end - t->begin] = '\0';
-    return answer;
-}
-
-/* Whatever came of it, a cancel too, these ids are in the cache now; there is room for all
- * that the cache can hold. */
-static void remember(oc_chat *chat, const oci_decoding *d)
-{
-    memcpy(chat->read, d->ids, (size_t)d->cache->length * sizeof *chat->read);
-}
-
-/* The answer's last id is an end token, or the stop came. */
-static bool is_whole(const oci_decoding *d, const teller *t)
-{
-    return t->stopped || (d->length > d->prompt && oci_is_eos(&d->g, d->ids[d->length - 1]));
-}
-
-static char *answer(oc_context *cx, oc_chat *chat, const oc_tensors *in, teller *t, bool *whole)
-{
-    oci_decoding d = { 0 };
-    const oc_generate_options how = { .size = sizeof how, .config = chat->config,
-                                      .callback = on_token, .callback_user = t,
-                                      .first_picture = (int64_t)chat->turn_count };
-    oci_arena_mark mark = oci_mark(cx);
-    char *text = NULL;
-    if (oci_decoding_begin_as(cx, &d, chat->model, &oci_chat_family, chat, in, &how)) {
-        chat->fresh = d.prompt - d.cache->length;
-        if (oci_decoding_run(cx, &d) == OC_OK) text = finish_answer(cx, chat, &d, t);
-        *whole = is_whole(&d, t);
-        remember(chat, &d);
-    }
-    d.cache = NULL;                     /* the chat's */
-    oci_decoding_end(&d);
-    oci_arena_reset(&cx->arena, mark);
-    return text;
-}
-
-static const char *add_turn(oc_context *cx, oc_chat *chat, const char *question, char *text,
-                            bool whole)
-{
-    oci_turn *turns = grow(cx, chat->turns, &chat->turn_room, chat->turn_count, sizeof *turns);
-    char *copy = turns ? copy_text(cx, question) : NULL;
-    if (turns) chat->turns = turns;
-    if (!copy) {
-        oci_free(text);
-        return NULL;
-    }
-    turns[chat->turn_count++] = (oci_turn){ copy, text, chat->waiting, whole };
-    chat->waiting = 0;
-    return text;
-}
-
-const char *oc_chat_say(oc_context *cx, oc_chat *chat, const char *question,
-                        oc_chat_callback callback, void *user)
-{
-    if (!oci_given(cx, chat, __func__, "a chat") ||
-        !oci_given(cx, question, __func__, "a question"))
-        return NULL;
-    oci_bytes prompt;
-    oci_bytes_init(&prompt, (size_t)cx->limits.text_bytes);
-    teller t = { .cx = cx, .stop = chat->style->stop, .callback = callback, .user = user };
-    oci_bytes_init(&t.text, SIZE_MAX / 4);
-    oc_tensors *in = write_prompt(cx, chat, question, &prompt) == OC_OK
-                         ? read_prompt(cx, chat, prompt.data ? prompt.data : "", prompt.size)
+    oci_bytes text;
+    oci_bytes_init(&text, (size_t)cx->limits.text_bytes);
+    oc_tensors *in = write_prompt(cx, chat, question, &text) == OC_OK
+                         ? read_prompt(cx, chat, text.data ? text.data : "", text.size)
                          : NULL;
-    bool whole = false;
-    char *text = in ? answer(cx, chat, in, &t, &whole) : NULL;
-    oc_tensors_free(in);
-    oci_bytes_deinit(&prompt);
-    oci_bytes_deinit(&t.text);
-    if (text && oci_failed(cx)) {
-        oci_free(text);
-        text = NULL;
-    }
-    return text ? add_turn(cx, chat, question, text, whole) : NULL;
+    oci_bytes_deinit(&text);
+    return in;
 }
 
 /* ---- what was said ---- */
+
+bool oci_chat_add_turn(oc_context *cx, oc_chat *chat, const char *question, char *answer,
+                       bool whole)
+{
+    oci_turn *turns = grow(cx, chat->turns, &chat->turn_room, chat->turn_count, sizeof *turns);
+    char *copy = turns ? oci_strdup(cx, question) : NULL;
+    if (turns) chat->turns = turns;
+    if (!copy) {
+        oci_free(answer);
+        return false;
+    }
+    turns[chat->turn_count++] = (oci_turn){ copy, answer, chat->waiting, whole };
+    chat->waiting = 0;
+    return true;
+}
 
 /* Forgets what was read from picture number `first` on: another may come in its place. */
 static void forget_pictures(oc_chat *chat, size_t first)
@@ -350,7 +226,7 @@ static void forget_pictures(oc_chat *chat, size_t first)
 
 oc_status oc_chat_undo(oc_context *cx, oc_chat *chat)
 {
-    if (!oci_given(cx, chat, __func__, "a chat")) return cx ? cx->status : OC_E_MEMORY;
+    if (!is_free(cx, chat, __func__)) return cx ? cx->status : OC_E_MEMORY;
     if (chat->turn_count == 0 && chat->waiting == 0)
         return oci_fail(cx, OC_E_ARGUMENT, "expected a question to take back, found none");
     size_t pictures = chat->waiting;

@@ -14,40 +14,20 @@ static const oci_vipllava *model_of(const oci_decoding *d) { return d->model->co
 
 /* ---- memory ---- */
 
-/* The first `length` positions of one cache into another that has room for them. */
-static void copy_cache(oc_context *cx, const oci_cache *from, const oci_cache *to)
-{
-    for (int64_t i = 0; from->length > 0 && i < from->layers && !oci_failed(cx); i++) {
-        oci_arena_mark mark = oci_mark(cx);
-        oci_tensor *k = oci_kv_export(cx, &from->self[i], 1, from->length, 0);
-        oci_tensor *v = oci_kv_export(cx, &from->self[i], 1, from->length, 1);
-        if (k && v) oci_kv_import(cx, &to->self[i], k, v);
-        oci_arena_reset(&cx->arena, mark);
-    }
-}
-
-/* Room for `length` positions: at least twice what there was, so that all copies of a long
- * conversation together cost no more than its last one. */
+/* A cache for all that the conversation may come to, which costs what it has come to
+ * (nn/cache.h), and room for the ids of `length` positions. */
 static void make_room(oc_context *cx, oc_chat *chat, const oci_decoder_shape *s, int64_t length)
 {
-    enum { LEAST = 256 };
-    int64_t have = chat->cache ? chat->cache->self[0].room : 0;
-    if (length <= have) return;
-    int64_t room = oci_min(oci_max(oci_max(length, 2 * have), LEAST), chat->context + 1);
-    oci_cache *fresh = oci_cache_create(cx, s->layers, 1, s->heads, s->head_dim, room, 0);
-    int64_t *read = fresh ? oci_realloc(cx, chat->read,
-                                        (size_t)fresh->self[0].room * sizeof *read) : NULL;
-    if (read) chat->read = read;
-    if (read && chat->cache) {
-        copy_cache(cx, chat->cache, fresh);
-        fresh->length = chat->cache->length;
-    }
-    if (oci_failed(cx)) {
-        oci_cache_free(fresh);
-        return;
-    }
-    oci_cache_free(chat->cache);
-    chat->cache = fresh;
+    if (!chat->cache)
+        chat->cache = oci_cache_create(cx, (oci_cache_spec){
+            .layers = s->layers, .rows = 1, .heads = s->heads, .head_dim = s->head_dim,
+            .length = chat->context + 1, .dtype = chat->kv_dtype });
+    if (!chat->cache || length <= chat->read_room) return;
+    int64_t room = oci_max(length, 2 * chat->read_room);
+    int64_t *read = oci_realloc(cx, chat->read, (size_t)room * sizeof *read);
+    if (!read) return;
+    chat->read = read;
+    chat->read_room = room;
 }
 
 /* ---- the family ---- */
@@ -74,7 +54,7 @@ static void chat_open(oc_context *cx, oci_decoding *d, const oc_tensors *in)
     d->g.max_new_tokens = oci_min(d->g.max_new_tokens, left);
     d->items = 1;
     d->most = chat->context;
-    make_room(cx, chat, &d->shape, S + d->g.max_new_tokens);
+    make_room(cx, chat, &d->shape, S + d->g.max_new_tokens + 1);
     if (oci_failed(cx)) return;
     /* The last id is read again, for its logits. */
     int64_t same = 0, most = oci_min(chat->cache->length, S - 1);
@@ -83,21 +63,27 @@ static void chat_open(oc_context *cx, oci_decoding *d, const oc_tensors *in)
     d->cache = chat->cache;
 }
 
+/* A patch of a picture, of the prompt: an answer has words alone, whatever their ids. */
+static bool is_patch(const oci_decoding *d, int64_t id, int64_t at)
+{
+    return id == chat_of(d)->image_id && at < d->prompt;
+}
+
 /* Embeddings of ids at positions from `from` on: patches where the picture's id stands. */
 static oci_tensor *embed(oc_context *cx, const oci_decoding *d, oci_tensor *ids, int64_t from)
 {
     const oc_chat *chat = chat_of(d);
     int64_t T = ids->shape[1], before = 0, own = 0, used = 0;
-    for (int64_t t = 0; t < T; t++) own += oci_i64(ids)[t] == chat->image_id;
+    for (int64_t t = 0; t < T; t++) own += is_patch(d, oci_i64(ids)[t], from + t);
     oci_tensor *words = oci_llama_embed(cx, &model_of(d)->language, ids);   /* [1, T, D] */
     if (own == 0 || !words) return words;
-    for (int64_t t = 0; t < from; t++) before += d->ids[t] == chat->image_id;
+    for (int64_t t = 0; t < from; t++) before += is_patch(d, d->ids[t], t);
     int64_t D = words->shape[2];
     oci_tensor *patches = oci_tensor_create(cx, OC_F32, OCI_SHAPE(own, D));
     oci_tensor *rows = oci_tensor_create(cx, OC_I64, OCI_SHAPE(1, T));
     for (int64_t t = 0; patches && rows && t < T; t++) {
         oci_i64(rows)[t] = t;
-        if (oci_i64(ids)[t] != chat->image_id) continue;
+        if (!is_patch(d, oci_i64(ids)[t], from + t)) continue;
         int64_t patch = before + used;
         const float *source = (const float *)(const void *)
                                   chat->pictures[patch / chat->patches]->data;
@@ -113,6 +99,38 @@ static oci_tensor *chat_pass(oc_context *cx, oci_decoding *d, oci_tensor *ids)
     oci_decode_call call = { .cache = d->cache, .last_only = true,
                              .inputs_embeds = embed(cx, d, ids, d->cache->length) };
     return oci_failed(cx) ? NULL : oci_llama_decode(cx, &model_of(d)->language, call);
+}
+
+/* ---- several at a time ---- */
+
+/* Outputs are handed out by whole passes, and `dynamic` positions turn by the length of a pass
+ * once it is beyond what the model was trained for. */
+bool oci_chat_joins(const oc_chat *chat)
+{
+    const oci_decoding *d = &chat->decoding;
+    const oci_rope *rope = &model_of(d)->language.rope;
+    return !d->g.output_attentions && !d->g.output_hidden_states &&
+           (rope->kind != OCI_ROPE_DYNAMIC || chat->context <= rope->max_positions);
+}
+
+oci_tensor *oci_chat_pass_many(oc_context *cx, oc_chat *const *chats, size_t count)
+{
+    int64_t n = (int64_t)count;
+    const oci_llama *language = &model_of(&chats[0]->decoding)->language;
+    oci_cache **members = oci_arena_alloc(cx, &cx->arena, count * sizeof(oci_cache *));
+    oci_tensor *ids = oci_tensor_create(cx, OC_I64, OCI_SHAPE(n, 1));
+    oci_tensor *positions = oci_tensor_create(cx, OC_I64, OCI_SHAPE(n, 1));
+    if (!members || !ids || !positions) return NULL;
+    for (int64_t b = 0; b < n; b++) {
+        const oci_decoding *d = &chats[b]->decoding;
+        members[b] = chats[b]->cache;
+        oci_i64(ids)[b] = d->ids[d->length - 1];
+        oci_i64(positions)[b] = members[b]->length;
+    }
+    oci_cache all = oci_cache_join(members, n);
+    oci_decode_call call = { .cache = &all, .last_only = true, .position_ids = positions,
+                             .inputs_embeds = oci_llama_embed(cx, language, ids) };
+    return oci_failed(cx) ? NULL : oci_llama_decode(cx, language, call);    /* [B, 1, V] */
 }
 
 static oci_decoder_shape chat_shape(const void *root)

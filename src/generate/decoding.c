@@ -93,6 +93,15 @@ static void set_room(oc_context *cx, oci_decoding *d, int64_t prompt)
     d->places = d->room + d->slots;
 }
 
+oc_dtype oci_kept_dtype(oc_context *cx, oc_dtype asked)
+{
+    if (!asked) return OC_F32;
+    if (asked != OC_F32 && asked != OC_BF16 && asked != OC_INT8)
+        oci_fail(cx, OC_E_ARGUMENT, "kv_dtype: expected F32, BF16 or INT8, found %s",
+                 oci_dtype_name(asked));
+    return asked;
+}
+
 static void make_memory(oc_context *cx, oci_decoding *d)
 {
     const oci_decoder_shape *s = &d->shape;
@@ -113,10 +122,13 @@ static void make_memory(oc_context *cx, oci_decoding *d)
     }
     if (beams) d->sums = oci_calloc(cx, n, sizeof *d->sums);
     if (beams && d->o.output_scores) d->trace = oci_calloc(cx, n, ids);
+    oc_dtype kept = oci_kept_dtype(cx, d->o.kv_dtype);
     if (!oci_failed(cx) && !d->cache)
-        d->cache = oci_cache_create_shared(cx, s->layers, d->rows, s->heads, s->head_dim,
-                                           oci_min(d->room, d->most) + d->slots, d->items,
-                                           d->cross_attends ? d->states->shape[1] : 0);
+        d->cache = oci_cache_create(cx, (oci_cache_spec){
+            .layers = s->layers, .rows = d->rows, .heads = s->heads, .head_dim = s->head_dim,
+            .length = oci_min(d->room, d->most) + d->slots, .sources = d->items,
+            .cross_length = d->cross_attends ? d->states->shape[1] : 0,
+            .dtype = kept });
 }
 
 static void make_streams(oc_context *cx, oci_decoding *d)

@@ -98,12 +98,19 @@ typedef oci_tensor *oci_encode_group(oc_context *cx, const oci_decoding *d, oci_
                                      bool interpolate);
 oci_tensor *oci_encode_pictures(oc_context *cx, const oci_decoding *d, oc_tensor_view pixels,
                                 oci_encode_group *encode, bool interpolate);
+/* What an option kv_dtype means: 0 is OC_F32; OC_E_ARGUMENT if no cache can be of it. */
+oc_dtype oci_kept_dtype(oc_context *cx, oc_dtype asked);
 /* From prompt to last token, by whichever search the config asks for. */
 oc_status oci_decoding_run(oc_context *cx, oci_decoding *d);
 
 /* The loops of 4.37.2's greedy_search and sample; of beam_search, beam_sample and
  * group_beam_search; of contrastive_search (spec: generation §4-9). */
 void oci_search_one_by_one(oc_context *cx, oci_decoding *d);
+/* The first in parts: a pass and what is decided by it; what is decided by the logits of a pass
+ * that somebody else made; whether there is another step. */
+void oci_search_step(oc_context *cx, oci_decoding *d);
+void oci_search_decide(oc_context *cx, oci_decoding *d, const oci_tensor *logits);
+bool oci_search_goes_on(const oci_decoding *d);
 void oci_search_beams(oc_context *cx, oci_decoding *d);
 void oci_search_contrastive(oc_context *cx, oci_decoding *d);
 
@@ -112,6 +119,8 @@ void oci_search_contrastive(oc_context *cx, oci_decoding *d);
 /* One pass of the decoder over the rows of d->batch: the ids of their sequences that it has not
  * seen yet or, if not NULL, tokens [batch_count]. Logits of the last position, [batch, V]. */
 oci_tensor *oci_step_logits(oc_context *cx, oci_decoding *d, const int64_t *tokens);
+/* OC_E_FAILED where logits are no numbers, and nothing removes those. */
+void oci_step_check(oc_context *cx, const oci_decoding *d, const oci_tensor *logits);
 /* The sequence that a row of the cache continues. */
 static inline int64_t oci_sequence_of(const oci_decoding *d, int64_t row)
 {

@@ -63,20 +63,25 @@ static void decide_all(oc_context *cx, oci_decoding *d, const oci_tensor *logits
     }
 }
 
-static void step(oc_context *cx, oci_decoding *d)
+void oci_search_decide(oc_context *cx, oci_decoding *d, const oci_tensor *logits)
 {
-    oci_arena_mark mark = oci_mark(cx);
-    const oci_tensor *logits = oci_step_logits(cx, d, NULL);
-    if (!logits) return;
     oci_step_outputs(cx, d, d->slot, d->sequences);
     for (int64_t s = 0; s < d->sequences; s++)          /* what ended rows hold */
         d->ids[s * d->room + d->length] = d->g.pad_token_id;
     decide_all(cx, d, logits);
+    if (oci_failed(cx)) return;
     int64_t left = 0;
     for (int64_t i = 0; i < d->batch_count; i++)
         if (oci_keeps_rows(d) || !d->finished[d->batch[i]]) d->batch[left++] = d->batch[i];
     d->batch_count = left;
     d->length++;
+}
+
+void oci_search_step(oc_context *cx, oci_decoding *d)
+{
+    oci_arena_mark mark = oci_mark(cx);
+    const oci_tensor *logits = oci_step_logits(cx, d, NULL);
+    if (logits) oci_search_decide(cx, d, logits);
     oci_arena_reset(&cx->arena, mark);
 }
 
@@ -87,10 +92,15 @@ static bool all_finished(const oci_decoding *d)
     return true;
 }
 
+bool oci_search_goes_on(const oci_decoding *d)
+{
+    return !all_finished(d) && !oci_time_is_up(d);
+}
+
 void oci_search_one_by_one(oc_context *cx, oci_decoding *d)
 {
     do {
         if (oci_step_barred(cx, d)) return;
-        step(cx, d);
-    } while (!oci_failed(cx) && !all_finished(d) && !oci_time_is_up(d));
+        oci_search_step(cx, d);
+    } while (!oci_failed(cx) && oci_search_goes_on(d));
 }

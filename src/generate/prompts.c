@@ -124,7 +124,7 @@ static void find_dead(oc_context *cx, oci_decoding *d)
     for (int64_t i = 0; d->dead && d->cache->layers > 0 && i < d->batch_count; i++)
         for (int64_t p = 0; p < d->slots; p++)
             d->dead[d->batch[i] * d->slots + p] =
-                oci_kv_key_sum(cx, kv, d->batch[i], 0, p) == 0;
+                oci_kv_key_is_zero(cx, kv, d->batch[i], 0, p);
 }
 
 /* Over all ids so far. */

@@ -80,7 +80,7 @@ static bool is_number(const float *x, int64_t n)
     return sum == 0.0f;
 }
 
-static void check_numbers(oc_context *cx, const oci_decoding *d, const oci_tensor *logits)
+void oci_step_check(oc_context *cx, const oci_decoding *d, const oci_tensor *logits)
 {
     int64_t V = d->shape.vocab_size;
     for (int64_t i = 0; logits && i < d->batch_count && !d->g.remove_invalid_values; i++)
@@ -110,7 +110,7 @@ oci_tensor *oci_step_logits(oc_context *cx, oci_decoding *d, const int64_t *toke
     cx->taps = NULL;
     if (oci_failed(cx)) return NULL;
     note_origin(d, from, first);
-    check_numbers(cx, d, logits);
+    oci_step_check(cx, d, logits);
     return oci_failed(cx) ? NULL : logits;
 }
 
@@ -119,9 +119,9 @@ oci_tensor *oci_step_logits(oc_context *cx, oci_decoding *d, const int64_t *toke
 /* The prompt of item b, where that is what the model's encoder ids are. */
 static oci_ids prompt_of(const oci_decoding *d, int64_t b)
 {
-    if (!d->given || d->family == &oci_picture_family || b >= d->items) return (oci_ids){ 0 };
-    int64_t T = d->given->shape[1];
-    return (oci_ids){ .at = oci_i64(d->given) + b * T, .count = (size_t)T };
+    if (d->family == &oci_picture_family || b >= d->items) return (oci_ids){ 0 };
+    return (oci_ids){ .at = d->ids + b * (d->sequences / d->items) * d->room,
+                      .count = (size_t)d->prompt };
 }
 
 /* The number of sequence s within its group of beams, all items counted. */

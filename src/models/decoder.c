@@ -109,8 +109,10 @@ static oci_cache *import_past(oc_context *cx, const past_source *p,
     if (oci_failed(cx)) return NULL;
     int64_t length = k->shape[2], N = c ? c->shape[2] : 0;
     if (!cross && call->encoder_hidden_states) N = call->encoder_hidden_states->shape[1];
-    oci_cache *cache = oci_cache_create(cx, s->layers, p->B, s->heads, s->head_dim,
-                                        length + length_of(call), N);
+    oci_cache *cache = oci_cache_create(cx, (oci_cache_spec){
+        .layers = s->layers, .rows = p->B, .heads = s->heads, .head_dim = s->head_dim,
+        .length = length + length_of(call), .cross_length = N, .dtype = OC_F32 });
+    if (cache) oci_cache_use(cx, cache, length);
     for (int64_t i = 0; i < s->layers && !oci_failed(cx); i++) {
         cache->self[i].heads = heads_of(p, i, 0);
         oci_kv_import(cx, &cache->self[i], past_part(cx, p, i, 0, length),

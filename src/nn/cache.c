@@ -1,93 +1,111 @@
 #include "nn/cache.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/size.h"
 
-/* Floats of one oci_kv's keys and values: whole panels of P positions or columns. */
-static bool kv_floats(int64_t P, int64_t rows, int64_t heads, int64_t head_dim, int64_t *room,
-                      size_t *keys, size_t *values)
+/* What one oci_kv takes, each part rounded up to lines of 64 bytes. */
+typedef struct kv_size {
+    size_t keys, values, scales;    /* scales: of either */
+} kv_size;
+
+static bool in_lines(size_t count, size_t each, size_t *bytes)
 {
-    *room = oci_ceil_div(*room, P) * P;
-    size_t each = (size_t)rows;
-    return oci_mul(each, (size_t)heads, &each) && oci_mul(each, (size_t)*room, &each) &&
-           oci_mul(each, (size_t)head_dim, keys) &&
-           oci_mul(each, (size_t)(oci_ceil_div(head_dim, P) * P), values);
+    enum { LINE = 64 };
+    bool fits = oci_mul(count, each, bytes) && oci_add(*bytes, LINE - 1, bytes);
+    *bytes -= *bytes % LINE;
+    return fits;
 }
 
-/* The layout of all layers, and the floats that it takes. */
-static bool lay_out(int64_t P, oci_kv *kv, int64_t layers, oci_kv proto, size_t *total)
+/* Whole panels of P positions or columns; rounds kv->room up to them. */
+static bool size_of(int64_t P, oci_kv *kv, kv_size *size)
 {
-    size_t keys, values;
-    if (!kv_floats(P, proto.rows, proto.heads, proto.head_dim, &proto.room, &keys, &values))
-        return false;
-    for (int64_t i = 0; i < layers; i++) {
-        kv[i] = proto;
-        if (!oci_add(*total, keys, total) || !oci_add(*total, values, total)) return false;
-    }
-    return true;
+    size_t each = (size_t)kv->rows, keys, values;
+    size_t number = kv->dtype == OC_F32 ? 4 : kv->dtype == OC_BF16 ? 2 : 1;
+    kv->room = oci_ceil_div(kv->room, P) * P;
+    *size = (kv_size){ 0 };
+    return oci_mul(each, (size_t)kv->heads, &each) && oci_mul(each, (size_t)kv->room, &each) &&
+           oci_mul(each, (size_t)kv->head_dim, &keys) &&
+           oci_mul(each, (size_t)(oci_ceil_div(kv->head_dim, P) * P), &values) &&
+           in_lines(keys, number, &size->keys) && in_lines(values, number, &size->values) &&
+           (kv->dtype != OC_INT8 || in_lines(each, sizeof(float), &size->scales));
 }
 
-static float *place(int64_t P, oci_kv *kv, int64_t layers, float *at)
+/* Copies of `kv` for all layers; *total grows by what they take. */
+static bool lay_out(int64_t P, oci_kv *layers, int64_t count, oci_kv kv, size_t *total)
 {
-    for (int64_t i = 0; i < layers; i++) {
-        int64_t each = kv[i].rows * kv[i].heads * kv[i].room;
+    kv_size size;
+    size_t each;
+    if (!size_of(P, &kv, &size)) return false;
+    bool good = oci_add(size.keys, size.values, &each) && oci_add(each, size.scales, &each) &&
+                oci_add(each, size.scales, &each) && oci_mul(each, (size_t)count, &each) &&
+                oci_add(*total, each, total);
+    for (int64_t i = 0; good && i < count; i++) layers[i] = kv;
+    return good;
+}
+
+static unsigned char *place(int64_t P, oci_kv *kv, int64_t layers, unsigned char *at)
+{
+    kv_size size;
+    for (int64_t i = 0; i < layers; i++, at += size.scales) {
+        (void)size_of(P, &kv[i], &size);        /* it fitted before */
         kv[i].keys = at;
-        at += each * kv[i].head_dim;
-        kv[i].values = at;
-        at += each * oci_ceil_div(kv[i].head_dim, P) * P;
+        kv[i].values = at += size.keys;
+        at += size.values;
+        if (kv[i].dtype != OC_INT8) continue;
+        kv[i].key_scales = (float *)(void *)at;
+        kv[i].value_scales = (float *)(void *)(at += size.scales);
     }
     return at;
 }
 
-oci_cache *oci_cache_create(oc_context *cx, int64_t layers, int64_t rows, int64_t heads,
-                            int64_t head_dim, int64_t length, int64_t cross_length)
-{
-    return oci_cache_create_shared(cx, layers, rows, heads, head_dim, length, rows,
-                                   cross_length);
-}
-
-static oci_buffer *make_memory(oc_context *cx, oci_cache *cache, oci_kv self, oci_kv cross)
+/* Addresses for all of it. Of a decoder's own past a panel of positions counts as held when the
+ * first of it is written, the encoder's keys at once: there the whole is written. */
+static void make_memory(oc_context *cx, oci_cache *cache, oci_kv self, oci_kv cross)
 {
     int64_t P = oci_backend_get(cx)->panel, layers = cache->layers;
-    size_t total = 0;
-    bool good = lay_out(P, cache->self, layers, self, &total) &&
-                lay_out(P, cache->cross, layers, cross, &total) &&
-                oci_mul(total, sizeof(float), &total);
-    if (!good) oci_fail(cx, OC_E_MEMORY, "a cache of %lld positions", (long long)self.room);
-    oci_buffer *memory = good ? oci_buffer_create(cx, total) : NULL;
-    if (!memory) return NULL;
-    float *at = (float *)(void *)memory->data;
-    memset(at, 0, total);       /* the kernels read whole panels, also past `length` */
-    place(P, cache->cross, layers, place(P, cache->self, layers, at));
-    return memory;
+    size_t own = 0, total;
+    bool good = lay_out(P, cache->self, layers, self, &own);
+    total = own;
+    if (!good || !lay_out(P, cache->cross, layers, cross, &total)) {
+        oci_fail(cx, OC_E_MEMORY, "a cache of %lld positions", (long long)self.room);
+        return;
+    }
+    cache->memory = oci_reserve_create(cx, total);
+    if (!cache->memory) return;
+    int64_t room = layers > 0 ? oci_max(1, cache->self[0].room) : 1;
+    cache->position_bytes = own / (uint64_t)room;
+    cache->cross_bytes = total - own;
+    place(P, cache->cross, layers, place(P, cache->self, layers, cache->memory->data));
+    oci_reserve_use(cx, cache->memory, cache->cross_bytes);
 }
 
-oci_cache *oci_cache_create_shared(oc_context *cx, int64_t layers, int64_t rows,
-                                   int64_t heads, int64_t head_dim, int64_t length,
-                                   int64_t sources, int64_t cross_length)
+oci_cache *oci_cache_create(oc_context *cx, oci_cache_spec spec)
 {
     oci_cache *cache = oci_calloc(cx, 1, sizeof *cache);
     if (!cache) return NULL;
-    *cache = (oci_cache){ .layers = layers, .rows_room = rows };
-    cache->self = oci_calloc(cx, (size_t)layers * 2, sizeof *cache->self);
-    cache->rows = oci_calloc(cx, (size_t)rows, sizeof *cache->rows);
-    cache->cross_rows = oci_calloc(cx, (size_t)rows, sizeof *cache->cross_rows);
+    *cache = (oci_cache){ .layers = spec.layers, .rows_room = spec.rows };
+    cache->self = oci_calloc(cx, (size_t)spec.layers * 2, sizeof *cache->self);
+    cache->rows = oci_calloc(cx, (size_t)spec.rows, sizeof *cache->rows);
+    cache->cross_rows = oci_calloc(cx, (size_t)spec.rows, sizeof *cache->cross_rows);
+    int64_t sources = spec.sources ? spec.sources : spec.rows;
     if (!oci_failed(cx)) {
-        cache->cross = cache->self + layers;
-        oci_kv proto = { .rows = rows, .heads = heads, .head_dim = head_dim, .room = length };
-        oci_kv cross = proto;
+        cache->cross = cache->self + spec.layers;
+        oci_kv self = { .rows = spec.rows, .heads = spec.heads, .head_dim = spec.head_dim,
+                        .room = spec.length, .dtype = spec.dtype };
+        oci_kv cross = self;
         cross.rows = sources;
-        cross.room = cross_length;
-        cache->memory = make_memory(cx, cache, proto, cross);
+        cross.room = spec.cross_length;
+        make_memory(cx, cache, self, cross);
     }
-    if (!cache->memory) {
+    if (oci_failed(cx)) {
         oci_cache_free(cache);
         return NULL;
     }
-    for (int64_t i = 0; i < rows; i++) {
+    for (int64_t i = 0; i < spec.rows; i++) {
         cache->rows[i] = i;
-        cache->cross_rows[i] = i / (rows / sources);
+        cache->cross_rows[i] = i / (spec.rows / sources);
     }
     return cache;
 }
@@ -95,18 +113,43 @@ oci_cache *oci_cache_create_shared(oc_context *cx, int64_t layers, int64_t rows,
 void oci_cache_free(oci_cache *cache)
 {
     if (!cache) return;
-    oci_buffer_unref(&cache->memory);
+    oci_reserve_free(cache->memory);
     oci_free(cache->self);
     oci_free(cache->rows);
     oci_free(cache->cross_rows);
     oci_free(cache);
 }
 
+bool oci_cache_use(oc_context *cx, oci_cache *cache, int64_t length)
+{
+    if (length <= cache->used) return true;
+    int64_t P = oci_backend_get(cx)->panel, room = cache->layers > 0 ? cache->self[0].room : 0;
+    if (length > room) {
+        oci_fail(cx, OC_E_LIMIT, "a cache with room for %lld positions: expected no more, "
+                 "found %lld", (long long)room, (long long)length);
+        return false;
+    }
+    int64_t used = oci_ceil_div(length, P) * P;
+    uint64_t bytes = (uint64_t)used * cache->position_bytes + cache->cross_bytes;
+    if (!oci_reserve_use(cx, cache->memory, bytes)) return false;
+    cache->used = used;
+    return true;
+}
+
 void oci_cache_advance(oci_cache *cache, int64_t T, int64_t N)
 {
     if (!cache) return;
+    for (int64_t b = 0; b < cache->member_count; b++)
+        oci_cache_advance(cache->members[b], T, N);
     cache->length += T;
     if (N > 0) cache->cross_length = N;
+}
+
+oci_cache oci_cache_join(oci_cache *const *members, int64_t count)
+{
+    oci_cache all = { .members = members, .member_count = count };
+    for (int64_t b = 0; b < count; b++) all.length = oci_max(all.length, members[b]->length);
+    return all;
 }
 
 /* Transformers keeps heads outside positions; our kernels keep them inside, as projections come. */
@@ -141,31 +184,30 @@ oci_tensor *oci_merge_heads(oc_context *cx, const oci_tensor *x)
 oci_tensor *oci_kv_export(oc_context *cx, const oci_kv *kv, int64_t B, int64_t length,
                           int which)
 {
-    int64_t P = oci_backend_get(cx)->panel, d = kv->head_dim, H = kv->heads;
-    int64_t columns = oci_ceil_div(d, P);
+    const oci_backend *be = oci_backend_get(cx);
+    int64_t H = kv->heads, d = kv->head_dim;
     oci_tensor *y = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, H, length, d));
     if (!y) return NULL;
     float *to = oci_f32(y);
-    for (int64_t r = 0; r < B * H; r++) {
-        const float *keys = kv->keys + r * kv->room * d;
-        const float *values = kv->values + r * kv->room * columns * P;
-        for (int64_t t = 0; t < length; t++)
-            for (int64_t c = 0; c < d; c++)
-                *to++ = which == 0 ? keys[(t / P * d + c) * P + t % P]
-                                   : values[(c / P * kv->room + t) * P + c % P];
-    }
+    for (int64_t i = 0; i < B * H * length; i++, to += d)
+        be->kv_read(kv, i / length / H, i / length % H, i % length, which == 0 ? to : NULL,
+                    which == 0 ? NULL : to);
     return y;
 }
 
-float oci_kv_key_sum(oc_context *cx, const oci_kv *kv, int64_t row, int64_t head,
-                     int64_t position)
+bool oci_kv_key_is_zero(oc_context *cx, const oci_kv *kv, int64_t row, int64_t head,
+                        int64_t position)
 {
-    int64_t P = oci_backend_get(cx)->panel, d = kv->head_dim;
-    const float *key = kv->keys + (row * kv->heads + head) * kv->room * d +
-                       position / P * P * d + position % P;
+    oci_arena_mark mark = oci_mark(cx);
+    const oci_tensor *key = oci_tensor_create(cx, OC_F32, OCI_SHAPE(kv->head_dim));
     float sum = 0;
-    for (int64_t c = 0; c < d; c++) sum += key[c * P];
-    return sum;
+    if (key) {
+        oci_backend_get(cx)->kv_read(kv, row, head, position, oci_f32(key), NULL);
+        for (int64_t d = 0; d < kv->head_dim; d++)
+            sum += kv->dtype == OC_F32 ? oci_f32(key)[d] : fabsf(oci_f32(key)[d]);
+    }
+    oci_arena_reset(&cx->arena, mark);
+    return key && sum == 0;
 }
 
 oc_status oci_kv_import(oc_context *cx, const oci_kv *kv, const oci_tensor *keys,

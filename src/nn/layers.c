@@ -98,22 +98,43 @@ static void project(oc_context *cx, const oci_attention_layer *layer,
     if (!all) qkv[0] = oci_linear(cx, &layer->q, call->x);
 }
 
+static bool fits_source(oc_context *cx, const oci_kv *kv, int64_t N)
+{
+    if (N <= kv->room) return true;
+    oci_fail(cx, OC_E_LIMIT, "a cache with room for %lld outputs of an encoder: expected no "
+             "more, found %lld", (long long)kv->room, (long long)N);
+    return false;
+}
+
+/* A position more for each of several sessions; returns how many the longest has then. */
+static int64_t remember_each(oc_context *cx, const oci_attention_call *call,
+                             const oci_tensor *k, const oci_tensor *v)
+{
+    const oci_cache *all = call->cache;
+    int64_t D = k->shape[2];
+    for (int64_t b = 0; b < all->member_count; b++) {
+        oci_cache *cache = all->members[b];
+        const oci_kv *kv = &cache->self[call->layer];
+        if (!oci_cache_use(cx, cache, cache->length + 1)) return 0;
+        oci_backend_get(cx)->kv_append(cx, kv, NULL, 1, 1, cache->length, oci_f32(k) + b * D,
+                                       oci_f32(v) + b * D, D);
+    }
+    return all->length + 1;
+}
+
 /* Keys and values go into the cache behind those that are there; returns how many there are
  * then. */
 static int64_t remember(oc_context *cx, const oci_attention_call *call, int64_t heads,
                         const oci_tensor *k, const oci_tensor *v)
 {
     bool self = !call->source;
-    const oci_cache *cache = call->cache;
+    oci_cache *cache = call->cache;
     if (!k || !v) return self ? 0 : cache->cross_length;
+    if (cache->members) return remember_each(cx, call, k, v);
     oci_kv *kv = self ? &cache->self[call->layer] : &cache->cross[call->layer];
     kv->heads = heads;      /* a pruned layer has fewer than there is room for */
     int64_t T = k->shape[1], at = self ? cache->length : 0;
-    if (at + T > kv->room) {
-        oci_fail(cx, OC_E_LIMIT, "a cache with room for %lld positions: expected no more, "
-                 "found %lld", (long long)kv->room, (long long)(at + T));
-        return 0;
-    }
+    if (self ? !oci_cache_use(cx, cache, at + T) : !fits_source(cx, kv, T)) return 0;
     const int64_t *rows = self ? cache->rows : NULL;        /* sources are in their order */
     oci_backend_get(cx)->kv_append(cx, kv, rows, k->shape[0], T, at, oci_f32(k),
                                    oci_f32(v), k->shape[2]);
@@ -131,6 +152,21 @@ static oci_cached cached_part(const oci_attention_call *call, int64_t keys)
                          .origin = cache->origin, .origin_row = cache->origin_row };
 }
 
+/* The same where each row has a cache of its own; the tables are in the arena. */
+static oci_cached cached_parts(oc_context *cx, const oci_attention_call *call, int64_t keys)
+{
+    const oci_cache *all = call->cache;
+    size_t n = (size_t)all->member_count;
+    const oci_kv **each = oci_arena_alloc(cx, &cx->arena, n * sizeof *each);
+    int64_t *lengths = oci_arena_alloc(cx, &cx->arena, n * sizeof *lengths);
+    for (size_t b = 0; each && lengths && b < n; b++) {
+        each[b] = &all->members[b]->self[call->layer];
+        lengths[b] = all->members[b]->length + 1;
+    }
+    if (!each || !lengths) return (oci_cached){ 0 };
+    return (oci_cached){ .kv = each[0], .each = each, .lengths = lengths, .length = keys };
+}
+
 oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
                               oci_attention_call call)
 {
@@ -141,8 +177,10 @@ oci_tensor *oci_attention_run(oc_context *cx, const oci_attention_layer *layer,
     if (call.cache) {
         int64_t keys = oci_failed(cx) ? 0 : remember(cx, &call, oci_kv_heads(layer),
                                                         qkv[1], qkv[2]);
-        y = oci_op_attention_cached(cx, qkv[0], cached_part(&call, keys), call.mask,
-                                    call.head_mask, layer->scale, call.causal, call.weights);
+        oci_cached kept = call.cache->members ? cached_parts(cx, &call, keys)
+                                              : cached_part(&call, keys);
+        y = oci_op_attention_cached(cx, qkv[0], kept, call.mask, call.head_mask, layer->scale,
+                                    call.causal, call.weights);
     } else if (call.segments) {
         y = oci_op_attention_packed(cx, qkv[0], qkv[1], qkv[2], call.segments, layer->heads,
                                     layer->scale, call.causal);

@@ -49,7 +49,8 @@ static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
         return oci_op_fail(cx, call, "k and v [B, Tk, D], or of fewer heads that divide %lld",
                            (long long)heads);
     const oci_kv *kv = call->args.kv;
-    if (kv && (!kv_heads_of(call) || call->args.kv_length > kv->room))
+    if (kv && (!kv_heads_of(call) ||
+               (!call->args.kv_each && call->args.kv_length > kv->room)))
         return oci_op_fail(cx, call, "q [B, Tq, D] of heads of %lld, of which %lld heads of keys "
                            "are a divisor, and at most %lld cached positions",
                            (long long)kv->head_dim, (long long)kv->heads, (long long)kv->room);
@@ -79,6 +80,7 @@ static oci_attention_args kernel_args(const oci_call *call)
         .head_dim = D / call->args.heads, .q = oci_f32(q), .q_row = D, .kv = call->args.kv,
         .kv_rows = call->args.kv_rows, .kv_row = k ? k->shape[2] : D,
         .kv_origin = call->args.kv_origin, .origin_row = call->args.origin_row,
+        .kv_each = call->args.kv_each, .lengths = call->args.kv_lengths,
         .scale = call->args.scale, .causal = call->args.causal, .out = oci_f32(call->out),
         .out_row = D, .head_mask = head_mask ? oci_f32(head_mask) : NULL };
     if (k) {
@@ -165,6 +167,7 @@ static oci_tensor *masked_weights(oc_context *cx, oci_tensor *w, const oci_tenso
 /* As many heads of queries as of keys, or more: only the size of all is theirs. */
 static int64_t heads_of(const oci_tensor *q, const oci_kv *kv)
 {
+    if (!kv) return 0;
     return q && q->rank == 3 && kv->head_dim > 0 ? q->shape[2] / kv->head_dim : kv->heads;
 }
 
@@ -206,5 +209,6 @@ oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached ca
                (oci_args){ .heads = heads_of(q, cached.kv), .scale = scale, .causal = causal,
                            .kv = cached.kv, .kv_rows = cached.rows,
                            .kv_origin = cached.origin, .origin_row = cached.origin_row,
+                           .kv_each = cached.each, .kv_lengths = cached.lengths,
                            .kv_length = cached.length }, cached.length, weights);
 }

@@ -28,7 +28,8 @@ typedef struct oci_args {
     float scale, eps;
     double factor[2];
     const oci_kv *kv;               /* attention with cached keys and values */
-    const int64_t *kv_rows, *kv_origin;
+    const oci_kv *const *kv_each;
+    const int64_t *kv_rows, *kv_origin, *kv_lengths;
     int64_t kv_length, origin_row;
     const oci_segments *segments;   /* attention within each alone */
     oci_tensor *saved[OCI_MAX_SAVED];   /* made by forward for the gradient, in the arena */

@@ -31,6 +31,9 @@ typedef struct oci_cached {
     const int64_t *rows;            /* [B] row b is row rows[b] of kv; NULL: row b */
     const int64_t *origin;          /* or, if not NULL, position j of row b is in row */
     int64_t origin_row;             /* origin[b * origin_row + j] */
+    const oci_kv *const *each;      /* [B] or, if not NULL, row b is row 0 of each[b], all alike
+                                       in form, … */
+    const int64_t *lengths;         /* [B] … its first lengths[b] <= length positions */
 } oci_cached;
 oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached cached,
                                     oci_tensor *mask, oci_tensor *head_mask, float scale,

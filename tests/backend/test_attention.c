@@ -127,7 +127,7 @@ static void test_forward(void **state)
 static oci_kv make_cache(const under_test *t, int64_t rows, int64_t heads, int64_t D, int64_t T)
 {
     int64_t P = t->be->panel, room = (T + P - 1) / P * P, panels = (D + P - 1) / P;
-    oci_kv kv = { rows, heads, D, room, NULL, NULL };
+    oci_kv kv = { .rows = rows, .heads = heads, .head_dim = D, .room = room, .dtype = OC_F32 };
     kv.keys = malloc((size_t)(rows * heads * room * D) * sizeof(float));
     kv.values = malloc((size_t)(rows * heads * room * panels * P) * sizeof(float));
     /* What was never written must not matter: all NaN. */

@@ -74,6 +74,14 @@ static void expect_part(const oci_tensor *found, const oci_tensor *whole,
 
 /* ---- step by step ---- */
 
+static oci_cache *make_cache(oc_context *c, int64_t layers, int64_t rows, int64_t heads,
+                             int64_t head_dim, int64_t length, int64_t cross_length)
+{
+    return oci_cache_create(c, (oci_cache_spec){
+        .layers = layers, .rows = rows, .heads = heads, .head_dim = head_dim,
+        .length = length, .cross_length = cross_length, .dtype = OC_F32 });
+}
+
 static const int64_t all_rows[ROWS] = { 0, 1, 2 };
 
 /* Steps of these many positions; -1 ends. */
@@ -82,7 +90,7 @@ static void decode(const int *steps, const oci_attention_layer *self,
                    oci_tensor *source, const oci_tensor *whole_self,
                    const oci_tensor *whole_cross)
 {
-    oci_cache *cache = oci_cache_create(cx, 1, ROWS, HEADS, HEAD, LENGTH, SOURCE);
+    oci_cache *cache = make_cache(cx, 1, ROWS, HEADS, HEAD, LENGTH, SOURCE);
     assert_non_null(cache);
     for (int64_t at = 0; *steps > 0; at += *steps++) {
         oci_tensor *h = part(x, all_rows, ROWS, at, *steps);
@@ -151,7 +159,7 @@ static void grouped_queries(void **state)
                    oci_op_attention(cx, q, for_each_head(k), for_each_head(v), NULL, NULL,
                                     NULL, HEADS, self.scale, true, NULL));
     expect_part(whole, repeated, all_rows, 0);
-    oci_cache *cache = oci_cache_create(cx, 1, ROWS, 1, SIZE, LENGTH, 0);
+    oci_cache *cache = make_cache(cx, 1, ROWS, 1, SIZE, LENGTH, 0);
     for (int64_t t = 0, n = 20; t < LENGTH; t += n, n = 1 + t % 3) {
         if (t + n > LENGTH) n = LENGTH - t;
         expect_part(oci_attention(cx, &self, part(x, all_rows, ROWS, t, n),
@@ -170,7 +178,7 @@ static void rows_leave_without_a_trace(void **state)
     oci_attention_layer self = random_layer(D);
     oci_tensor *x = random_tensor(OCI_SHAPE(ROWS, LENGTH, D));
     oci_tensor *whole = oci_attention(cx, &self, x, .causal = true);
-    oci_cache *cache = oci_cache_create(cx, 1, ROWS, HEADS, HEAD, LENGTH, 0);
+    oci_cache *cache = make_cache(cx, 1, ROWS, HEADS, HEAD, LENGTH, 0);
     int64_t B = ROWS;
     for (int64_t at = 0; at < LENGTH; at++) {
         if (at == 10) cache->rows[--B - 1] = 2;             /* row 1 is done: rows 0, 2 */
@@ -204,7 +212,7 @@ static void weights_and_head_mask(void **state)
     oci_tensor *x = random_tensor(OCI_SHAPE(2, 7, D)), *w, *cached, *masked;
     oci_tensor *head_mask = oci_tensor_create(cx, OC_F32, OCI_SHAPE(2, HEADS));
     for (int i = 0; i < 2 * HEADS; i++) oci_f32(head_mask)[i] = (float)i / 2;
-    oci_cache *cache = oci_cache_create(cx, 1, 2, HEADS, HEAD, 7, 0);
+    oci_cache *cache = make_cache(cx, 1, 2, HEADS, HEAD, 7, 0);
     assert_non_null(oci_attention(cx, &self, x, .causal = true, .weights = &w));
     assert_non_null(oci_attention(cx, &self, x, .causal = true, .cache = cache,
                                   .weights = &cached));
@@ -230,7 +238,7 @@ static void a_full_cache_is_an_error(void **state)
 {
     (void)state;
     oci_attention_layer self = random_layer(D);
-    oci_cache *cache = oci_cache_create(cx, 1, 1, HEADS, HEAD, 4, 0);
+    oci_cache *cache = make_cache(cx, 1, 1, HEADS, HEAD, 4, 0);
     oci_tensor *x = random_tensor(OCI_SHAPE(1, cache->self->room, D));
     assert_non_null(oci_attention(cx, &self, x, .causal = true, .cache = cache));
     oci_cache_advance(cache, x->shape[1], 0);
@@ -355,8 +363,8 @@ static void export_and_import(void **state)
     (void)state;
     oci_tensor *k = random_tensor(OCI_SHAPE(ROWS, 19, D));
     oci_tensor *v = random_tensor(OCI_SHAPE(ROWS, 19, D));
-    oci_cache *a = oci_cache_create(cx, 2, ROWS, HEADS, HEAD, 23, 0);
-    oci_cache *b = oci_cache_create(cx, 1, ROWS, HEADS, HEAD, 40, 0);
+    oci_cache *a = make_cache(cx, 2, ROWS, HEADS, HEAD, 23, 0);
+    oci_cache *b = make_cache(cx, 1, ROWS, HEADS, HEAD, 40, 0);
     oci_backend_get(cx)->kv_append(cx, &a->self[1], a->rows, ROWS, 19, 0, oci_f32(k),
                                    oci_f32(v), D);
     const oci_tensor *keys = oci_kv_export(cx, &a->self[1], ROWS, 19, 0);
@@ -384,8 +392,8 @@ static void decoding_on_an_imported_cache(void **state)
     oci_attention_layer self = random_layer(D);
     oci_tensor *x = random_tensor(OCI_SHAPE(ROWS, LENGTH, D));
     oci_tensor *whole = oci_attention(cx, &self, x, .causal = true);
-    oci_cache *a = oci_cache_create(cx, 1, ROWS, HEADS, HEAD, LENGTH, 0);
-    oci_cache *b = oci_cache_create(cx, 1, ROWS, HEADS, HEAD, 2 * LENGTH, 0);
+    oci_cache *a = make_cache(cx, 1, ROWS, HEADS, HEAD, LENGTH, 0);
+    oci_cache *b = make_cache(cx, 1, ROWS, HEADS, HEAD, 2 * LENGTH, 0);
     oci_attention(cx, &self, part(x, all_rows, ROWS, 0, 30), .causal = true, .cache = a);
     oci_kv_import(cx, b->self, oci_kv_export(cx, a->self, ROWS, 30, 0),
                   oci_kv_export(cx, a->self, ROWS, 30, 1));
@@ -400,14 +408,14 @@ static void decoding_on_an_imported_cache(void **state)
 static void make_caches(oc_context *c, void *user)
 {
     (void)user;
-    oci_cache_free(oci_cache_create(c, 3, 2, HEADS, HEAD, 9, 5));
+    oci_cache_free(make_cache(c, 3, 2, HEADS, HEAD, 9, 5));
 }
 
 static void a_cache_comes_whole_or_not_at_all(void **state)
 {
     (void)state;
     assert_true(fault_loop(&(fault_plan){ .job = make_caches }) >= 4);
-    assert_null(oci_cache_create(cx, 4, 2, HEADS, HEAD, INT64_C(1) << 60, 0));
+    assert_null(make_cache(cx, 4, 2, HEADS, HEAD, INT64_C(1) << 60, 0));
     assert_int_equal(oc_context_status(cx), OC_E_MEMORY);
     oc_context_clear(cx);
 }

@@ -444,6 +444,13 @@ static void gradients_of_shared_inputs(void **state)
 
 /* ---- inference only ---------------------------------------------------------------- */
 
+static oci_cache *make_cache(int64_t length)
+{
+    return oci_cache_create(cx, (oci_cache_spec){ .layers = 1, .rows = 2, .heads = 2,
+                                                  .head_dim = 3, .length = length,
+                                                  .dtype = OC_F32 });
+}
+
 static void no_gradient_through_a_cache(void **state)
 {
     (void)state;
@@ -451,7 +458,7 @@ static void no_gradient_through_a_cache(void **state)
     sample s = { 0 };
     /* So many weights that a place too small for them would show under ASan. */
     enum { T = 64, KEYS = 4096 };
-    oci_cache *cache = oci_cache_create(cx, 1, 2, 2, 3, KEYS, 0);
+    oci_cache *cache = make_cache(KEYS);
     oci_tensor *q = random_tensor(cx, &s, OCI_SHAPE(2, T, 6));
     oci_tensor *k = random_tensor(cx, &s, OCI_SHAPE(2, KEYS, 6));
     oci_backend_get(cx)->kv_append(cx, cache->self, NULL, 2, KEYS, 0, oci_f32(k),
@@ -475,7 +482,7 @@ static void a_cache_must_fit(void **state)
 {
     (void)state;
     sample s = { 0 };
-    oci_cache *cache = oci_cache_create(cx, 1, 2, 2, 3, 8, 0);
+    oci_cache *cache = make_cache(8);
     oci_tensor *wide = random_tensor(cx, &s, OCI_SHAPE(2, 1, 8));
     oci_tensor *q = random_tensor(cx, &s, OCI_SHAPE(2, 1, 6));
     for (int i = 0; i < 2; i++) {

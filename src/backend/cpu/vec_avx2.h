@@ -84,6 +84,12 @@ INLINE vf vload_f16(const uint16_t *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
+INLINE vf vload_i8(const int8_t *p)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
 INLINE vf vsquare_error(vf x, vf square) { return _mm256_fmsub_ps(x, x, square); }
 
 INLINE vi viload(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }

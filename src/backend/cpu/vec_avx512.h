@@ -68,6 +68,13 @@ INLINE vf vload_f16(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
+/* VL signed bytes. */
+INLINE vf vload_i8(const int8_t *p)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
 /* x² - square, where square is x² rounded: exact. */
 INLINE vf vsquare_error(vf x, vf square) { return _mm512_fmsub_ps(x, x, square); }
 

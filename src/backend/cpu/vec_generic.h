@@ -101,6 +101,11 @@ INLINE vf vload_f16(const uint16_t *p)
                  oci_f16_to_f32(p[3]) };
 }
 
+INLINE vf vload_i8(const int8_t *p)
+{
+    return (vf){ (float)p[0], (float)p[1], (float)p[2], (float)p[3] };
+}
+
 /* Without FMA: x = high + low with 12 bits each, whose products are exact (Dekker 1971). */
 INLINE vf vsquare_error(vf x, vf square)
 {
