@@ -26,8 +26,10 @@ static bool is_listed(const json_t *list, int64_t head)
     return false;
 }
 
-/* Different ones in a list of heads below `heads`; -1 if something else is in it. */
-static int64_t count_listed(const json_t *list, int64_t heads)
+/* Different ones in a list of heads below `heads`; -1 if something else is in it. A list
+ * may be as long as a config can be, and there may be as many: each is looked at once.
+ * `listed` has a flag a head, all false before and after. */
+static int64_t count_listed(const json_t *list, int64_t heads, bool *listed)
 {
     int64_t count = 0;
     const json_t *item;
@@ -35,8 +37,15 @@ static int64_t count_listed(const json_t *list, int64_t heads)
     if (!json_is_array(list)) return -1;
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
         if (!json_is_integer(item) || json_integer_value(item) < 0 ||
-            json_integer_value(item) >= heads) return -1;
-    for (int64_t h = 0; h < heads; h++) count += is_listed(list, h);
+            json_integer_value(item) >= heads)
+            return -1;
+    json_array_foreach((json_t *)(uintptr_t)list, i, item) {
+        bool *flag = &listed[json_integer_value(item)];
+        count += !*flag;
+        *flag = true;
+    }
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
+        listed[json_integer_value(item)] = false;
     return count;
 }
 
@@ -46,8 +55,10 @@ void oci_heads_read(oc_context *cx, const oci_config_source *from, int64_t heads
     const char *key;
     json_t *list, *all = json_object_get(from->object, "pruned_heads");
     if (oci_failed(cx) || !json_is_object(all)) return;
+    bool *listed = oci_calloc(cx, (size_t)heads, sizeof *listed);
+    if (!listed) return;
     json_object_foreach(all, key, list) {
-        int64_t layer = layer_of(key, layers), gone = count_listed(list, heads);
+        int64_t layer = layer_of(key, layers), gone = count_listed(list, heads, listed);
         if (layer < 0 || gone < 0) {
             oci_config_fail(cx, from, "pruned_heads",
                             "expected {\"LAYER\": [HEAD, …]} of %lld layers and %lld "
@@ -63,6 +74,7 @@ void oci_heads_read(oc_context *cx, const oci_config_source *from, int64_t heads
             a->heads = heads - gone;
         }
     }
+    oci_free(listed);
 }
 
 void oci_heads_check(oc_context *cx, const oci_config_source *from, const oci_arch *arch)
@@ -205,23 +217,35 @@ static json_t *union_of(oc_context *cx, const json_t *a, const json_t *b)
     return NULL;
 }
 
+/* Whether all of it is {"LAYER": [HEAD, …]}; else error set. */
+static bool are_heads(oc_context *cx, const json_t *heads)
+{
+    const char *key;
+    json_t *list;
+    bool *listed = oci_calloc(cx, OCI_MAX_WIDTH, sizeof *listed);
+    if (!listed) return false;
+    json_object_foreach((json_t *)(uintptr_t)heads, key, list)
+        if (count_listed(list, OCI_MAX_WIDTH, listed) < 0)
+            oci_fail(cx, OC_E_ARGUMENT,
+                     "heads to prune: expected {\"LAYER\": [HEAD, …]}, found another "
+                     "thing at \"%.40s\"",
+                     key);
+    oci_free(listed);
+    return !oci_failed(cx);
+}
+
 /* `heads` into config.pruned_heads. */
 static bool merge(oc_context *cx, json_t *config, const json_t *heads)
 {
     const char *key;
     json_t *list, *all = json_object_get(config, "pruned_heads");
+    if (!are_heads(cx, heads)) return false;
     if (!json_is_object(all)) {
         json_object_set_new(config, "pruned_heads", json_object());
         all = json_object_get(config, "pruned_heads");
     }
     json_object_foreach((json_t *)(uintptr_t)heads, key, list) {
-        if (count_listed(list, OCI_MAX_WIDTH) < 0)
-            oci_fail(cx, OC_E_ARGUMENT,
-                     "heads to prune: expected {\"LAYER\": [HEAD, …]}, found another "
-                     "thing at \"%.40s\"",
-                     key);
-        json_t *both = oci_failed(cx) ? NULL
-                                      : union_of(cx, json_object_get(all, key), list);
+        json_t *both = union_of(cx, json_object_get(all, key), list);
         if (!both || json_object_set_new(all, key, both)) return false;
     }
     return true;

@@ -81,6 +81,27 @@ static void heads_go_once(void **state)
     oc_context_free(cx);
 }
 
+/* A million heads and lists that name one of them again and again: a step for each
+ * number, not one for each number and head (which would be over when the test's time is). */
+static void lists_are_looked_at_once(void **state)
+{
+    (void)state;
+    enum { NUMBERS = 1 << 20 };
+    static const char head[] = "{\"model_type\":\"bert\",\"hidden_size\":1048576,"
+                               "\"num_attention_heads\":1048576,\"pruned_heads\":{\"0\":[0";
+    static const char tail[] = "],\"beyond\":[]}}";
+    static char config[sizeof head + sizeof tail + 2 * NUMBERS];
+    size_t n = sizeof head - 1;
+    memcpy(config, head, n);
+    for (int i = 0; i < NUMBERS; i++, n += 2) memcpy(config + n, ",0", 2);
+    memcpy(config + n, tail, sizeof tail);
+    oc_context *cx = oc_context_create(NULL);
+    assert_null(oc_model_create(cx, config, NULL));
+    assert_int_equal(oc_context_status(cx), OC_E_MALFORMED);
+    assert_non_null(strstr(oc_context_message(cx), "pruned_heads: expected"));
+    oc_context_free(cx);
+}
+
 static void job(oc_context *cx, void *user)
 {
     oc_model_options o = OC_OPTIONS(oc_model_options, .weights_only = true);
@@ -100,7 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals_leave_the_model), cmocka_unit_test(heads_go_once),
-        cmocka_unit_test(faults_leave_nothing),
+        cmocka_unit_test(lists_are_looked_at_once), cmocka_unit_test(faults_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
