@@ -81,14 +81,15 @@ static void heads_go_once(void **state)
     oc_context_free(cx);
 }
 
-/* A million heads and lists that name one of them again and again: a step for each
- * number, not one for each number and head (which would be over when the test's time is). */
+/* A million heads, and a list that names one of them a million times: a step for each
+ * number. One for each number and head would not end within the test's time. */
 static void lists_are_looked_at_once(void **state)
 {
     (void)state;
     enum { NUMBERS = 1 << 20 };
-    static const char head[] = "{\"model_type\":\"bert\",\"hidden_size\":1048576,"
-                               "\"num_attention_heads\":1048576,\"pruned_heads\":{\"0\":[0";
+    static const char head[] =
+        "{\"model_type\":\"bert\",\"hidden_size\":1048576,"
+        "\"num_attention_heads\":1048576,\"pruned_heads\":{\"0\":[0";
     static const char tail[] = "],\"beyond\":[]}}";
     static char config[sizeof head + sizeof tail + 2 * NUMBERS];
     size_t n = sizeof head - 1;
@@ -121,7 +122,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals_leave_the_model), cmocka_unit_test(heads_go_once),
-        cmocka_unit_test(lists_are_looked_at_once), cmocka_unit_test(faults_leave_nothing),
+        cmocka_unit_test(lists_are_looked_at_once),
+        cmocka_unit_test(faults_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
