@@ -138,8 +138,8 @@ static void add_part(oc_context *cx, const source *s, oc_tensors *out, const cha
 
 oc_tensors *oc_regions_open(oc_context *cx, const char *path, const char *which)
 {
-    static const char *const others[] = { "visual_attention_mask", "visual_token_type_"
-                                                                   "ids" };
+    static const char *const others[] = { "visual_attention_mask",
+                                          "visual_token_type_ids" };
     if (!cx || oci_failed(cx)) return NULL;
     if (!path) {
         oci_fail(cx, OC_E_ARGUMENT, "regions: expected a file, found NULL");

@@ -88,8 +88,8 @@ static void beit_walk(oci_walk w, void *model)
                        OCI_PARAM_VALUE, OCI_SHAPE(1, h * v + 1, D));
     oci_walk_vit_patches(e, &m->body);
     if (m->cfg.use_shared_relative_position_bias)
-        oci_walk_param(oci_walk_zeros(oci_walk_enter(w, "encoder.relative_position_"
-                                                        "bias")),
+        oci_walk_param(oci_walk_zeros(
+                           oci_walk_enter(w, "encoder.relative_position_bias")),
                        "relative_position_bias_table", &m->shared_bias_table,
                        OCI_PARAM_VALUE, OCI_SHAPE(distances(m), c->num_attention_heads));
     oci_walk_vit_layers(w, &m->body);

@@ -10,9 +10,9 @@
 #include "models/bert.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "models/prune.h"
-#include <string.h>
 
 static const oci_field fields[] = {
     OCI_INT(oci_bert_config, hidden_size, 768, 1, OCI_MAX_WIDTH),
@@ -48,13 +48,13 @@ void oci_bert_open(oc_context *cx, const oci_config_source *from, void *model,
                        "hidden_size", c->hidden_size);
     if (c->add_cross_attention && !c->is_decoder)
         oci_config_fail(cx, from, "add_cross_attention",
-                        "expected false where is_decoder is "
-                        "false, found true");
+                        "expected false where is_decoder is false, found true");
     if (kind->roberta && c->pad_token_id >= c->max_position_embeddings - 1)
         oci_config_fail(cx, from, "max_position_embeddings",
-                        "expected more than pad_token_id + "
-                        "1, found %lld",
+                        "expected more than pad_token_id + 1, found %lld",
                         (long long)c->max_position_embeddings);
+    /* A file of another class with a head (a classifier's) is prefixed like the causal
+     * one, but has no lm_head that could be missed. */
     m->has_head = oci_config_has_head(from, kind->base_class);
     const char *class_name = oci_config_class(from);
     m->head_optional = from->role == OCI_ROLE_ALONE &&
@@ -82,8 +82,7 @@ static void attention_walk(oci_walk w, oci_attention_layer *a, oci_norm_layer *n
                            const oci_bert_config *c)
 {
     int64_t D = c->hidden_size, d = D / c->num_attention_heads;
-    /* unless pruned_heads left fewer */
-    if (!a->heads) a->heads = c->num_attention_heads;
+    if (!a->heads) a->heads = c->num_attention_heads;   /* pruned_heads may say fewer */
     int64_t A = a->heads * d;
     oci_walk_linear(oci_walk_enter(w, "self.query"), &a->q, A, D, true);
     oci_walk_linear(oci_walk_enter(w, "self.key"), &a->k, A, D, true);
@@ -93,6 +92,7 @@ static void attention_walk(oci_walk w, oci_attention_layer *a, oci_norm_layer *n
     a->scale = 1.0f / sqrtf((float)d);
 }
 
+/* Names that VisualBERT's layers have, too. */
 void oci_bert_layer_walk(oci_walk w, oci_text_layer *l, const oci_bert_config *c)
 {
     int64_t D = c->hidden_size, F = c->intermediate_size;
@@ -157,6 +157,7 @@ void oci_bert_walk(oci_walk w, void *model)
     for (int64_t i = 0; i < c->num_hidden_layers; i++)
         oci_bert_layer_walk(oci_walk_enter(base, "encoder.layer.%lld", (long long)i),
                             &m->layers[i], c);
+    /* Classes with a head have none; opened as the base class their files lack it. */
     oci_walk pooler = oci_walk_optional(oci_walk_enter(base, "pooler.dense"));
     if (m->has_head) pooler = oci_walk_init(pooler, OCI_INIT_ABSENT, 0);
     if (!m->has_head || m->head_optional) oci_walk_linear(pooler, &m->pooler, D, D, true);
@@ -212,6 +213,7 @@ static oci_tensor *hidden(oc_context *cx, const oci_bert_model *m, oci_decode_ca
 oci_tensor *oci_bert_decode(oc_context *cx, const void *model, oci_decode_call call)
 {
     const oci_bert_model *m = model;
+    /* RobertaLMHead has GELU whatever the config says; BERT's head goes by hidden_act. */
     oci_act act = m->kind->roberta ? OCI_ACT_GELU : m->cfg.hidden_act;
     if (!m->transform.weight || !m->decoder.weight) {
         oci_fail(cx, OC_E_ARGUMENT, "%s: these weights have no head of a language model",
@@ -261,6 +263,7 @@ const oci_input_spec oci_bert_inputs[] = {
     { "past_key_values.", OCI_INPUT_FLOAT, 4 }, OCI_INPUTS_END
 };
 
+/* BertLMHeadModel switches its caches off where there are labels. */
 oci_tensor *oci_bert_lm_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
     oc_tensor_view labels;
@@ -269,18 +272,13 @@ oci_tensor *oci_bert_lm_forward(oc_context *cx, const void *model, const oc_tens
                                  in, OCI_LM_SHIFTED);
 }
 
-const oci_input_spec oci_bert_base_inputs[] = { /* no labels, and no caches taken in */
-                                                { "input_ids", OCI_INPUT_IDS, 2 },
-                                                { "attention_mask", OCI_INPUT_MASK, 2 },
-                                                { "token_type_ids", OCI_INPUT_IDS, 2 },
-                                                { "position_ids", OCI_INPUT_IDS, 2 },
-                                                { "head_mask", OCI_INPUT_FLOAT, 0 },
-                                                { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
-                                                { "encoder_hidden_states",
-                                                  OCI_INPUT_FLOAT, 3 },
-                                                { "encoder_attention_mask",
-                                                  OCI_INPUT_MASK, 2 },
-                                                OCI_INPUTS_END
+/* No labels, and no caches taken in. */
+const oci_input_spec oci_bert_base_inputs[] = {
+    { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },
+    { "token_type_ids", OCI_INPUT_IDS, 2 }, { "position_ids", OCI_INPUT_IDS, 2 },
+    { "head_mask", OCI_INPUT_FLOAT, 0 }, { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
+    { "encoder_hidden_states", OCI_INPUT_FLOAT, 3 },
+    { "encoder_attention_mask", OCI_INPUT_MASK, 2 }, OCI_INPUTS_END
 };
 
 oci_tensor *oci_bert_base_forward(oc_context *cx, const void *model, const oc_tensors *in)

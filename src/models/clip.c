@@ -144,14 +144,15 @@ static void projection_walk(oci_walk w, const char *name, oci_clip_tower *m)
         oci_walk_linear(w, &m->projection, c->projection_dim, c->hidden_size, false);
 }
 
+/* pre_layrnorm: the typing error is in every checkpoint. */
 static void vision_walk(oci_walk root, void *model)
 {
     oci_clip_tower *m = model;
     const oci_clip_config *c = &m->cfg;
     int64_t D = c->hidden_size, p = c->patch_size;
     double range = c->initializer_range * c->initializer_factor;
-    oci_walk w = oci_walk_enter(root, "vision_model"), e = oci_walk_enter(w, "embedding"
-                                                                             "s");
+    oci_walk w = oci_walk_enter(root, "vision_model"),
+             e = oci_walk_enter(w, "embeddings");
     oci_walk_param(oci_walk_init(e, OCI_INIT_NORMAL,
                                  pow((double)D, -0.5) * c->initializer_factor),
                    "class_embedding", &m->class_embedding, OCI_PARAM_VALUE, OCI_SHAPE(D));
@@ -170,6 +171,7 @@ static void vision_walk(oci_walk root, void *model)
     projection_walk(root, "visual_projection", m);
 }
 
+/* 0.02 is written into the class: initializer_range counts for pictures only. */
 static void text_walk(oci_walk root, void *model)
 {
     oci_clip_tower *m = model;
@@ -230,6 +232,7 @@ static oci_tensor *vision_embed(oc_context *cx, const oci_clip_tower *m,
     return oci_layer_norm(cx, &m->pre_layrnorm, x);
 }
 
+/* Causal, unless the caller says that it is not. */
 static oci_text_stack stack_of(const oci_clip_tower *m)
 {
     return (oci_text_stack){ .layers = m->layers, .count = m->cfg.num_hidden_layers,
@@ -259,6 +262,7 @@ static oci_tensor *vision_encode(oc_context *cx, const void *model, oci_encode_c
     return x;
 }
 
+/* Layers after the last one wanted do not run, and nothing of the tower is handed out. */
 void oci_clip_vision_states(oc_context *cx, const oci_clip_tower *m, oci_tensor *pixels,
                             const bool *keep, oci_tensor **states)
 {

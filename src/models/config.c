@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* "FILE: PART.FIELD: what": from->path is "" or the way to the part, with a dot at its
+ * end. */
 void oci_config_fail(oc_context *cx, const oci_config_source *from, const char *field,
                      const char *format, ...)
 {
@@ -15,6 +17,7 @@ void oci_config_fail(oc_context *cx, const oci_config_source *from, const char *
              text);
 }
 
+/* A field that was not read holds 0, and nothing is divided by it. */
 void oci_config_divides(oc_context *cx, const oci_config_source *from,
                         const char *part_name, int64_t part, const char *whole_name,
                         int64_t whole)
@@ -140,6 +143,8 @@ bool oci_config_sub(oc_context *cx, const oci_config_source *from, const char *k
         oci_config_fail(cx, from, key, "required, but missing");
         return false;
     }
+    /* Without the dot it names the object itself, with it what is in front of its
+     * fields. */
     snprintf(sub->path, sizeof sub->path, "%s%s.", from->path, key);
     sub->source = (oci_config_source){
         .doc = from->doc, .object = object, .path = sub->path, .role = role
@@ -175,6 +180,8 @@ int64_t oci_config_labels(oc_context *cx, const oci_config_source *from)
     return count;
 }
 
+/* As a part a decoder is always the class with the head, an encoder or a tower never;
+ * alone the file says it, and without a word it is the base class. */
 bool oci_config_has_head(const oci_config_source *from, const char *base_class)
 {
     if (from->role != OCI_ROLE_ALONE) return from->role == OCI_ROLE_DECODER;
@@ -182,6 +189,7 @@ bool oci_config_has_head(const oci_config_source *from, const char *base_class)
     return name && strcmp(name, base_class) != 0;
 }
 
+/* For keys of which 4.37.2 knows several values and we one. */
 void oci_config_only(oc_context *cx, const oci_config_source *from, const char *field,
                      const char *value)
 {
@@ -193,6 +201,7 @@ void oci_config_only(oc_context *cx, const oci_config_source *from, const char *
                  from->doc->name, name, value, found);
 }
 
+/* torch makes an embedding only if its padding_idx is one of its rows. */
 int64_t oci_config_pad(oc_context *cx, const oci_config_source *from, int64_t fallback,
                        int64_t vocab_size)
 {

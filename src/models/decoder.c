@@ -39,6 +39,7 @@ static void put_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
                         oci_kv_export(cx, from, batch_of(call), length, part % 2));
 }
 
+/* Copies for the caller; without a tape nothing of them stays in the arena. */
 void oci_output_self_past(oc_context *cx, const oci_decode_call *call, int64_t layer,
                           const oci_attention_layer *of, oci_tensor *const kv[2])
 {
@@ -59,6 +60,7 @@ void oci_output_layer_past(oc_context *cx, const oci_decode_call *call, int64_t 
     if (!cx->tape) oci_arena_reset(&cx->arena, mark);
 }
 
+/* Where past_key_values come from, and what they must look like. */
 typedef struct past_source {
     const oc_tensors *in;
     const oci_input_spec *specs;
@@ -103,6 +105,7 @@ static oci_cache *import_past(oc_context *cx, const past_source *p,
 {
     const oci_decoder_shape *s = &p->shape;
     oc_tensor_view view;
+    /* The first layer's say how long the past is; the others must agree. */
     const oci_tensor *k = past_part(cx, p, 0, 0, 0);
     bool cross = s->cross_past && oc_tensors_find(p->in, "past_key_values.0.2", &view);
     const oci_tensor *c = cross ? past_part(cx, p, 0, 2, 0) : NULL;
@@ -208,6 +211,7 @@ oci_tensor *oci_decode_with_past(oc_context *cx, const oci_arch *arch, const voi
 
 /* ---- classes ---- */
 
+/* What the class does not take was refused before: those are NULL here. */
 static oci_decode_call call_of(oc_context *cx, const oc_tensors *in,
                                const oci_input_spec *specs)
 {

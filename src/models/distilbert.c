@@ -32,7 +32,7 @@ static const oci_field fields[] = {
 
 typedef struct distilbert {
     distilbert_config cfg;
-    bool has_head; /* of whatever kind: the names then have a prefix */
+    bool has_head;                      /* of whatever kind: the names then have a prefix */
     oci_tensor *word_embeddings;        /* [V, D] */
     oci_tensor *position_embeddings;    /* [P, D] */
     oci_norm_layer norm;
@@ -64,6 +64,7 @@ static const oci_attention_layer *distilbert_attention(const void *model, int64_
     return layer < m->cfg.n_layers ? &m->layers[layer].self : NULL;
 }
 
+/* 1e-12 is written into the class: the config has no eps. */
 static void layer_walk(oci_walk w, oci_text_layer *l, const distilbert_config *c)
 {
     int64_t D = c->dim, F = c->hidden_dim;

@@ -62,6 +62,7 @@ bool oci_inputs_check(oc_context *cx, const oc_tensors *in, const oci_input_spec
         else if (spec->rank && spec->rank != v.rank)
             oci_fail(cx, OC_E_MALFORMED, "input %s: expected %d dimensions, found %d",
                      v.name, spec->rank, v.rank);
+        /* So that no op has to think of dimensions of 0. */
         for (int d = 0; d < v.rank && spec; d++)
             if (v.shape[d] == 0)
                 oci_fail(cx, OC_E_MALFORMED,
@@ -112,6 +113,7 @@ oci_tensor *oci_input(oc_context *cx, const oc_tensors *in, const oci_input_spec
     return copy_of(cx, v, spec && spec->kind == OCI_INPUT_IDS);
 }
 
+/* The view moves to row `first`; only what is copied costs. */
 oci_tensor *oci_input_rows(oc_context *cx, oc_tensor_view rows, int64_t first,
                            int64_t count)
 {
@@ -135,6 +137,7 @@ oci_tensor *oci_input_required(oc_context *cx, const oc_tensors *in,
     return x;
 }
 
+/* A scalar of any type of numbers, as whoever wrote the file had one at hand. */
 bool oci_input_flag(const oc_tensors *in, const char *name)
 {
     oc_tensor_view v;

@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "nn/param.h"
 
+/* What visitors know while a model is made of nothing, or of two. */
 typedef struct maker {
     oci_model *model;
     uint64_t seed;
@@ -73,6 +74,8 @@ static void note_fresh(oc_context *cx, maker *m, const char *name)
     if (copy) model->fresh[model->fresh_count++] = copy;
 }
 
+/* Keys of the config, prefixes of names, and prefixes of
+ * from_encoder_decoder_pretrained's arguments for a part. */
 const oci_joint *oci_joint_find(const char *model_type)
 {
     static const oci_joint joints[] = {
@@ -156,6 +159,7 @@ bool oci_model_join(oc_context *cx, oci_model *model, const char *const folders[
 
 /* ---- other shapes ---- */
 
+/* 0: it has no token embeddings. */
 int64_t oci_model_tokens(const oci_model *model)
 {
     const oci_arch *arch = model->arch;
@@ -183,6 +187,7 @@ typedef struct rebuilder {
     void *user;
 } rebuilder;
 
+/* First how many, so that the copies of the descriptors lie in one block. */
 static void visit_number(oci_walker *walker, const oci_param *p)
 {
     (void)p;
@@ -195,6 +200,8 @@ static void visit_collect(oci_walker *walker, const oci_param *p)
     if (r->count < r->room) r->old[r->count++] = *p;
 }
 
+/* Both walks name the same parameters in the same order: shapes alone depend on what is
+ * changed in the config. */
 static void visit_change(oci_walker *walker, const oci_param *p)
 {
     rebuilder *r = walker->user;
@@ -224,6 +231,7 @@ static bool parse_config(oc_context *cx, const char *name, const json_t *config,
     return good;
 }
 
+/* Which parameters no file had stays known, whatever became of their shapes. */
 static void replace(oci_model *model, oci_model *next)
 {
     next->trainable = model->trainable;

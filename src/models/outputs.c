@@ -10,6 +10,7 @@ static void put(oc_context *cx, const char *prefix, const char *name, const oci_
     oc_tensors_add(cx, cx->taps->set, full, x->dtype, x->rank, x->shape, x->data);
 }
 
+/* Nobody collects: taps are NULL, and a model's calls of these cost a comparison each. */
 void oci_output(oc_context *cx, const char *name, const oci_tensor *x)
 {
     if (cx->taps && x) put(cx, cx->taps->prefix, name, x);
@@ -22,6 +23,8 @@ void oci_output_at(oc_context *cx, const char *name, int64_t index, const oci_te
     oci_output(cx, numbered, x);
 }
 
+/* Seq2SeqLMOutput has decoder_attentions, but cross_attentions and past_key_values
+ * without a prefix: hence two of them. */
 void oci_output_cross(oc_context *cx, const char *name, int64_t index,
                       const oci_tensor *x)
 {
@@ -30,6 +33,7 @@ void oci_output_cross(oc_context *cx, const char *name, int64_t index,
     if (cx->taps && x) put(cx, cx->taps->cross_prefix, numbered, x);
 }
 
+/* `part`: 0 keys, 1 values, 2 and 3 those of the encoder's output. */
 void oci_output_past(oc_context *cx, int64_t layer, int part, const oci_tensor *x)
 {
     char name[64];
@@ -37,6 +41,7 @@ void oci_output_past(oc_context *cx, int64_t layer, int part, const oci_tensor *
     if (cx->taps && x) put(cx, cx->taps->cross_prefix, name, x);
 }
 
+/* Parts of composites nest: what this gives back goes to oci_outputs_leave. */
 oci_taps oci_outputs_enter(oc_context *cx, const char *prefix, const char *cross_prefix)
 {
     oci_taps before = { 0 };

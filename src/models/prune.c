@@ -88,6 +88,7 @@ void oci_heads_check(oc_context *cx, const oci_config_source *from, const oci_ar
 
 /* ---- pruning ---- */
 
+/* VisionEncoderDecoder's; of other composites no heads are pruned. */
 static const char *const part_names[] = { "encoder", "decoder" };
 
 /* Where a parameter of the new model belongs, and which heads that layer had lost before
@@ -104,6 +105,7 @@ static bool holds(const oci_attention_layer *a, oci_tensor *const *slot)
            slot == &a->out.weight || slot == &a->fused.weight || slot == &a->fused.bias;
 }
 
+/* A layer's list in pruned_heads; NULL: it has lost none. */
 static const json_t *lost(const json_t *config, int64_t layer)
 {
     char key[32];

@@ -19,6 +19,7 @@ static int64_t text_length(const oci_decode_call *call, int64_t i, int64_t T)
     return call->segments ? call->segments->lengths[i] : T;
 }
 
+/* Packed texts lie one behind the other in a single row: `first` is where each begins. */
 oci_tensor *oci_text_tokens(oc_context *cx, const oci_decode_call *call, oci_tensor *x,
                             const int64_t *at)
 {
@@ -34,6 +35,7 @@ oci_tensor *oci_text_tokens(oc_context *cx, const oci_decode_call *call, oci_ten
     return oci_op_reshape(cx, oci_op_embedding(cx, x, rows, -1), OCI_SHAPE(B, D));
 }
 
+/* Each packed text counts from the past on, like a row of its own. */
 oci_tensor *oci_text_positions(oc_context *cx, oci_tensor *table,
                                const oci_decode_call *call, int64_t T, int64_t offset)
 {
@@ -100,6 +102,7 @@ static oci_tensor *layer(oc_context *cx, const oci_text_stack *s, int64_t i,
                                                     l->self.heads),
                       .weights = tap ? &weights : NULL, .keys = &kv[0], .values = &kv[1]);
     x = norm_after(cx, s, &l->self_norm, x);                            /* [B, T, D] */
+    /* Without encoder states 4.37.2 leaves the whole block out, its norm too. */
     if (call->encoder_hidden_states) {
         h = norm_before(cx, s, &l->cross_norm, x);
         x = oci_attention(cx, &l->cross, h, .source = call->encoder_hidden_states,
@@ -138,6 +141,8 @@ oci_tensor *oci_text_stack_run(oc_context *cx, const oci_text_stack *s,
         x = oci_settle(cx, mark, layer(cx, s, i, x, call));
     }
     if (s->keep && s->keep[s->count]) s->kept[s->count] = x;
+    /* Of hidden_states the last one alone has seen this norm (GPT-2, mBART, CLIP's
+     * text). */
     if (s->last_norm) x = oci_layer_norm(cx, s->last_norm, x);
     if (oci_wants_hidden_states(cx)) oci_output_at(cx, "hidden_states", s->count, x);
     oci_cache_advance(call->cache, T, states ? states->shape[1] : 0);
@@ -163,6 +168,7 @@ void oci_text_head_walk(oci_walk w, oci_linear_layer *head, oci_tensor **table, 
         oci_walk_linear(w, head, V, D, false);
 }
 
+/* All four have biases, whatever the family; Dc is the width of what is attended to. */
 static void bart_attention_walk(oci_walk w, oci_attention_layer *a, int64_t D,
                                 int64_t source, int64_t heads)
 {
@@ -174,6 +180,7 @@ static void bart_attention_walk(oci_walk w, oci_attention_layer *a, int64_t D,
     a->scale = 1.0f / sqrtf((float)(D / heads));
 }
 
+/* 1e-5 is nn.LayerNorm's default: configs of BART's family have no eps. */
 void oci_bart_layer_walk(oci_walk w, oci_text_layer *l, int64_t D, int64_t Dc, int64_t F,
                          int64_t heads)
 {

@@ -30,6 +30,7 @@ static const char *why_no_decoder(const char *type)
     return "is none that this build knows";
 }
 
+/* `key` is "encoder" or "decoder"; its first letter is what oci_arch_list asks for. */
 static void refuse_part(oc_context *cx, const oci_config_source *sub, const char *key,
                         const char *type)
 {
@@ -122,6 +123,8 @@ static void ved_close(void *model)
     oci_free(m->decoder);
 }
 
+/* The projection is drawn as nn.Linear draws itself: the composite has no
+ * _init_weights. */
 static void ved_walk(oci_walk w, void *model)
 {
     oci_ved *m = model;
@@ -133,6 +136,7 @@ static void ved_walk(oci_walk w, void *model)
             &m->enc_to_dec_proj, m->shape.width, m->encoder_width, true);
 }
 
+/* Once for a picture, in front of all layers' keys and values. */
 oci_tensor *oci_ved_project(oc_context *cx, const oci_ved *m, oci_tensor *states)
 {
     return m->project ? oci_linear(cx, &m->enc_to_dec_proj, states) : states;

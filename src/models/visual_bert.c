@@ -91,6 +91,7 @@ static void table_walk(oci_walk w, const char *name, oci_tensor **table, int64_t
                    OCI_SHAPE(rows, D));
 }
 
+/* The regions' tables have the sizes of the words': positions as many, types as many. */
 static void embeddings_walk(oci_walk w, oci_visual_bert *m)
 {
     const oci_bert_config *c = &m->cfg;
@@ -119,6 +120,7 @@ static void visual_bert_walk(oci_walk w, void *model)
     w = oci_walk_init(w, OCI_INIT_NORMAL, c->initializer_range);
     oci_walk base = m->head == OCI_VISUAL_BASE ? w : oci_walk_enter(w, "visual_bert");
     embeddings_walk(oci_walk_enter(base, "embeddings"), m);
+    /* add_cross_attention is no field of this config and stays false. */
     for (int64_t i = 0; i < c->num_hidden_layers; i++)
         oci_bert_layer_walk(oci_walk_enter(base, "encoder.layer.%lld", (long long)i),
                             &m->layers[i], c);

@@ -66,6 +66,7 @@ static void layer_walk(oci_walk w, oci_vit_layers *m, oci_vit_layer *l)
     const oci_vit_config *c = &m->cfg;
     int64_t D = c->hidden_size, F = c->intermediate_size, H = c->num_attention_heads;
     if (!l->attention.heads) l->attention.heads = H;  /* unless pruned_heads left fewer */
+    /* Fewer heads make q, k and v narrower and `out` too on its input side; D stays. */
     int64_t A = l->attention.heads * (D / H);
     if (m->layer_scale) {
         oci_walk scale = oci_walk_init(w, OCI_INIT_FILL, m->layer_scale_value);
@@ -99,6 +100,7 @@ void oci_walk_vit_layers(oci_walk w, oci_vit_layers *m)
                    &m->layers[i]);
 }
 
+/* Files of ViTForImageClassification have no pooler: it may be missing. */
 void oci_walk_vit_end(oci_walk w, oci_vit_layers *m)
 {
     int64_t D = m->cfg.hidden_size;
@@ -183,6 +185,8 @@ static oci_tensor *bias_of(oc_context *cx, const oci_vit_layers *m,
     return shared ? oci_op_add(cx, own, shared) : own;
 }
 
+/* hidden_states.i is what layer i reads; the last one has not seen the final norm, which
+ * is ViTModel's, not ViTEncoder's. */
 oci_tensor *oci_vit_blocks(oc_context *cx, const oci_vit_layers *m, oci_arena_mark mark,
                            oci_tensor *x, oci_tensor *shared_bias, oci_tensor *head_mask)
 {

@@ -318,8 +318,8 @@ static void bad_features_are_refused(void **state)
                    "expected finite numbers, found nan in region 2 at 131");
     expect_refused(features(OC_F32, 3, D, -INFINITY), OC_E_MALFORMED,
                    "found -inf in region 2");
-    static const char *const names[] = { "visual_attention_mask", "visual_token_type_"
-                                                                  "ids" };
+    static const char *const names[] = { "visual_attention_mask",
+                                         "visual_token_type_ids" };
     for (int i = 0; i < 2; i++) {
         oc_tensors *set = features(OC_F32, 3, D, 0);
         oc_tensors_add(cx, set, names[i], OC_I64, 2, (const int64_t[]){ 1, 4 }, NULL);

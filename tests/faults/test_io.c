@@ -49,9 +49,9 @@ static void header_job(oc_context *cx, void *user)
 /* A file whose tensors have to be moved to be aligned. */
 static void unaligned_job(oc_context *cx, void *user)
 {
-    static const char header[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_"
-                                 "offsets\":[0,1]},\"b\":{\"dtype\":\"F32\",\"shape\":[1]"
-                                 ",\"data_offsets\":[1,5]}}";
+    static const char header[] =
+        "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+        "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]}}";
     const uint64_t length = sizeof header - 1;
     oci_safetensors file;
     (void)user;

@@ -109,8 +109,8 @@ static void templates(void **state)
         const char *text = json_string_value(json_object_get(golden, "text"));
         const oci_prompt_style *style = oci_prompt_style_of(cx, "here", template);
         assert_fine(cx);
-        assert_string_equal(style->name, json_string_value(json_object_get(golden, "styl"
-                                                                                   "e")));
+        assert_string_equal(style->name,
+                            json_string_value(json_object_get(golden, "style")));
         char *have = conversation(cx, style,
                                   json_is_true(json_object_get(golden, "images")));
         /* The tokenizer writes the first <s>. */

@@ -51,8 +51,8 @@ static void compare(const json_t *line, const oc_text *got)
 {
     const char *file = json_string_value(json_object_get(line, "file"));
     const char *want = json_string_value(json_object_get(line, "text"));
-    const json_t *ids = json_object_get(line, "ids"), *p = json_object_get(line, "logprob"
-                                                                                 "s");
+    const json_t *ids = json_object_get(line, "ids"),
+                 *p = json_object_get(line, "logprobs");
     if (strcmp(got->text, want))
         fail_msg("%s: \"%s\", reference \"%s\"", file, got->text, want);
     assert_int_equal(got->tokens + 1, json_array_size(ids));
