@@ -23,6 +23,7 @@
 
 #include "base/cpu.h"
 #include "ocelli.h"
+#include "support/folder.h"
 #include "support/seeded.h"
 
 #define DATA "tests/data/models"
@@ -187,14 +188,12 @@ static void compare_sets(const call *c, const oc_tensors *want, const oc_tensors
     }
 }
 
-static char made[] = "/tmp/ocelli-goldens-XXXXXX";      /* seeded checkpoints, by case */
-
 /* The model without the heads of `prune`, saved and opened again. */
 static oc_model *pruned(oc_context *cx, const call *c, oc_model *model,
                         const oc_model_options *options)
 {
     char folder[64], *heads = json_dumps(json_object_get(c->json, "prune"), 0);
-    snprintf(folder, sizeof folder, "%s/pruned", made);
+    snprintf(folder, sizeof folder, "%s/pruned", work_folder);
     oc_model_prune_heads(cx, model, heads);
     oc_model_save(cx, model, folder, NULL);
     oc_model_close(model);
@@ -269,7 +268,7 @@ static void find_checkpoint(call *c, const char *folder)
         snprintf(c->checkpoint, sizeof c->checkpoint, "%s", c->folder);
         return;
     }
-    snprintf(c->checkpoint, sizeof c->checkpoint, "%s/%s", made, folder);
+    snprintf(c->checkpoint, sizeof c->checkpoint, "%s/%s", work_folder, folder);
     if (stat(c->checkpoint, &there) == 0) return;
     oc_context *cx = oc_context_create(NULL);
     if (!seeded_save(cx, c->folder, c->checkpoint))
@@ -313,7 +312,6 @@ static inline void check_call(oc_isa isa, const char *folder, const char *name)
     oc_context_free(cx);
 }
 
-
 static inline void check_all(oc_isa isa)
 {
     char path[256], folder[128], name[128];
@@ -341,20 +339,6 @@ static inline void test_generic(void **state) { (void)state; check_all(OC_ISA_GE
 static inline void test_avx2(void **state) { (void)state; check_all(OC_ISA_AVX2); }
 static inline void test_avx512(void **state) { (void)state; check_all(OC_ISA_AVX512); }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(made) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", made);
-    return system(command);
-}
-
 /* main()'s result. `fewest` guards against an index that lost its lines. */
 static inline int check_goldens(const char *index, int fewest)
 {
@@ -364,7 +348,8 @@ static inline int check_goldens(const char *index, int fewest)
     };
     index_name = index;
     fewest_calls = fewest;
-    return cmocka_run_group_tests_name(index, tests, set_up, tear_down);
+    return cmocka_run_group_tests_name(index, tests, make_work_folder,
+                                       remove_work_folder);
 }
 
 #endif

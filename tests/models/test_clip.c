@@ -13,11 +13,10 @@
 
 #include "faults/faults.h"
 #include "ocelli.h"
+#include "support/folder.h"
 #include "support/seeded.h"
 
 #define CASE "tests/data/models/clip_model"
-
-static char folder[] = "/tmp/ocelli-clip-XXXXXX";
 
 static void must(oc_context *cx, const char *what)
 {
@@ -35,7 +34,7 @@ static oc_model *open_as(oc_context *cx, const char *name, const char *class_nam
 
 static int64_t parameters(oc_context *cx, const char *class_name)
 {
-    oc_model *model = open_as(cx, folder, class_name);
+    oc_model *model = open_as(cx, work_folder, class_name);
     int64_t count = oc_model_parameters(cx, model);
     oc_model_close(model);
     return count;
@@ -72,16 +71,16 @@ static void a_part_answers_as_the_whole(void **state)
     char copy[128];
     oc_context *cx = oc_context_create(NULL);
     oc_tensors *in = oc_tensors_open(cx, CASE "/vision.in.safetensors");
-    oc_forward_options o = OC_OPTIONS(oc_forward_options, .class_name = "CLIPVisionMode"
-                                                                        "l");
-    oc_model *whole = open_as(cx, folder, NULL);
-    oc_model *part = open_as(cx, folder, "CLIPVisionModel");
+    oc_forward_options o = OC_OPTIONS(oc_forward_options,
+                                      .class_name = "CLIPVisionModel");
+    oc_model *whole = open_as(cx, work_folder, NULL);
+    oc_model *part = open_as(cx, work_folder, "CLIPVisionModel");
     oc_tensors *want = oc_forward(cx, whole, in, &o),
                *got = oc_forward(cx, part, in, NULL);
     must(cx, "forward");
     same(want, got, "pooler_output");
     oc_tensors_free(got);
-    snprintf(copy, sizeof copy, "%s/part", folder);
+    snprintf(copy, sizeof copy, "%s/part", work_folder);
     oc_model_save(cx, part, copy, NULL);
     oc_model_close(part);
     part = open_as(cx, copy, NULL);
@@ -157,27 +156,18 @@ static void job(oc_context *cx, void *user)
 static void faults_leave_nothing(void **state)
 {
     (void)state;
-    long asked = fault_loop(&(fault_plan){ .job = job, .user = folder, .step = 11,
+    long asked = fault_loop(&(fault_plan){ .job = job, .user = work_folder, .step = 11,
                                            .dense = 60 });
     assert_true(asked > 200);
 }
 
 static int set_up(void **state)
 {
-    (void)state;
-    char *at = mkdtemp(folder);
+    if (make_work_folder(state)) return -1;
     oc_context *cx = oc_context_create(NULL);
-    bool made = at && seeded_save(cx, CASE, folder);
+    bool made = seeded_save(cx, CASE, work_folder);
     oc_context_free(cx);
     return made ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 int main(void)
@@ -186,5 +176,5 @@ int main(void)
         cmocka_unit_test(parts_load_alone), cmocka_unit_test(a_part_answers_as_the_whole),
         cmocka_unit_test(wrong_configs), cmocka_unit_test(faults_leave_nothing),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, remove_work_folder);
 }

@@ -16,11 +16,10 @@
 
 #include "faults/faults.h"
 #include "ocelli.h"
+#include "support/folder.h"
 
 #define DATA "tests/data/models/"
 #define KIND "\"model_type\":\"vision-text-dual-encoder\""
-
-static char folder[64] = "/tmp/ocelli-dual-XXXXXX";
 
 static void must(oc_context *cx, const char *what)
 {
@@ -114,12 +113,12 @@ static void configs_are_checked(void **state)
 /* A folder with a whole CLIP's config, and of its weights the vision tower. */
 static void make_clip(oc_context *cx, char path[128])
 {
-    static const char tower[] = "{\"model_type\":\"clip_vision_model\",\"hidden_size\":"
-                                "12,\"num_hidden_layers\":1,\"num_attention_heads\":3,"
-                                "\"intermediate_size\":9,\"image_size\":12,\"patch_"
-                                "size\":4}";
+    static const char tower[] =
+        "{\"model_type\":\"clip_vision_model\",\"hidden_size\":12,"
+        "\"num_hidden_layers\":1,\"num_attention_heads\":3,"
+        "\"intermediate_size\":9,\"image_size\":12,\"patch_size\":4}";
     char file[160];
-    snprintf(path, 128, "%s/clip", folder);
+    snprintf(path, 128, "%s/clip", work_folder);
     oc_model *model = oc_model_create(cx, tower, NULL);
     oc_model_save(cx, model, path, NULL);
     oc_model_close(model);
@@ -192,7 +191,7 @@ static void join_towers(oc_context *cx, const char *vision, const char *text)
     expect_tower(cx, model, "text_model.", text);
     expect_drawn(cx, model, "visual_projection.weight");
     expect_drawn(cx, model, "text_projection.weight");
-    snprintf(path, sizeof path, "%s/joined", folder);
+    snprintf(path, sizeof path, "%s/joined", work_folder);
     oc_model_save(cx, model, path, NULL);
     oc_model *again = oc_model_open(cx, path, NULL);
     oc_tensors *a = oc_model_get(cx, model, ""), *b = oc_model_get(cx, again, "");
@@ -354,20 +353,6 @@ static void faults_leave_nothing(void **state)
     fault_loop(&(fault_plan){ .job = job, .step = 11, .dense = 30 });
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,5 +360,6 @@ int main(void)
         cmocka_unit_test(towers_are_joined), cmocka_unit_test(locked_images),
         cmocka_unit_test(zeros_have_no_direction), cmocka_unit_test(faults_leave_nothing),
     };
-    return cmocka_run_group_tests_name("dual", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("dual", tests, make_work_folder,
+                                       remove_work_folder);
 }

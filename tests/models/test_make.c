@@ -15,10 +15,10 @@
 
 #include "faults/faults.h"
 #include "ocelli.h"
+#include "support/folder.h"
 
 #define DATA "tests/data/models/"
 
-static char folder[] = "/tmp/ocelli-test-XXXXXX";
 static json_t *parameters, *initialisers;
 
 static json_t *config_of(const char *name)
@@ -241,8 +241,8 @@ static void joined_as_from_encoder_decoder_pretrained(void **state)
         assert_int_equal(oc_model_parameters(cx, model),
                          json_integer_value(json_object_get(of, "parameters")));
         check_fresh(model, of);
-        oc_model_save(cx, model, folder, NULL);
-        oc_model *again = oc_model_open(cx, folder, NULL);
+        oc_model_save(cx, model, work_folder, NULL);
+        oc_model *again = oc_model_open(cx, work_folder, NULL);
         must(cx, "save and open");
         if (strcmp(json_string_value(json_object_get(of, "encoder")), "vit_plain") == 0)
             forward_equals(cx, model, again);
@@ -327,8 +327,8 @@ static void check_resized(const char *name, bool trainable, int64_t tokens,
             assert_memory_equal(a.data, b.data, a.bytes);
         }
     }
-    oc_model_save(cx, model, folder, NULL);
-    oc_model *again = oc_model_open(cx, folder, NULL);
+    oc_model_save(cx, model, work_folder, NULL);
+    oc_model *again = oc_model_open(cx, work_folder, NULL);
     must(cx, "saved");
     assert_int_equal(oc_model_parameters(cx, again), oc_model_parameters(cx, model));
     oc_tensors_free(before);
@@ -443,17 +443,15 @@ static int set_up(void **state)
     (void)state;
     parameters = json_load_file(DATA "parameters.json", 0, NULL);
     initialisers = json_load_file(DATA "initialisers.json", 0, NULL);
-    return parameters && initialisers && mkdtemp(folder) ? 0 : -1;
+    return parameters && initialisers ? make_work_folder(state) : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    char command[300];
     json_decref(parameters);
     json_decref(initialisers);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
+    return remove_work_folder(state);
 }
 
 int main(void)

@@ -14,14 +14,13 @@
 
 #include "faults/faults.h"
 #include "ocelli.h"
+#include "support/folder.h"
 
 #define DATA "tests/data/models/"
 
-static char folder[] = "/tmp/ocelli-test-XXXXXX";
-
 static void in_folder(char path[256], const char *name)
 {
-    snprintf(path, 256, "%s/%s", folder, name);
+    snprintf(path, 256, "%s/%s", work_folder, name);
 }
 
 /* ---- pairs that do not fit ---- */
@@ -97,7 +96,7 @@ static void misfits_are_named(void **state)
         const struct misfit *m = &misfits[i];
         oc_context *cx = oc_context_create(NULL);
         write_config(m);
-        assert_null(oc_model_open(cx, folder, NULL));
+        assert_null(oc_model_open(cx, work_folder, NULL));
         const char *message = oc_context_message(cx);
         if (oc_context_status(cx) != m->status || !strstr(message, m->message))
             fail_msg("%zu (%s): %s: expected \"%s\"", i,
@@ -140,7 +139,7 @@ static void what_is_saved_was_loaded(void **state)
             if (bf16 && trainable) o.trainable = false;     /* would be written as f32 */
             snprintf(from, sizeof from, DATA "%s", cases[i]);
             oc_model *model = oc_model_open(cx, from, &o);
-            oc_model_save(cx, model, folder, NULL);
+            oc_model_save(cx, model, work_folder, NULL);
             oc_model_close(model);
             snprintf(from, sizeof from, DATA "%s/model.safetensors", cases[i]);
             in_folder(to, "model.safetensors");
@@ -170,10 +169,10 @@ static void prefixes_are_no_matter(void **state)
     oc_context *cx = oc_context_create(NULL);
     oc_tensors *in = oc_tensors_open(cx, DATA "gpt2_hub/plain.in.safetensors");
     oc_model *model = oc_model_open(cx, DATA "gpt2_hub", NULL);
-    oc_model_save(cx, model, folder, NULL);
+    oc_model_save(cx, model, work_folder, NULL);
     oc_model_close(model);
     oc_tensors *a = forward(cx, DATA "gpt2_hub", NULL, in),
-               *b = forward(cx, folder, NULL, in);
+               *b = forward(cx, work_folder, NULL, in);
     if (!b) fail_msg("%s", oc_context_message(cx));
     same_tensors("gpt2_hub", a, b);
     oc_tensors_free(a);
@@ -207,7 +206,7 @@ static void job(oc_context *cx, void *user)
     oc_forward_options f = OC_OPTIONS(oc_forward_options, .gradients = true,
                                       .output_attentions = true, .use_cache = true);
     oc_tensors_free(oc_forward(cx, model, in, &f));
-    oc_model_save(cx, model, folder, NULL);
+    oc_model_save(cx, model, work_folder, NULL);
     oc_model_close(model);
     oc_tensors_free(in);
     oc_tensors_free(pixels);
@@ -222,25 +221,11 @@ static void faults_leave_nothing(void **state)
             &(fault_plan){ .job = job, .user = cases[i], .step = 17, .dense = 40 });
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(misfits_are_named), cmocka_unit_test(what_is_saved_was_loaded),
         cmocka_unit_test(prefixes_are_no_matter), cmocka_unit_test(faults_leave_nothing),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_work_folder, remove_work_folder);
 }

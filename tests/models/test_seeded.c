@@ -104,5 +104,5 @@ int main(void)
         cmocka_unit_test(sketches_are_the_references),
         cmocka_unit_test(one_wrong_element_shows),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_work_folder, remove_work_folder);
 }

@@ -15,11 +15,10 @@
 #include "models/make.h"
 #include "models/vipllava.h"
 #include "ocelli.h"
+#include "support/folder.h"
 #include "support/seeded.h"
 
 #define CASE "tests/data/models/vipllava_base"
-
-static char folder[] = "/tmp/ocelli-vipllava-XXXXXX";
 
 /* ---- config ---- */
 
@@ -129,7 +128,7 @@ static void tokens_are_resized(void **state)
     assert_int_equal(oc_model_resize_tokens(cx, model, 30, 0, 1), OC_OK);
     assert_int_equal(oc_model_parameters(cx, model), before + 2 * 6 * 16);
     char path[96];
-    snprintf(path, sizeof path, "%s/resized", folder);
+    snprintf(path, sizeof path, "%s/resized", work_folder);
     assert_int_equal(oc_model_save(cx, model, path, NULL), OC_OK);
     strcat(path, "/config.json");
     json_t *found = json_load_file(path, 0, NULL);
@@ -166,7 +165,7 @@ static const rename_pair later[] = {
 static void write_layout(oc_context *cx, const rename_pair *pairs)
 {
     char path[128], name[256];
-    snprintf(path, sizeof path, "%s/own/model.safetensors", folder);
+    snprintf(path, sizeof path, "%s/own/model.safetensors", work_folder);
     oc_tensors *own = oc_tensors_open(cx, path), *other = oc_tensors_create(cx);
     assert_non_null(own);
     for (size_t i = 0; i < oc_tensors_count(own); i++) {
@@ -177,7 +176,7 @@ static void write_layout(oc_context *cx, const rename_pair *pairs)
         snprintf(name, sizeof name, "%s%s", p->to, v.name + strlen(p->from));
         oc_tensors_add(cx, other, name, v.dtype, v.rank, v.shape, v.data);
     }
-    snprintf(path, sizeof path, "%s/other/model.safetensors", folder);
+    snprintf(path, sizeof path, "%s/other/model.safetensors", work_folder);
     assert_int_equal(oc_tensors_save(cx, other, path), OC_OK);
     oc_tensors_free(own);
     oc_tensors_free(other);
@@ -186,7 +185,7 @@ static void write_layout(oc_context *cx, const rename_pair *pairs)
 static oc_tensors *answer(oc_context *cx, const char *name)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", work_folder, name);
     oc_model *model = oc_model_open(cx, path, NULL);
     if (!model) fail_msg("%s: %s", name, oc_context_message(cx));
     oc_tensors *in = oc_tensors_open(cx, CASE "/left.in.safetensors");
@@ -204,10 +203,10 @@ static void three_layouts(void **state)
     char own[64], command[256];
     oc_tensor_view a, b;
     oc_context *cx = oc_context_create(NULL);
-    snprintf(own, sizeof own, "%s/own", folder);
+    snprintf(own, sizeof own, "%s/own", work_folder);
     assert_true(seeded_save(cx, CASE, own));
     snprintf(command, sizeof command, "mkdir %s/other && cp %s/config.json %s/other",
-             folder, own, folder);
+             work_folder, own, work_folder);
     assert_int_equal(system(command), 0);
     oc_tensors *want = answer(cx, "own");
     for (int i = 0; i < 2; i++) {
@@ -223,20 +222,6 @@ static void three_layouts(void **state)
     oc_context_free(cx);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,5 +229,5 @@ int main(void)
         cmocka_unit_test(tokens_are_resized),
         cmocka_unit_test(three_layouts),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_work_folder, remove_work_folder);
 }

@@ -14,11 +14,11 @@
 #include <jansson.h>
 
 #include "ocelli.h"
+#include "support/folder.h"
 #include "support/seeded.h"
 
 #define DATA "tests/data/models/"
 
-static char work[] = "/tmp/ocelli-visual-XXXXXX";
 static oc_context *cx;
 
 /* ---- folders and calls ---- */
@@ -29,7 +29,7 @@ static const char *checkpoint(const char *name)
     static char to[128];
     char from[128];
     snprintf(from, sizeof from, DATA "%s", name);
-    snprintf(to, sizeof to, "%s/%s", work, name);
+    snprintf(to, sizeof to, "%s/%s", work_folder, name);
     if (access(to, F_OK) != 0 && !seeded_save(cx, from, to))
         fail_msg("%s: %s", name, oc_context_message(cx));
     return to;
@@ -129,7 +129,7 @@ static void a_missing_head_is_drawn_if_allowed(void **state)
             assert_string_equal(oc_model_fresh(model, 0), classes[i].drawn);
         else assert_null(oc_model_fresh(model, 0));
         oc_tensors *in = inputs(classes[i].call), *before = forward(model, in, NULL);
-        snprintf(to, sizeof to, "%s/saved-%d", work, i);
+        snprintf(to, sizeof to, "%s/saved-%d", work_folder, i);
         assert_int_equal(oc_model_save(cx, model, to, NULL), OC_OK);
         oc_model_close(model);
         model = open_as(to, NULL, false);
@@ -285,7 +285,7 @@ static void tokens_are_resized(void **state)
         assert_memory_equal(old.data, new.data, 8 * sizeof(float));
         for (int64_t k = old.shape[0]; k < sizes[i]; k++)
             assert_true(((const float *)new.data)[k] == 0);
-        snprintf(to, sizeof to, "%s/resized-%d", work, i);
+        snprintf(to, sizeof to, "%s/resized-%d", work_folder, i);
         assert_int_equal(oc_model_save(cx, model, to, NULL), OC_OK);
         oc_model *again = open_as(to, NULL, false);
         oc_tensors *in = oc_tensors_create(cx);
@@ -360,16 +360,14 @@ static int set_up(void **state)
 {
     (void)state;
     cx = oc_context_create(NULL);
-    return mkdtemp(work) && cx ? 0 : -1;
+    return cx ? make_work_folder(state) : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    char command[64];
     oc_context_free(cx);
-    snprintf(command, sizeof command, "rm -rf %s", work);
-    return system(command);
+    return remove_work_folder(state);
 }
 
 int main(void)
