@@ -1,15 +1,10 @@
-/* What the targets that read arrays share: a context with low limits, and a look at every
- * tensor that was made. */
+/* What the targets that read arrays share: a look at every tensor that was made. */
 #ifndef OCELLI_FUZZ_ARRAYS_H
 #define OCELLI_FUZZ_ARRAYS_H
 
-#include <stdlib.h>
-
-#include "base/context.h"
+#include "context.h"
 #include "io/npy.h"
 #include "io/safetensors.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static inline void check_tensors(const oc_tensors *set)
 {
@@ -28,17 +23,9 @@ static inline void check_tensors(const oc_tensors *set)
 static inline int fuzz_arrays(void (*parse)(oc_context *, const uint8_t *, size_t),
                               const uint8_t *data, size_t size)
 {
-    static oc_context *cx;
-    oc_context_options options = { .size = sizeof options, .threads = 1,
-                                   .memory_budget = UINT64_C(1) << 26 };
-    if (!cx) cx = oc_context_create(&options);
-    if (!cx) abort();
-    cx->limits.zip_entries = 100;
-    cx->limits.zip_bytes = 1 << 24;
-    cx->limits.region_bytes = 1 << 16;
-    oc_context_clear(cx);
+    oc_context *cx = fuzz_context(UINT64_C(1) << 26);
     parse(cx, data, size);
-    if (oc_context_memory(cx).live_count || oc_context_memory(cx).live_bytes) abort();
+    fuzz_nothing_left(cx);
     return 0;
 }
 

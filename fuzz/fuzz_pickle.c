@@ -38,7 +38,7 @@ static uint64_t look(const oci_pickle_value *v, int depth)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    oc_context *cx = fuzz_context();
+    oc_context *cx = fuzz_context(FUZZ_WEIGHTS_BUDGET);
     oci_pickle pickle;
     size_t used = 0;
     bool ok = oci_pickle_run(cx, &pickle, "fuzz.pkl", data, size, &used);

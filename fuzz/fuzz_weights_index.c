@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char folder[128];
     static bool made;
-    oc_context *cx = fuzz_context();
+    oc_context *cx = fuzz_context(FUZZ_WEIGHTS_BUDGET);
     char shard[sizeof folder + 40];
     float value = 1;
     snprintf(folder, sizeof folder, "%s",

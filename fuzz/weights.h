@@ -1,38 +1,17 @@
-/* What the targets that read files of weights share: a context with low limits, the bytes as a
- * file where a reader wants one, and a look at every tensor. */
+/* What the targets that read files of weights share: the bytes as a file where a reader
+ * wants one, and a look at every tensor. */
 #ifndef OCELLI_FUZZ_WEIGHTS_H
 #define OCELLI_FUZZ_WEIGHTS_H
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/context.h"
+#include "context.h"
 #include "io/weight_file.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static inline oc_context *fuzz_context(void)
-{
-    static oc_context *cx;
-    oc_context_options options = { .size = sizeof options, .threads = 1,
-                                   .memory_budget = UINT64_C(1) << 26 };
-    if (!cx) cx = oc_context_create(&options);
-    if (!cx) abort();
-    cx->limits.zip_entries = 100;
-    cx->limits.zip_bytes = 1 << 24;
-    cx->limits.tensors = 10000;
-    oc_context_clear(cx);
-    return cx;
-}
-
-static inline void fuzz_nothing_left(oc_context *cx)
-{
-    oc_context_clear(cx);
-    if (oc_context_memory(cx).live_count || oc_context_memory(cx).live_bytes) abort();
-}
+enum { FUZZ_WEIGHTS_BUDGET = 1 << 26 };
 
 /* The bytes as NAME in a folder of this process' own, made at the first call. */
 static inline const char *fuzz_file(const char *name, const uint8_t *data, size_t size)
@@ -54,7 +33,7 @@ static inline const char *fuzz_file(const char *name, const uint8_t *data, size_
  * PyTorch has them. Both ways must agree. */
 static inline int fuzz_weights(const char *name, const uint8_t *data, size_t size)
 {
-    oc_context *cx = fuzz_context();
+    oc_context *cx = fuzz_context(FUZZ_WEIGHTS_BUDGET);
     const char *path = fuzz_file(name, data, size);
     uint64_t sums[2] = { 0 };
     bool good[2];
