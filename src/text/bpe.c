@@ -163,6 +163,7 @@ static bool load_merge(oci_loader *in, oci_bpe *bpe, const json_t *merge, uint32
     return false;
 }
 
+/* The model's units follow from what is before it: the file does not say them. */
 static bool follows_bytelevel(const oc_tokenizer *t)
 {
     return t->pre_count > 0 && t->pre[t->pre_count - 1].kind == &oci_bytelevel_pre;

@@ -89,6 +89,7 @@ static bool cut_to(oc_context *cx, cut *c, size_t most)
     return true;
 }
 
+/* Pieces share `stride` tokens; cut on the left, they are counted from the end. */
 static range piece(const cut *c, size_t index)
 {
     bool later = index > 0;
@@ -255,6 +256,7 @@ static void put_special(oc_encoding *e, size_t *at, int64_t id, uint8_t type,
     ++*at;                      /* offsets are 0, 0 */
 }
 
+/* One block for all: ids, mask, types, sequences [count] and offsets [count, 2]. */
 static oc_encoding *create(job *j, size_t count)
 {
     oc_encoding *e = oci_calloc(j->cx, 1, sizeof *e);

@@ -42,6 +42,7 @@ static void reverse(const char *text, size_t size, char *out)
     for (size_t i = 0; i < size; i++) out[i] = text[size - 1 - i];
 }
 
+/* Ids stay the same: a hit of the tails' trie is the piece itself. */
 static bool init_backward(oc_context *cx, splitter *s)
 {
     const oci_vocab *vocab = s->vocab;
@@ -194,6 +195,7 @@ static bool add_specials(oci_loader *in, const char *path)
     return !oci_failed(in->cx);
 }
 
+/* LlamaConverter.normalizer: a block in front, and one for every space. */
 static bool add_parts(oci_loader *in)
 {
     static const char block[] = "\xe2\x96\x81";

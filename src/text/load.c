@@ -15,28 +15,22 @@
 #include "text/unigram.h"
 #include "text/wordpiece.h"
 
-static const oci_normalizer_kind *const normalizer_kinds[] = { &oci_bert_normalizer_kind,
-                                                               &oci_precompiled,
-                                                               &oci_nfc,
-                                                               &oci_nfd,
-                                                               &oci_nfkc,
-                                                               &oci_nfkd,
-                                                               &oci_lowercase,
-                                                               &oci_strip_kind,
-                                                               &oci_strip_accents,
-                                                               &oci_prepend,
-                                                               &oci_replace,
-                                                               &oci_nmt };
+static const oci_normalizer_kind *const normalizer_kinds[] = {
+    &oci_bert_normalizer_kind, &oci_precompiled, &oci_nfc, &oci_nfd, &oci_nfkc, &oci_nfkd,
+    &oci_lowercase, &oci_strip_kind, &oci_strip_accents, &oci_prepend, &oci_replace,
+    &oci_nmt
+};
 static const oci_pre_kind *const pre_kinds[] = {
     &oci_bytelevel_pre, &oci_bert_pre, &oci_metaspace_pre, &oci_whitespace_split,
     &oci_whitespace, &oci_digits, &oci_punctuation, &oci_split
 };
-static const oci_model_kind *const model_kinds[] = { &oci_bpe_model, &oci_wordpiece_model,
-                                                     &oci_unigram_model };
+static const oci_model_kind *const model_kinds[] = {
+    &oci_bpe_model, &oci_wordpiece_model, &oci_unigram_model
+};
 static const oci_decoder_kind *const decoder_kinds[] = {
-    &oci_bytelevel_decoder, &oci_wordpiece_decoder,     &oci_metaspace_decoder,
-    &oci_fallback_decoder,  &oci_replace_decoder,       &oci_byte_fallback_decoder,
-    &oci_fuse_decoder,      &oci_strip_decoder
+    &oci_bytelevel_decoder, &oci_wordpiece_decoder, &oci_metaspace_decoder,
+    &oci_fallback_decoder, &oci_replace_decoder, &oci_byte_fallback_decoder,
+    &oci_fuse_decoder, &oci_strip_decoder
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -205,6 +199,7 @@ static bool load_part(oci_loader *in, parts *p, const json_t *object, const char
     return !oci_failed(in->cx);
 }
 
+/* A stack of its own: how deep a file nests must not become our depth of calls. */
 static bool load_parts(oci_loader *in, parts *p, const json_t *object, const char *field)
 {
     char place[64];
@@ -326,6 +321,7 @@ static bool check_top(oci_loader *in)
     return !oci_failed(in->cx);
 }
 
+/* The model comes before what looks ids up: added tokens, then the post-processor. */
 bool oci_load_tokenizer_json(oci_loader *in)
 {
     oc_context *cx = in->cx;

@@ -4,6 +4,7 @@
 
 #include "text/loader.h"
 
+/* As in files that say nothing: U+2581 for a space, and one in front of every text. */
 void *oci_metaspace_create(oc_context *cx)
 {
     oci_metaspace *m = oci_calloc(cx, 1, sizeof *m);
@@ -84,6 +85,7 @@ static size_t find_block(const oci_metaspace *m, const oci_segment *s, size_t at
 static bool prepends(oci_work *work, const oci_metaspace *m, const oci_segment *s,
                      int stage)
 {
+    /* A flag a stage: "first" is the text's first segment, not each one's beginning. */
     bool first = !(work->begun >> stage & 1);
     bool begun = s->text[0] == ' ' || begins(m, s, 0);
     if (m->add_prefix_space && !begun && m->scheme == OCI_PREPEND_ALWAYS) return true;

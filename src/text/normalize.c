@@ -44,6 +44,7 @@ static oci_outcome run_strip_accents(oc_context *cx, const void *self,
     return drop_classes(cx, segment, OCI_MARK, out);
 }
 
+/* U+0130 becomes two code points; no code point takes more than four bytes. */
 static bool put_lower(oc_context *cx, oci_text *out, uint32_t code, size_t origin)
 {
     uint32_t lower[2];
@@ -165,6 +166,7 @@ static oci_outcome run_bert(oc_context *cx, const void *self, oci_segment *segme
     oci_text clean = { 0 };
     bool ok = bert_clean(cx, b, segment, &clean);
     oci_segment cleaned = oci_text_segment(&clean);
+    /* ASCII has nothing to decompose: making it lower is all there is to do. */
     if (ok && b->strip_accents && !is_ascii(&cleaned)) {
         ok = bert_strip_accents(cx, b, &cleaned, out);
     } else if (ok && b->lowercase) {
@@ -279,6 +281,8 @@ static void *load_prepend(oci_loader *in, const json_t *object, const char *fiel
     return load_content(in, object, field, "prepend");
 }
 
+/* Never of an empty text: the reference leaves it empty, and oci_normalize does not come
+ * here with one. */
 static oci_outcome run_prepend(oc_context *cx, const void *self, oci_segment *segment,
                                oci_text *out)
 {

@@ -43,6 +43,8 @@ static bool find_class(const char *text, size_t size, size_t from, unsigned clas
     return true;
 }
 
+/* A literal has at most OCI_MAX_LITERAL bytes, so that comparing at each place stays
+ * linear. */
 static bool find_literal(const oci_pattern *p, const char *text, size_t size, size_t from,
                          size_t *begin, size_t *end)
 {
@@ -57,6 +59,7 @@ static bool find_literal(const oci_pattern *p, const char *text, size_t size, si
     return false;
 }
 
+/* Two or more; a single space is no match. */
 static bool find_spaces(const char *text, size_t size, size_t from, size_t *begin,
                         size_t *end)
 {
@@ -103,6 +106,7 @@ static bool find_clip(const char *text, size_t size, size_t from, size_t *begin,
     return true;
 }
 
+/* A bracket alone, any other mark with all of its kind that follow. */
 static bool find_marks(const char *text, size_t size, size_t from, size_t *begin,
                        size_t *end)
 {
@@ -135,6 +139,8 @@ bool oci_pattern_find(const oci_pattern *p, const char *text, size_t size, size_
 
 /* ---- loading ----------------------------------------------------------------------- */
 
+/* The expressions in the files of our families, each with a scanner of its own above. Any
+ * other is refused: no regular expression of a file is ever run. */
 static const struct {
     const char *text;
     oci_pattern_kind kind;

@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 
+/* *room doubles, so that adding one by one stays linear. */
 void *oci_grow(oc_context *cx, void *block, size_t *room, size_t count, size_t size)
 {
     if (block && count <= *room) return block;
@@ -54,6 +55,7 @@ static uint32_t code_at(oci_work *work, size_t at)
     }
 }
 
+/* Tokens are never empty: end > begin. */
 bool oci_work_emit(oci_work *work, int64_t id, const oci_segment *segment, size_t begin,
                    size_t end)
 {
@@ -97,6 +99,8 @@ void oci_text_deinit(oci_text *text)
     *text = (oci_text){ 0 };
 }
 
+/* NFKC makes up to eighteen code points of one (U+FDFA): what comes out has a bound,
+ * too. */
 bool oci_text_reserve(oc_context *cx, oci_text *text, size_t more)
 {
     size_t need, most = (size_t)cx->limits.text_bytes * 2 + 64;
@@ -140,6 +144,7 @@ oci_segment oci_text_segment(const oci_text *text)
                           false };
 }
 
+/* Two texts in turn: each normalizer reads one and writes the other. */
 bool oci_normalize(oc_context *cx, const oc_tokenizer *t, oci_segment *segment,
                    oci_text texts[2])
 {
@@ -160,6 +165,8 @@ bool oci_normalize(oc_context *cx, const oc_tokenizer *t, oci_segment *segment,
 
 /* ---- stages ------------------------------------------------------------------------ */
 
+/* Each piece goes through all stages before the next one is cut: no list of pieces is
+ * kept. The depth is that of the stages, OCI_MAX_PARTS at most. */
 bool oci_pre_tokenize(oci_work *work, int stage, const oci_segment *segment)
 {
     const oc_tokenizer *t = work->t;
@@ -179,6 +186,8 @@ static bool split_normalized(oci_work *work, const oci_segment *raw)
            oci_added_split(work, 1, &segment, pre_tokenize_all);
 }
 
+/* Added tokens that are looked for in the raw text; between them, once normalized, the
+ * others; between those, words. */
 bool oci_work_run(oci_work *work)
 {
     oci_segment whole = { .text = work->text, .size = work->size };

@@ -79,6 +79,7 @@ static void load_offsets(oci_loader *in, const json_t *object)
                       oci_field(in, "post_processor", "add_prefix_space"), true);
 }
 
+/* On an error the ids are 0, and nothing is made of them. */
 static bool load_roberta(oci_loader *in, const json_t *object)
 {
     uint32_t cls = load_named(in, object, "cls"), sep = load_named(in, object, "sep");

@@ -19,6 +19,7 @@ typedef struct field {
     const uint8_t *bytes;       /* BYTES: [value] */
 } field;
 
+/* Ten bytes at most; bits beyond the 64th are dropped, as protobuf does. */
 static uint64_t read_varint(reader *r)
 {
     uint64_t value = 0;
@@ -90,6 +91,7 @@ enum {
     UNKNOWN_TYPE = 2
 };
 
+/* count_pieces went by the same rule: there is room. */
 static bool parse_piece(reader r, oci_spm *spm)
 {
     oci_piece *piece = &spm->pieces[spm->count++];
@@ -111,6 +113,7 @@ static bool parse_piece(reader r, oci_spm *spm)
     return !r.broken && piece->size > 0 && oci_utf8_valid(piece->text, piece->size);
 }
 
+/* A message that comes twice is one whose later fields count: protobuf merges them. */
 static bool parse_trainer(reader r, oci_spm *spm)
 {
     field f;

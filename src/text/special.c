@@ -6,6 +6,7 @@
 
 #include "text/loader.h"
 
+/* In the order of SPECIAL_TOKENS_ATTRIBUTES, in which roles get their ids. */
 static const char *const role_keys[OCI_ROLES] = { "bos_token", "eos_token", "unk_token",
                                                   "sep_token", "pad_token", "cls_token",
                                                   "mask_token" };
@@ -27,6 +28,7 @@ typedef struct pendings {
 
 /* ---- tokens to be added ------------------------------------------------------------ */
 
+/* The token's text stays the document's, which is open until all are added. */
 static bool push(oci_loader *in, pendings *list, int64_t id, const oci_added *token,
                  bool mapped)
 {
@@ -148,6 +150,7 @@ static bool collect_own(oci_loader *in, pendings *list)
     return true;
 }
 
+/* qsort is not stable: `order` makes it so. */
 static int compare_pending(const void *a, const void *b)
 {
     const pending *x = a, *y = b;
@@ -196,6 +199,7 @@ static void wrap_role(oci_loader *in, oci_role role, bool converted)
         token->normalized =
             class->mask == OCI_MASK_UNSAID ? -1 : class->mask == OCI_MASK_NORMALIZED;
         token->special = converted && class->family == OCI_XLMR;
+    /* Slow classes wrap strings: AddedToken(…) is normalized, LlamaTokenizer's is not. */
     } else if (converted && (roberta || (gpt2 && (role <= OCI_UNK || role == OCI_PAD)) ||
                              (class->family == OCI_CLIP && role <= OCI_UNK))) {
         token->normalized = 1;

@@ -148,6 +148,7 @@ static void *load_split(oci_loader *in, const json_t *object, const char *field)
     return checked(in, s);
 }
 
+/* Inverted: the pattern says what stays, and white space between goes. */
 void *oci_split_clip(oci_loader *in)
 {
     return make(in, OCI_PATTERN_CLIP, 0, REMOVED, true);
@@ -167,6 +168,7 @@ static void *load_punctuation(oci_loader *in, const json_t *object, const char *
     return checked(in, make(in, OCI_PATTERN_CLASS, OCI_PUNCTUATION, b, false));
 }
 
+/* Inverted as well: what the pattern does not match is white space. */
 static void *load_whitespace(oci_loader *in, const json_t *object, const char *field)
 {
     (void)object;

@@ -32,6 +32,7 @@ static bool load_slow(oci_loader *in, const char *first, const char *second)
     return false;
 }
 
+/* The files are vocab_files_names of the slow classes, which 4.37.2 converts as well. */
 static bool open_converted(oci_loader *in)
 {
     static const char *const names[][2] = {
@@ -79,6 +80,7 @@ static bool nothing_to_open(oci_loader *in)
     return false;
 }
 
+/* tokenizer.json first: from_pretrained of the fast classes converts only without it. */
 static bool open_files(oci_loader *in)
 {
     if (!oci_config_open(in)) return false;
@@ -99,6 +101,7 @@ oc_tokenizer *oc_tokenizer_open(oc_context *cx, const char *folder)
     oc_tokenizer *t = oci_calloc(cx, 1, sizeof *t);
     if (!t) return NULL;
     oci_loader in = { .cx = cx, .t = t, .folder = folder };
+    /* What an error leaves is closed like a whole one: every part is complete or NULL. */
     bool ok = open_files(&in);
     oci_config_close(&in);
     if (ok && !oci_failed(cx)) return t;
@@ -164,6 +167,7 @@ const int64_t *oc_encoding_token_type_ids(const oc_encoding *e)
     return e && e->token_types ? e->types : NULL;
 }
 
+/* An added token may stand for more than its own text: it can eat white space. */
 const char *oc_encoding_token(const oc_encoding *e, size_t index)
 {
     if (!e || index >= e->count) return NULL;

@@ -35,6 +35,7 @@ static uint64_t hash_text(uint64_t seed, const char *text, size_t size)
     return h ^ h >> 32;
 }
 
+/* The seed is where the table lies, which whoever wrote the file cannot know. */
 static uint64_t hash_in(const oci_vocab *v, const char *text, size_t size)
 {
     return hash_text((uint64_t)(uintptr_t)v->slots, text, size);
@@ -79,6 +80,7 @@ static bool make_slots(oc_context *cx, oci_vocab *v, size_t count)
     return true;
 }
 
+/* Zeros behind: an id whose `at` is 0 is a hole. */
 static bool reserve_words(oc_context *cx, oci_vocab *v, int64_t bound)
 {
     if (bound <= v->words_room) return true;
@@ -175,6 +177,8 @@ bool oci_pairs_init(oc_context *cx, oci_pairs *pairs, size_t count)
     }
     pairs->slots = oci_alloc(cx, bytes);
     if (!pairs->slots) return false;
+    /* A free slot is the key UINT64_MAX: ids stay below limits.vocab_size, so no pair has
+     * it. */
     memset(pairs->slots, 0xff, bytes);
     pairs->mask = slots - 1;
     return true;
@@ -186,6 +190,7 @@ void oci_pairs_deinit(oci_pairs *pairs)
     *pairs = (oci_pairs){ 0 };
 }
 
+/* A pair that comes twice has the later rank, as in the reference's map. */
 void oci_pairs_set(oci_pairs *pairs, uint64_t key, uint32_t rank, uint32_t id)
 {
     size_t i = oci_pairs_hash(pairs, key) & pairs->mask;
