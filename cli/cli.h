@@ -63,7 +63,8 @@ struct cli {
     const char *device;
     json_t *limits;             /* name → number, as --limit gave them */
     bool quiet, json;
-    const char *weights, *revision;     /* CLI_MODEL_OPTIONS */
+    const char *weights, *revision;     /* CLI_FILE_OPTIONS */
+    int weights_dtype, arithmetic;      /* CLI_MODEL_OPTIONS: which of the words */
     oc_context *cx;
     int status;                 /* the exit status so far */
     int inputs, bad_inputs;
@@ -74,10 +75,17 @@ struct cli {
 #define CLI_REVISION_OPTION(c)                                                                 \
     { "revision", CLI_TEXT, &(c)->revision, "R",                                               \
       "branch, tag or commit of a MODEL in the hub's cache", 0, 0, 0 }
-#define CLI_MODEL_OPTIONS(c)                                                                   \
+#define CLI_FILE_OPTIONS(c)                                                                    \
     { "weights", CLI_TEXT, &(c)->weights, "FILE",                                              \
       "file of MODEL, or index of shards, to take the weights from", 0, 0, 0 },                \
     CLI_REVISION_OPTION(c)
+#define CLI_WEIGHTS_DTYPES "as-is|f32|bf16|f16|int8|int8-channel|int4"
+#define CLI_MODEL_OPTIONS(c)                                                                   \
+    { "weights-dtype", CLI_CHOICE, &(c)->weights_dtype, CLI_WEIGHTS_DTYPES,                    \
+      "type to keep the weights in; as in their file", 0, 0, 0 },                              \
+    { "arithmetic", CLI_CHOICE, &(c)->arithmetic, "f32|bf16|int8",                             \
+      "rounds what narrow weights are multiplied by, for speed; f32: not", 0, 0, 0 },          \
+    CLI_FILE_OPTIONS(c)
 
 /* Parses args into `options` and the common ones, checks the number of operands (`most`
  * < 0: no bound), makes the context. False: the command is over, with c->status. */
@@ -106,6 +114,8 @@ char *cli_config_text(const cli *c);
 
 bool cli_open_context(cli *c);
 void cli_close(cli *c);
+/* The type that CLI_WEIGHTS_DTYPES' word number `index` means. */
+oc_dtype cli_weights_dtype(int index);
 /* oc_model_open, with what CLI_MODEL_OPTIONS took laid over the options (may be NULL). */
 oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *options);
 /* From now on SIGINT, SIGTERM and SIGHUP end the running call with OC_E_CANCELLED; the

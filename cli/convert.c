@@ -24,7 +24,6 @@ static uint64_t parse_size(const char *text)
 int command_convert(cli *c)
 {
     static const char *const formats[] = { "safetensors", "bin", "h5", "msgpack" };
-    static const oc_dtype dtypes[] = { (oc_dtype)0, OC_F32, OC_BF16, OC_F16 };
     int format = 0, dtype = 0;
     const char *shard = NULL;
     const cli_option options[] = {
@@ -34,7 +33,9 @@ int command_convert(cli *c)
           0 },
         { "max-shard-size", CLI_TEXT, &shard, "SIZE",
           "bytes in one file (2GB, 500MB, 1GiB); 5GB, of h5 and msgpack 10GB", 0, 0, 0 },
-        CLI_MODEL_OPTIONS(c),
+        { "weights-dtype", CLI_CHOICE, &c->weights_dtype, CLI_WEIGHTS_DTYPES,
+          "the same, or of the matrices alone, quantised; as-is", 0, 0, 0 },
+        CLI_FILE_OPTIONS(c),
         { 0 }
     };
     if (!cli_begin(c, options, 2, 2)) return c->status;
@@ -43,9 +44,12 @@ int command_convert(cli *c)
         return cli_usage(c, "--max-shard-size: expected a size such as 500MB, 5GB or 2GiB, found "
                          "'%s'", shard);
 
+    if (dtype && c->weights_dtype)
+        return cli_usage(c, "--dtype and --weights-dtype: expected one of them");
+
     const oc_convert_options o = OC_OPTIONS(
         oc_convert_options, .weights = c->weights, .revision = c->revision,
-        .save = OC_OPTIONS(oc_save_options, .format = formats[format], .dtype = dtypes[dtype],
+        .save = OC_OPTIONS(oc_save_options, .format = formats[format], .dtype = cli_weights_dtype(dtype ? dtype : c->weights_dtype),
                            .max_shard_size = bytes));
     oc_convert(c->cx, c->operands[0], c->operands[1], &o);
     if (!cli_failed(c)) {

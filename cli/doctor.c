@@ -107,6 +107,7 @@ int command_doctor(cli *c)
     if (!cli_begin(c, options, 1, 1)) return c->status;
     o.weights = c->weights;
     o.revision = c->revision;
+    o.weights_dtype = cli_weights_dtype(c->weights_dtype);
     char *text = oc_doctor(c->cx, c->operands[0], &o);
     json_t *report = cli_failed(c) ? NULL : json_loads(text, JSON_ALLOW_NUL, NULL);
     if (report) {

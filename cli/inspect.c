@@ -92,6 +92,23 @@ static void print_types(cli *c, json_t *types)
     if (*text) cli_print(c, "%-14s%s", "dtype", text);
 }
 
+/* "memory  as-is 16.4 MB, f32 32.7 MB, …" */
+static void print_memory(cli *c, const json_t *o)
+{
+    char text[TEXT_ROOM] = "", word[96], bytes[32];
+    const char *name;
+    const json_t *size, *position = json_object_get(o, "memory_per_position");
+    json_object_foreach(json_object_get(o, "memory"), name, size) {
+        format_bytes(bytes, json_number_value(size));
+        snprintf(word, sizeof word, "%s %s", name, bytes);
+        append(text, ", ", word);
+    }
+    if (*text) cli_print(c, "%-14s%s", "memory", text);
+    if (!position) return;
+    format_bytes(bytes, json_number_value(position));
+    cli_print(c, "%-14s%s for a position's keys and values", "", bytes);
+}
+
 /* A tower: its type, and what its config says of it. */
 static void print_part(cli *c, const char *label, json_t *part)
 {
@@ -156,6 +173,7 @@ static void print_table(cli *c, const json_t *o)
     }
     print_bytes(c, "weights", json_object_get(o, "bytes"));
     print_types(c, json_object_get(o, "dtype"));
+    print_memory(c, o);
     print_field(c, "vocabulary", json_object_get(o, "vocab_size"), " ");
     print_field(c, "image size", json_object_get(o, "image_size"), " x ");
     print_part(c, "encoder", json_object_get(o, "encoder"));
@@ -176,7 +194,7 @@ int command_inspect(cli *c)
         { "tensors", CLI_FLAG, &o.tensors, NULL, "add the table of tensors", 0, 0, 0 },
         { "class", CLI_TEXT, &o.class_name, "NAME",
           "Transformers class to look for; without it, architectures[0]", 0, 0, 0 },
-        CLI_MODEL_OPTIONS(c),
+        CLI_FILE_OPTIONS(c),
         { 0 }
     };
     if (!cli_begin(c, options, 1, 1)) return c->status;

@@ -136,9 +136,12 @@ static const cli_command commands[] = {
       "Writes a model in another format, type or number of files",
       "OUT is a folder, made if missing: config, tokenizer, processor and weights. Each\n"
       "tensor goes from file to file on its own, so that a model larger than memory can\n"
-      "be converted. --to bin is PyTorch's format, h5 Keras', msgpack Flax'.\n",
+      "be converted. --to bin is PyTorch's format, h5 Keras', msgpack Flax'.\n"
+      "--weights-dtype int8 and int4 quantise the matrices, into safetensors that open at\n"
+      "once; converted back, they are the rounded numbers.\n",
       "  ocelli convert printed-line-ocr reader --dtype f32\n"
-      "  ocelli convert emoji-match shards --to bin --max-shard-size 2MB" },
+      "  ocelli convert emoji-match shards --to bin --max-shard-size 2MB\n"
+      "  ocelli convert emoji-chat small-chat --weights-dtype int4" },
     { "doctor", command_doctor, "MODEL [options]", "Says what a model folder is, and what ails it",
       "Reads all of it: files, config against weights, tokenizer and processor, ties; runs\n"
       "the tokenizer there and back, and a forward pass, whose hash one machine's kernels\n"

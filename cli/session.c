@@ -77,9 +77,18 @@ bool cli_open_context(cli *c)
     json_t *value;
     json_object_foreach(c->limits, name, value)
         oc_context_limit(c->cx, name, (uint64_t)json_integer_value(value));
+    static const oc_dtype arithmetics[] = { OC_F32, OC_BF16, OC_INT8 };
+    oc_context_set_arithmetic(c->cx, arithmetics[c->arithmetic]);
     if (cli_failed(c)) return false;
     cli_catch_signals(c);
     return true;
+}
+
+oc_dtype cli_weights_dtype(int index)
+{
+    static const oc_dtype types[] = { (oc_dtype)0, OC_F32, OC_BF16, OC_F16, OC_INT8,
+                                      OC_INT8_CHANNEL, OC_INT4 };
+    return types[index];
 }
 
 oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *options)
@@ -87,6 +96,7 @@ oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *optio
     oc_model_options o = options ? *options : OC_OPTIONS(oc_model_options, .weights = NULL);
     o.weights = c->weights;
     o.revision = c->revision;
+    o.weights_dtype = cli_weights_dtype(c->weights_dtype);
     return oc_model_open(c->cx, name, &o);
 }
 

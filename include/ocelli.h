@@ -426,6 +426,7 @@ typedef struct oc_doctor_options {
     const char *save_inputs;        /* where to write those, for a reference to be run on */
     const char *against;            /* a safetensors file of outputs, as oc_forward names them:
                                        compared one by one, to 1e-4 of the largest number */
+    oc_dtype weights_dtype;         /* as in oc_model_options: of the forward pass */
 } oc_doctor_options;
 
 /* What `ocelli doctor` tells, as one JSON object in a new string (oc_string_free): what the

@@ -202,6 +202,8 @@ static void read_all(examination *e, const oci_weight_file *file)
         oc_dtype t = ref->entry->dtype;
         bool floats = t == OC_F32 || t == OC_F16 || t == OC_BF16 || t == OC_F64;
         bytes += (int64_t)ref->entry->bytes;
+        if (data && oci_dtype_is_blocks(t) && !oci_weight_finite(cx, ref, data, true))
+            oci_doctor_take_error(e->d, "error", ref->name);
         if (!data || !floats || !oci_bits_nan(t, data, ref->entry->bytes / oci_dtype_size(t)))
             continue;
         if (!first) first = ref->name;
@@ -220,9 +222,9 @@ static void read_all(examination *e, const oci_weight_file *file)
 static void put_dtypes(examination *e)
 {
     json_t *dtypes = json_object();
-    json_int_t of[OC_DTYPE_COUNT] = { 0 };
+    json_int_t of[OC_INT4 + 1] = { 0 };
     for (size_t i = 0; i < e->weights.count; i++) of[e->weights.refs[i].entry->dtype]++;
-    for (int t = 0; t < OC_DTYPE_COUNT; t++)
+    for (int t = 0; t <= OC_INT4; t++)
         if (of[t]) json_object_set_new(dtypes, oci_dtype_name((oc_dtype)t), json_integer(of[t]));
     json_object_set_new(e->d->report, "dtype", dtypes);
 }

@@ -303,7 +303,8 @@ static void run_forward(oci_doctor *d, const oc_model *model)
 void oci_doctor_run(oci_doctor *d)
 {
     const oc_model_options open = OC_OPTIONS(oc_model_options, .weights = d->options->weights,
-                                             .class_name = d->options->class_name);
+                                             .class_name = d->options->class_name,
+                                             .weights_dtype = d->options->weights_dtype);
     oc_model *model = oc_model_open(d->cx, d->folder, &open);
     /* What keeps it from opening was found by then, but for what only loading sees. */
     if (!oci_doctor_take_error(d, "error", "model") || !model) return;

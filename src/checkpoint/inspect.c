@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "io/locate.h"
 #include "io/weights.h"
+#include "models/memory.h"
 
 typedef struct inspection {
     oc_context *cx;
@@ -50,7 +51,7 @@ static json_t *tensor_list(const inspection *i)
 
 static void put_weights(const inspection *i, json_t *out)
 {
-    json_int_t bytes = 0, of[OC_DTYPE_COUNT] = { 0 };
+    json_int_t bytes = 0, of[OC_INT4 + 1] = { 0 };
     json_t *unused = json_array(), *dtypes = json_object(), *files = json_array();
     for (size_t k = 0; k < i->weights.count; k++) {
         const oci_weight_ref *ref = &i->weights.refs[k];
@@ -59,7 +60,7 @@ static void put_weights(const inspection *i, json_t *out)
         if (!i->used[k] && !oci_key_ignored(ref->name))
             json_array_append_new(unused, json_string(ref->name));
     }
-    for (int t = 0; t < OC_DTYPE_COUNT; t++)
+    for (int t = 0; t <= OC_INT4; t++)
         if (of[t]) json_object_set_new(dtypes, oci_dtype_name((oc_dtype)t), json_integer(of[t]));
     for (size_t k = 0; k < i->weights.file_count; k++) {
         const oci_weight_file *f = &i->weights.files[k];
@@ -149,6 +150,22 @@ static json_t *lacking(oc_context *cx, const oci_model *model, const char *folde
     return list;
 }
 
+/* What the model would take in memory in each weights_dtype, and a position of its cache. */
+static void put_memory(const inspection *i, json_t *out)
+{
+    json_t *memory = json_object();
+    const oc_dtype *t = oci_weights_dtypes;
+    json_object_set_new(memory, "as-is", json_integer((json_int_t)oci_memory_weights(
+        i->cx, &i->model, &i->weights, (oc_dtype)0, false)));
+    for (; *t; t++)
+        json_object_set_new(memory, oci_weights_dtype_name(*t), json_integer(
+            (json_int_t)oci_memory_weights(i->cx, &i->model, &i->weights, *t, false)));
+    json_object_set_new(out, "memory", memory);
+    const uint64_t position = oci_memory_position(&i->model);
+    if (position)
+        json_object_set_new(out, "memory_per_position", json_integer((json_int_t)position));
+}
+
 static json_t *describe(inspection *i, const char *folder, bool tensors)
 {
     json_t *out = json_object();
@@ -161,6 +178,7 @@ static json_t *describe(inspection *i, const char *folder, bool tensors)
     json_object_set_new(out, "parameters", json_integer(i->parameters));
     put_weights(i, out);
     json_object_set_new(out, "missing", i->missing);
+    put_memory(i, out);
     json_object_set_new(out, "lacks", lacking(i->cx, &i->model, folder));
     if (tensors) json_object_set_new(out, "tensors", tensor_list(i));
     return out;
