@@ -64,6 +64,7 @@ static void compare(oc_context *cx, const oci_dual *m, const oc_tensors *images,
     oci_tensor *logits = oci_op_transpose(cx, oci_dual_similarity(cx, m, text, image));
     add(cx, out, "logits_per_image", logits);
     if (logits) {
+        /* In place: the logits have been copied out. */
         oci_backend_get(cx)->softmax(cx, logits->shape[0], logits->shape[1],
                                      oci_f32(logits), oci_f32(logits));
         add(cx, out, "probabilities", logits);

@@ -26,6 +26,7 @@ static void read_row(oc_context *cx, const oci_tensor *t, int64_t r, int64_t wid
                                         t->panels->data, r, row);
 }
 
+/* Names and shapes, and of each parameter the first, the last and two rows between. */
 static void add_param(oci_walker *walker, const oci_param *p)
 {
     oci_hash *hash = walker->user;

@@ -300,6 +300,7 @@ static void embed_new(maker *m)
         if (m->pictures[i].source != NOWHERE) continue;
         oc_image *image = oc_image_open(m->cx, m->files.files[i].path, &turned);
         if (!image) {
+            /* Here a kind that is not supported is the picture's own. */
             if (is_about_picture(m->cx->status) || m->cx->status == OC_E_UNSUPPORTED)
                 refuse(m, i);
             continue;
@@ -363,6 +364,7 @@ static void write_index(maker *m)
         oci_fail(m->cx, OC_E_FILE, "%s: none of the pictures could be read", m->path);
         return;
     }
+    /* Nothing is new or gone: the file stays as it is, with its time. */
     bool same = m->old && m->report.kept == (int64_t)m->files.count &&
                 m->files.count == m->old->header.count;
     if (same) return;

@@ -10,6 +10,7 @@
 #include "io/file.h"
 
 static const char magic[8] = { 'O', 'C', 'i', 'n', 'd', 'e', 'x', '\n' };
+/* On a machine of the other byte order it reads 0x04030201. */
 static const uint32_t order = 0x01020304;
 
 enum { TRAILER = 8 };           /* XXH64 of all before it */
@@ -32,6 +33,7 @@ static bool advance(uint64_t *at, uint64_t count, uint64_t size)
     return true;
 }
 
+/* False: the sizes are beyond 64 bits. */
 bool oci_index_place(const oci_index_header *h, oci_index_layout *l)
 {
     size_t number = h->kind == OCI_INDEX_I8 ? 1 : sizeof(float);
@@ -162,6 +164,8 @@ oc_index *oc_index_open(oc_context *cx, const char *path,
         check_header(cx, path, &header, &layout, file->size);
     oci_file_close(file);
     if (oci_failed(cx)) return NULL;
+    /* A second reading of the path, which is checked like the first: the file may have
+     * changed in between. */
     oci_buffer *bytes = o.map ? oci_file_map(cx, path)
                               : oci_file_read(cx, path, cx->limits.file_bytes);
     return oci_index_parse(cx, path, bytes, !o.map);
@@ -217,6 +221,8 @@ size_t oci_index_record_bytes(oci_index_kind kind, size_t width)
     return kind == OCI_INDEX_F32 ? width * sizeof(float) : sizeof(float) + 2 * width;
 }
 
+/* The largest number becomes 127 steps. What rounding takes away, half a step at most, is
+ * kept in steps of 1/254. */
 bool oci_index_encode(oci_index_kind kind, size_t width, const float *x, void *record)
 {
     float most = 0;
@@ -280,6 +286,7 @@ static void put_zeros(output *o, uint64_t until)
     put(o, zeros, (size_t)(until - o->at));
 }
 
+/* The name of the model is the first of the texts: no path begins at 0. */
 static void put_table(output *o, const oci_index_writer *w, const oci_index_layout *l)
 {
     uint64_t text = strlen(w->model_name) + 1;

@@ -77,6 +77,7 @@ oc_image *oci_image_crop(oc_context *cx, const oc_image *image, int64_t left, in
     return part;
 }
 
+/* Pixels are shared, not copied: nobody writes to a picture once it is made. */
 oc_image *oci_image_share(oc_context *cx, const oc_image *image)
 {
     oc_image *other = oci_alloc(cx, sizeof *other);

@@ -124,6 +124,7 @@ static double clip(double value, double most, bool *clipped)
     return inside;
 }
 
+/* The shoelace formula; the direction does not matter. */
 static double polygon_area(const oci_outline *o)
 {
     double twice = 0;
@@ -201,6 +202,7 @@ static bool make_outline(oc_context *cx, const oc_image *image, const oc_mark *m
 
 /* ---- drawing ----------------------------------------------------------------------- */
 
+/* In integers, rounded to the nearest: the same on every machine. */
 static inline uint8_t blend(uint8_t under, uint8_t over, unsigned alpha)
 {
     unsigned t = under * (255 - alpha) + over * alpha + 127;

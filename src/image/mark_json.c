@@ -66,6 +66,7 @@ static bool read_points(reader *r, const json_t *object, const char *field, oc_m
     return true;
 }
 
+/* Unknown keys are errors: a misspelt colour would else be drawn in red unnoticed. */
 static bool read_settings(reader *r, const json_t *object, const char *field,
                           oc_mark *mark)
 {

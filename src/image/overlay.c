@@ -13,6 +13,7 @@ static const double pi = 3.14159265358979323846;
 
 /* ---- paths ------------------------------------------------------------------------- */
 
+/* Without a point before it the first cairo_line_to is a cairo_move_to. */
 static void polyline(cairo_t *cr, const oci_outline *o)
 {
     for (size_t i = 0; i < o->count; i++)
@@ -68,6 +69,7 @@ static void arrow(cairo_t *cr, const oci_outline *o)
 
 static void trace(cairo_t *cr, const oci_outline *o)
 {
+    /* Of two boxes or ovals, one in the other, the inner one is then a hole. */
     cairo_set_fill_rule(cr, CAIRO_FILL_RULE_EVEN_ODD);
     cairo_set_line_width(cr, o->width);
     cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);

@@ -76,6 +76,8 @@ char *oc_image_png(oc_context *cx, const oc_image *image, size_t *size)
     if (!w) return NULL;
     w->cx = cx;
     oci_bytes_init(&w->out, (size_t)cx->limits.image_bytes);
+    /* What changes from here on lies on the heap: locals would be indeterminate after a
+     * longjmp (C11 7.13.2.1). */
     if (setjmp(w->escape) == 0) {
         w->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, w, on_error, on_warning,
                                            w, on_malloc, on_free);
