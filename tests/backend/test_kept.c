@@ -326,11 +326,14 @@ static void fill_mask(float *mask, int64_t pad, bool fused)
     }
 }
 
-/* Row 1 of the padded problem is row 0 of `p`, `pad` positions later. */
+/* Row 1 of the padded problem is row 0 of `p`, `pad` positions later; what is before it takes no
+ * part, and so may be no number at all. */
 static void check_left(const under_test *t, oc_dtype dtype, int64_t pad, bool cached)
 {
     int64_t n = LEFT_T - pad;
     problem p = make_problem(1, n, 6, 2, 20), both = make_problem(2, LEFT_T, 6, 2, 20);
+    for (int64_t i = 0; i < pad * 40; i++)
+        both.k[LEFT_T * 40 + i] = both.v[LEFT_T * 40 + i] = NAN;
     memcpy(both.q + (LEFT_T + pad) * LEFT_WIDTH, p.q, (size_t)(n * LEFT_WIDTH) * sizeof(float));
     memcpy(both.k + (LEFT_T + pad) * 40, p.k, (size_t)(n * 40) * sizeof(float));
     memcpy(both.v + (LEFT_T + pad) * 40, p.v, (size_t)(n * 40) * sizeof(float));
