@@ -105,12 +105,9 @@ oci_tensor *oci_bart_decode(oc_context *cx, const void *model, oci_decode_call c
     if (!x) return NULL;
     int64_t T = x->shape[1];
     oci_text_stack stack = {
-        .layers = m->layers,
-        .count = c->decoder_layers,
-        .heads = c->decoder_attention_heads,
-        .act = c->activation_function,
-        .cross_past = true,
-        .pre_norm = m->mbart,
+        .layers = m->layers, .count = c->decoder_layers,
+        .heads = c->decoder_attention_heads, .act = c->activation_function,
+        .cross_past = true, .pre_norm = m->mbart,
         .last_norm = m->mbart ? &m->layer_norm : NULL,
         .mask = oci_causal_mask(cx, call.attention_mask, T, oci_text_past(&call) + T),
         .cross_mask = oci_padding_mask(cx, call.encoder_attention_mask)
@@ -134,16 +131,12 @@ oci_decoder_shape oci_bart_shape(const void *model)
 /* ---- BartForCausalLM ---- */
 
 const oci_input_spec oci_bart_inputs[] = {
-    { "input_ids", OCI_INPUT_IDS, 2 },
-    { "attention_mask", OCI_INPUT_MASK, 2 },
+    { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },
     { "encoder_hidden_states", OCI_INPUT_FLOAT, 3 },
-    { "encoder_attention_mask", OCI_INPUT_MASK, 2 },
-    { "head_mask", OCI_INPUT_FLOAT, 2 },
+    { "encoder_attention_mask", OCI_INPUT_MASK, 2 }, { "head_mask", OCI_INPUT_FLOAT, 2 },
     { "cross_attn_head_mask", OCI_INPUT_FLOAT, 2 },
-    { "past_key_values.", OCI_INPUT_FLOAT, 4 },
-    { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
-    { "labels", OCI_INPUT_IDS, 2 },
-    OCI_INPUTS_END
+    { "past_key_values.", OCI_INPUT_FLOAT, 4 }, { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
+    { "labels", OCI_INPUT_IDS, 2 }, OCI_INPUTS_END
 };
 
 static oci_tensor *bart_forward(oc_context *cx, const void *model, const oc_tensors *in)

@@ -109,16 +109,11 @@ static const oci_param *weight_of(const oci_foreign *f, const oci_param *params,
  * it does not know at all has no kind: the names tell. */
 static bool is_table(const oci_param *p)
 {
-    static const char *const names[] = { "word_embeddings",
-                                         "position_embeddings",
-                                         "token_type_embeddings",
-                                         "wte",
-                                         "wpe",
-                                         "shared",
-                                         "embed_tokens",
-                                         "embed_positions",
-                                         "token_embedding",
-                                         "position_embedding" };
+    static const char *const names[] = {
+        "word_embeddings", "position_embeddings", "token_type_embeddings", "wte", "wpe",
+        "shared", "embed_tokens", "embed_positions", "token_embedding",
+        "position_embedding"
+    };
     char end[64];
     if (p->kind == OCI_PARAM_TABLE) return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -133,8 +128,8 @@ static bool is_table(const oci_param *p)
 /* The few tables whose variable Keras' classes make themselves. */
 static bool is_own_table(const char *name)
 {
-    return ends_with(name, "word_embeddings.weight") || ends_with(name, "token_embedding."
-                                                                        "weight");
+    return ends_with(name, "word_embeddings.weight") ||
+           ends_with(name, "token_embedding.weight");
 }
 
 static void turn(oci_foreign_name *n, const oci_param *p)

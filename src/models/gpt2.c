@@ -74,6 +74,7 @@ static const oci_attention_layer *gpt2_attention(const void *model, int64_t laye
     return layer < m->cfg.n_layer ? &m->layers[layer].self : NULL;
 }
 
+/* Heads of cross-attention are never pruned: _prune_heads looks at `attn` alone. */
 static void layer_walk(oci_walk w, oci_text_layer *l, const gpt2_config *c, int64_t i)
 {
     int64_t D = c->n_embd, F = c->n_inner;
@@ -192,31 +193,24 @@ static oci_decoder_shape gpt2_shape(const void *model)
 {
     const gpt2_config *c = &((const gpt2 *)model)->cfg;
     return (oci_decoder_shape){
-        .layers = c->n_layer,
-        .heads = c->n_head,
-        .head_dim = c->n_embd / c->n_head,
-        .width = c->n_embd,
-        .vocab_size = c->vocab_size,
-        .max_positions = c->n_positions,
-        .pad_token_id = -1,
-        .cross_attention = c->add_cross_attention,
-        .cross_cache_stays = true
-    }; /* it has none: keys are made again each step */
+        .layers = c->n_layer, .heads = c->n_head, .head_dim = c->n_embd / c->n_head,
+        .width = c->n_embd, .vocab_size = c->vocab_size, .max_positions = c->n_positions,
+        .pad_token_id = -1, .cross_attention = c->add_cross_attention,
+        .cross_cache_stays = true       /* it has none: keys are made again each step */
+    };
 }
 
 /* ---- GPT2LMHeadModel, GPT2Model ---- */
 
-static const oci_input_spec inputs[] = { { "input_ids", OCI_INPUT_IDS, 2 },
-                                         { "past_key_values.", OCI_INPUT_FLOAT, 4 },
-                                         { "attention_mask", OCI_INPUT_MASK, 2 },
-                                         { "token_type_ids", OCI_INPUT_IDS, 2 },
-                                         { "position_ids", OCI_INPUT_IDS, 2 },
-                                         { "head_mask", OCI_INPUT_FLOAT, 0 },
-                                         { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
-                                         { "encoder_hidden_states", OCI_INPUT_FLOAT, 3 },
-                                         { "encoder_attention_mask", OCI_INPUT_MASK, 2 },
-                                         { "labels", OCI_INPUT_IDS, 2 },
-                                         OCI_INPUTS_END };
+static const oci_input_spec inputs[] = {
+    { "input_ids", OCI_INPUT_IDS, 2 }, { "past_key_values.", OCI_INPUT_FLOAT, 4 },
+    { "attention_mask", OCI_INPUT_MASK, 2 }, { "token_type_ids", OCI_INPUT_IDS, 2 },
+    { "position_ids", OCI_INPUT_IDS, 2 }, { "head_mask", OCI_INPUT_FLOAT, 0 },
+    { "inputs_embeds", OCI_INPUT_FLOAT, 3 },
+    { "encoder_hidden_states", OCI_INPUT_FLOAT, 3 },
+    { "encoder_attention_mask", OCI_INPUT_MASK, 2 }, { "labels", OCI_INPUT_IDS, 2 },
+    OCI_INPUTS_END
+};
 
 static const oci_input_spec base_inputs[] = {
     { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },

@@ -197,13 +197,14 @@ static oci_tensor *clip_loss(oc_context *cx, oci_tensor *per_text, oci_tensor *p
     { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },          \
     { "position_ids", OCI_INPUT_IDS, 2 }, { "token_type_ids", OCI_INPUT_IDS, 2 }
 
-const oci_input_spec oci_dual_inputs[] = { TEXT_INPUTS,
-                                           { "pixel_values", OCI_INPUT_FLOAT, 4 },
-                                           { "return_loss", OCI_INPUT_FLAG, 0 },
-                                           OCI_INPUTS_END };
+const oci_input_spec oci_dual_inputs[] = {
+    TEXT_INPUTS, { "pixel_values", OCI_INPUT_FLOAT, 4 },
+    { "return_loss", OCI_INPUT_FLAG, 0 }, OCI_INPUTS_END
+};
 const oci_input_spec oci_dual_text_inputs[] = { TEXT_INPUTS, OCI_INPUTS_END };
-const oci_input_spec oci_dual_image_inputs[] = { { "pixel_values", OCI_INPUT_FLOAT, 4 },
-                                                 OCI_INPUTS_END };
+const oci_input_spec oci_dual_image_inputs[] = {
+    { "pixel_values", OCI_INPUT_FLOAT, 4 }, OCI_INPUTS_END
+};
 
 /* What the text tower's own class does not take is no argument here. */
 static void check_text_inputs(oc_context *cx, const oci_dual *m, const oc_tensors *in)

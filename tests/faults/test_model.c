@@ -23,8 +23,8 @@ static void job_generate(oc_context *cx, void *user)
      * tokenizer's error: no ids need it. */
     oc_model_options mo = OC_OPTIONS(oc_model_options, .weights_only = true);
     oc_model *model = oc_model_open(cx, TINY, &mo);
-    oc_tensors *in = oc_tensors_open(cx, "tests/data/models/ved_base/"
-                                         "ids_b1_t1.in.safetensors");
+    oc_tensors *in =
+        oc_tensors_open(cx, "tests/data/models/ved_base/ids_b1_t1.in.safetensors");
     oc_tensor_view v;
     oc_tensors *pixels = oc_tensors_create(cx);
     if (in && pixels && oc_tensors_find(in, "pixel_values", &v))
@@ -55,8 +55,8 @@ static void job_train_and_save(oc_context *cx, void *user)
     oc_model_options mo = OC_OPTIONS(oc_model_options, .trainable = true,
                                      .weights_only = true);
     oc_model *model = oc_model_open(cx, TINY, &mo);
-    oc_tensors *in = oc_tensors_open(cx, "tests/data/models/ved_base/"
-                                         "labels.in.safetensors");
+    oc_tensors *in = oc_tensors_open(cx,
+                                     "tests/data/models/ved_base/labels.in.safetensors");
     oc_trainer_options to = OC_OPTIONS(oc_trainer_options, .optimizer = OC_ADAMW);
     oc_trainer *trainer = oc_trainer_create(cx, model, &to);
     float loss;

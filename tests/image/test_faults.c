@@ -18,8 +18,8 @@ static bool hook(void *user, oci_fault what)
 /* Two processors that have all steps between them. */
 static void job(oc_context *cx, const char *path)
 {
-    static const char *const folders[] = { DATA "processor/deit", DATA "processor/"
-                                                                       "nougat" };
+    static const char *const folders[] = { DATA "processor/deit",
+                                           DATA "processor/nougat" };
     oc_image_options o = OC_OPTIONS(oc_image_options, .exif_orientation = true);
     oc_image *image = oc_image_open(cx, path, &o);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {

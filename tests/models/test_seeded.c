@@ -68,8 +68,8 @@ static void one_wrong_element_shows(void **state)
     c.options = json_object_get(c.json, "options");
     find_checkpoint(&c, "pair_swin_mbart");
     oc_tensors *in = inputs_of(cx, &c, "labels_grad");
-    oc_tensors *want = oc_tensors_open(cx, DATA "/pair_swin_mbart/"
-                                                "labels_grad.out.safetensors");
+    oc_tensors *want = oc_tensors_open(cx, DATA
+                                       "/pair_swin_mbart/labels_grad.out.safetensors");
     oc_tensors *got = run(cx, &c, in);
     assert_non_null(got);
     double most = largest_gradient(&c, want);
