@@ -4,6 +4,7 @@
     bench/run.py [--torch-python PYTHON] [--ort-python PYTHON] [--threads 1,2] [--rounds 7]
                  [--only vit,trocr,bf16,line,cold,gemm,tokenizers] [--skip torch-freeze,...]
                  [--check]
+    bench/run.py --llama-bench LLAMA/bin/llama-bench --gguf DIR --only 1b,7b [--works int4/decode]
 
 Needs nothing but Python 3.9's own library; the peers need environments of their own
 (README.md). In each round each program does the work once, in the order A B C A B C …, so that
@@ -34,6 +35,7 @@ GROUPS = {
     "batch": ([("trocr-b4", 0, 1)], ["ocelli", "torch-eager", "ort-plain", "ort-fused"]),
     "beam": ([("trocr-beam4", 0, 1)], ["ocelli", "torch-eager"]),
     "swin": ([("swin-b1", 0, 1)], ["ocelli", "torch-eager"]),
+    "tower": ([("clip-b1", 1, 2), ("clip-bf16-b1", 1, 2)], ["ocelli", "torch-eager"]),
     "text": ([("bert-b32", 1, 2), ("visual-bert-b8", 1, 2)], ["ocelli", "torch-eager"]),
     "vtde": ([("vtde-images-b8", 1, 2), ("vtde-texts-b32", 1, 2), ("vtde-mixed-b32", 1, 2)],
              ["ocelli", "torch-eager"]),
@@ -51,7 +53,17 @@ GROUPS = {
     "word": ([(f"word-{kb}-{v}", 0, 2) for v in VOCABS for kb in (256, 512, 1024)],
              ["ocelli-tokenizers", "tokenizers-encode"]),
 }
-ONE_THREAD_TOO = {"vit", "gemm"}       # the others' targets are for two threads
+# Whole language models: SHAPE/WEIGHTS/WHAT (bench_vipllava.c). llama.cpp has no decode4, and no
+# answer about a picture.
+SHAPES = ["1b", "7b"]
+LLAMA = [(f"{weights}/{what}", warm, runs)
+         for what, warm, runs in (("decode", 1, 3), ("decode4", 1, 3), ("prefill", 0, 1),
+                                  ("answer", 0, 1))
+         for weights in ("int4", "int4+int8", "int8", "int8+int8", "bf16", "bf16+bf16")]
+for shape in SHAPES:
+    GROUPS[shape] = ([(f"{shape}/{work}", warm, runs) for work, warm, runs in LLAMA],
+                     ["ocelli-vipllava", "llama.cpp"])
+ONE_THREAD_TOO = {"vit", "gemm", *SHAPES}       # the others' targets are for two threads
 ONE_THREAD_ONLY = {"tokenizers", "documents", "word"}
 CHECKED = {"vit-b1", "trocr-b1", "trocr-bf16-b1", "vtde-images-b8", "vtde-texts-b32",
            "vtde-mixed-b32"}
@@ -61,12 +73,17 @@ parser = argparse.ArgumentParser(description=__doc__,
 parser.add_argument("--build", default=os.environ.get("BUILD", "build"))
 parser.add_argument("--torch-python", default=os.environ.get("OCELLI_TORCH_PYTHON"))
 parser.add_argument("--ort-python", default=os.environ.get("OCELLI_ORT_PYTHON"))
+parser.add_argument("--llama-bench", help="llama.cpp's program of that name")
+parser.add_argument("--gguf", help="a folder of the same shapes for it; peers_llama.py")
+parser.add_argument("--works", help="of the groups of language models only these: int4/decode,…")
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--rounds", type=int, default=7)
-parser.add_argument("--only", default="vit,trocr,batch,beam,swin,text,vtde,bf16,line,cold")
+parser.add_argument("--only",
+                    default="vit,trocr,batch,beam,swin,tower,text,vtde,bf16,line,cold")
 parser.add_argument("--skip", default="torch-freeze", help="programs to leave out")
 parser.add_argument("--vocabs", default=os.path.join(os.environ.get("OCELLI_SHARED", "../shared"),
                                                      "vocabs"))
+parser.add_argument("--models", help="of checkpoints; BUILD/bench/models")
 parser.add_argument("--cores", help="which to use, 2,3; the first that are allowed")
 parser.add_argument("--isa", default="auto", help="ocelli's kernels")
 parser.add_argument("--check", action="store_true", help="compare the outputs, too")
@@ -76,7 +93,7 @@ parser.add_argument("--results", help="BUILD/bench/results.jsonl")
 args = parser.parse_args()
 
 BENCH = os.path.join(args.build, "bench")
-MODELS = os.path.join(BENCH, "models")
+MODELS = args.models or os.path.join(BENCH, "models")
 MIXED_TEXT = os.path.join(BENCH, "mixed.txt")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -88,6 +105,11 @@ def command_of(who, threads):
         return [os.path.join(BENCH, "bench_models"), "--serve", "--isa", args.isa] + tail
     if who == "ocelli-products":
         return [os.path.join(BENCH, "bench_products"), "--isa", args.isa] + tail[:2]
+    if who == "ocelli-vipllava":
+        return [os.path.join(BENCH, "bench_vipllava"), "--serve", "--isa", args.isa] + tail
+    if who == "llama.cpp":
+        return args.llama_bench and [sys.executable, "-B", os.path.join(HERE, "peers_llama.py"),
+                                     "--bench", args.llama_bench, "--gguf", args.gguf] + tail[:2]
     text = ["--text", MIXED_TEXT, "--vocabs", args.vocabs]
     if who == "ocelli-tokenizers":
         return [os.path.join(BENCH, "bench_tokenizers")] + text
@@ -224,18 +246,33 @@ def gflops(work, ms):
     return f"{2e-6 * M * N * K / min(ms):.1f} ({2e-6 * M * N * K / statistics.median(ms):.1f})"
 
 
+def reading(work, rounds, ours):
+    """Columns for decoding: a step of several rows reads the weights once. Shares are of the
+    bandwidth that ocelli measured in the same round, and of the best it measured in any."""
+    ms, gb = all_of(rounds, "ms"), rounds[0].get("gb", 0)
+    rows = int(work.rpartition("decode")[2] or 1)
+    limits = [a["read_gbps"] for a in ours or []]
+    shares = [1e3 * gb / statistics.median(a["ms"]) / limit for a, limit in zip(rounds, limits)]
+    return [f"{1e3 * rows / min(ms):.2f} ({1e3 * rows / statistics.median(ms):.2f})",
+            f"{1e3 * gb / min(ms):.1f} ({1e3 * gb / statistics.median(ms):.1f})",
+            f"{statistics.median(shares):.0%}" if shares else "–",
+            f"{1e3 * gb / min(ms) / max(limits):.0%}" if limits else "–"]
+
+
 def table(work, threads, answers, errors, base, load):
     print(f"\n{work}, {threads} thread{'s' * (threads > 1)} "
           f"(others used {load:.1f} cores before it)\n")
     gemm = work.startswith("gemm-")
     mb = next((a["mb"] for rounds in answers.values() for a in rounds if "mb" in a), None)
     token = any("token_ms" in a for rounds in answers.values() for a in rounds)
+    gb = any("gb" in a for rounds in answers.values() for a in rounds)
     print("| program | least ms | median ms | of ocelli, least | of ocelli, median |"
           + " ms a token, least | median | of ocelli, median |" * token
           + " GFLOP/s, best (median) |" * gemm
+          + " tokens/s, best (median) | GB/s, best (median) | of reading | of it, best |" * gb
           + " MB/s, best (median) | CPU ms, median | of ocelli, median |" * bool(mb)
           + " peak MB |")
-    print("|---" * (6 + 3 * token + gemm + 3 * bool(mb)) + "|")
+    print("|---" * (6 + 3 * token + gemm + 4 * gb + 3 * bool(mb)) + "|")
 
     def ratios(rounds, key):
         ours = answers.get(base)
@@ -254,6 +291,8 @@ def table(work, threads, answers, errors, base, load):
                       f"{ratios(rounds, 'token_ms'):.2f}" if ours else "–"]
         if gemm:
             cells.append(gflops(work, ms))
+        if gb:
+            cells += reading(work, rounds, answers.get(base))
         if mb:
             cells += [f"{1e3 * mb / min(ms):.2f} ({1e3 * mb / statistics.median(ms):.2f})",
                       f"{statistics.median(all_of(rounds, 'cpu_ms')):.4g}",
@@ -298,6 +337,8 @@ def compare(programs, work):
 
 def run_group(group, threads, cores, machine):
     works, sides = GROUPS[group]
+    if group in SHAPES and args.works:
+        works = [w for w in works if w[0].partition("/")[2] in args.works.split(",")]
     load = others_load()
     programs = []
     for who in sides:
@@ -309,8 +350,8 @@ def run_group(group, threads, cores, machine):
               f"{about['fma_gflops']:.1f} GFLOP/s, {about['read_gbps']:.1f} GB/s")
     try:
         for work, warm, repeat in works:
-            # A tokenizer is opened by that, not run: seconds that warm nothing but the caches.
-            first_runs = 0 if group in ONE_THREAD_ONLY else 1
+            # These are opened by that, not run: seconds that warm nothing but the caches.
+            first_runs = 0 if group in ONE_THREAD_ONLY or group in SHAPES else 1
             answers, errors = measure(programs, work, warm, repeat, args.rounds, first_runs)
             table(work, threads, answers, errors, sides[0], load)
             keep(machine, work, threads, answers, programs)

@@ -13,6 +13,7 @@ foreach(source IN LISTS bench_sources)
     add_dependencies(bench_programs ${name})
 endforeach()
 target_sources(bench_models PRIVATE bench/checkpoint.c bench/inputs.c)
+target_sources(bench_vipllava PRIVATE bench/checkpoint.c bench/checkpoint_vipllava.c)
 
 # Yardsticks of bench_kernels, where they are installed; the product uses neither.
 find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas)
