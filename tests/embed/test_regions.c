@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "base/context.h"
+#include "support/check.h"
 
 #define DATA "tests/data/embed/"
 #define SCENE "examples/scenes/scene-01.png"
@@ -27,11 +28,7 @@ static char folder[] = "/tmp/ocelli-test-XXXXXX";
 
 static void expect_error(const char *what, oc_status status, const char *part)
 {
-    if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-        fail_msg("%s: expected %s with \"%s\", found %s: %s", what,
-                 oc_status_name(status), part, oc_status_name(oc_context_status(cx)),
-                 oc_context_message(cx));
-    oc_context_clear(cx);
+    check_error(cx, what, status, part);
 }
 
 static const char *in_folder(const char *name)

@@ -13,6 +13,7 @@
 #include "base/context.h"
 #include "io/file.h"
 #include "io/regions_tsv.h"
+#include "support/check.h"
 
 #define DATA "tests/data/io/npy/"
 
@@ -20,11 +21,7 @@ static oc_context *cx;
 
 static void expect_error(const char *what, oc_status status, const char *part)
 {
-    if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-        fail_msg("%s: expected %s with \"%s\", found %s: %s", what,
-                 oc_status_name(status), part, oc_status_name(oc_context_status(cx)),
-                 oc_context_message(cx));
-    oc_context_clear(cx);
+    check_error(cx, what, status, part);
     assert_int_equal(oc_context_memory(cx).live_count, 0);
 }
 

@@ -18,6 +18,7 @@
 #include "broken_safetensors.h"
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "support/check.h"
 
 static oc_context *cx;
 static char folder[] = "/tmp/ocelli-test-XXXXXX";
@@ -44,14 +45,9 @@ static void expect_ok(bool ok)
     if (!ok) fail_msg("%s", oc_context_message(cx));
 }
 
-/* Status and part of the message; clears the error. */
 static void expect_error(const char *what, oc_status status, const char *part)
 {
-    if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), part))
-        fail_msg("%s: expected %s with \"%s\", found %s: %s", what,
-                 oc_status_name(status), part, oc_status_name(oc_context_status(cx)),
-                 oc_context_message(cx));
-    oc_context_clear(cx);
+    check_error(cx, what, status, part);
 }
 
 /* ---- reading ----------------------------------------------------------------------- */
