@@ -476,8 +476,6 @@ oc_status oci_save_flush(oc_context *cx, oci_save *save)
     return cx->status;
 }
 
-const char *oci_save_temporary(const oci_save *save) { return save->temp; }
-
 /* The steps of a commit, in the order that makes a crash harmless at any point: the bytes are
  * on the disk before the name shows them. */
 static void commit_file(oc_context *cx, oci_save *save)

@@ -67,8 +67,6 @@ oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit);
 /* All is written: flushes and closes, so that only the rename is left to oci_save_end. For
  * saves of several files, which appear one right after the other. */
 oc_status oci_save_flush(oc_context *cx, oci_save *save);
-/* The temporary file, for a library that writes by itself. */
-const char *oci_save_temporary(const oci_save *save);
 /* Removes a file that may be there, or sets OC_E_WRITE. */
 oc_status oci_file_remove(oc_context *cx, const char *path);
 

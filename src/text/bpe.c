@@ -235,12 +235,7 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
 {
     oc_context *cx = in->cx;
     oci_bpe_units units = load_units(in, object, field);
-    if (!check_settings(in, object, field)) return NULL;
-    const json_t *vocab =
-        oci_json_object(cx, &in->json, object, oci_field(in, field, "vocab"));
-    if (!oci_failed(cx) && !vocab)
-        oci_json_expected(cx, &in->json, in->field, "an object of tokens", vocab);
-    if (oci_failed(cx) || !oci_load_vocab(in, &in->json, vocab, "model.vocab"))
+    if (!check_settings(in, object, field) || !oci_load_model_vocab(in, object, field))
         return NULL;
     const json_t *merges = oci_json_array(cx, &in->json, object,
                                           oci_field(in, field, "merges"));

@@ -130,6 +130,16 @@ bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
     return true;
 }
 
+bool oci_load_model_vocab(oci_loader *in, const json_t *model, const char *field)
+{
+    oc_context *cx = in->cx;
+    const json_t *vocab =
+        oci_json_object(cx, &in->json, model, oci_field(in, field, "vocab"));
+    if (!oci_failed(cx) && !vocab)
+        oci_json_expected(cx, &in->json, in->field, "an object of tokens", vocab);
+    return !oci_failed(cx) && oci_load_vocab(in, &in->json, vocab, "model.vocab");
+}
+
 /* ---- parts ------------------------------------------------------------------------- */
 
 static bool load_normalizer(oci_loader *in, const json_t *object, const char *field,

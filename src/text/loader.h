@@ -67,6 +67,8 @@ bool oci_load_tokenizer_json(oci_loader *in);
 /* The strings of a model: an object of token → id. */
 bool oci_load_vocab(oci_loader *in, const oci_json *doc, const json_t *object,
                     const char *field);
+/* The same of tokenizer.json's model, which must have them. */
+bool oci_load_model_vocab(oci_loader *in, const json_t *model, const char *field);
 /* vocab.json and merges.txt, put together as Transformers' converters do; the second is
  * for CLIP. */
 bool oci_load_vocab_merges(oci_loader *in, const char *vocab_path,

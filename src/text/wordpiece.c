@@ -72,12 +72,7 @@ static void *load(oci_loader *in, const json_t *object, const char *field)
     int64_t longest =
         oci_json_int(cx, &in->json, object,
                      oci_field(in, field, "max_input_chars_per_word"), 100, 0, INT64_MAX);
-    const json_t *vocab =
-        oci_json_object(cx, &in->json, object, oci_field(in, field, "vocab"));
-    if (!oci_failed(cx) && !vocab)
-        oci_json_expected(cx, &in->json, in->field, "an object of tokens", vocab);
-    if (oci_failed(cx) || !oci_load_vocab(in, &in->json, vocab, "model.vocab"))
-        return NULL;
+    if (oci_failed(cx) || !oci_load_model_vocab(in, object, field)) return NULL;
     return oci_wordpiece_create(cx, &in->t->vocab, unknown, prefix, longest);
 }
 
