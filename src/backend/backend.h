@@ -14,10 +14,10 @@
  * block's x in order. INT8_CHANNEL adds c to acc, and the scale multiplies at the end.
  *
  * Where `arithmetic` is INT8, each row's inputs to a product with weights in blocks are
- * rounded first: in each 32, x = s r with s = max|x| / 127 and r = x / s to the nearest, ties to
- * even. c is then s (float)(sum of r q), a sum of whole numbers that every ISA has alike, and X
- * is s (float)(sum of r). A block of inputs below 2^-100 counts as zeros, one with a NaN or an
- * infinity gives NaN.
+ * rounded first: in each 32, x = s r with s = max|x| / 127 and r = x (127 / max|x|) to the
+ * nearest, ties to even. c is then s (float)(sum of r q), a sum of whole numbers that every ISA
+ * has alike, and X is s (float)(sum of r). A block of inputs below 2^-100 counts as zeros, one
+ * with a NaN or an infinity gives NaN.
  *
  * Gradient kernels accumulate: `d…` outputs are added to, never assigned.
  *

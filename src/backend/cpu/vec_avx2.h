@@ -37,6 +37,7 @@ INLINE vi vfloat_bits(vf a) { return _mm256_castps_si256(a); }
 INLINE vf vbits_float(vi a) { return _mm256_castsi256_ps(a); }
 INLINE vi vand(vi a, vi b) { return _mm256_and_si256(a, b); }
 INLINE vi vor(vi a, vi b) { return _mm256_or_si256(a, b); }
+INLINE vi vixor(vi a, vi b) { return _mm256_xor_si256(a, b); }
 INLINE vi viset1(int32_t x) { return _mm256_set1_epi32(x); }
 INLINE vi vexponent(vi a) { return _mm256_slli_epi32(a, 23); }
 
@@ -98,8 +99,6 @@ INLINE vi vishl(vi a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n));
 INLINE vi vishr(vi a, int n) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(n)); }
 INLINE vi visar(vi a, int n) { return _mm256_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 INLINE vf vto_float(vi a) { return _mm256_cvtepi32_ps(a); }
-INLINE vf vnibble(vi words, int at) { return vto_float(vand(vishr(words, at), viset1(15))); }
-INLINE vf vbyte(vi words, int i) { return vto_float(visar(vishl(words, 24 - 8 * i), 24)); }
 INLINE vi vto_int(vf a) { return _mm256_cvtps_epi32(a); }
 
 INLINE vi viadd(vi a, vi b) { return _mm256_add_epi32(a, b); }
@@ -111,11 +110,15 @@ INLINE int32_t vireduce_add(vi a)
     return _mm_cvtsi128_si32(x) + _mm_extract_epi32(x, 1);
 }
 
-INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
+INLINE vi vdot_bytes(vi sum, vi x, vi y)
 {
-    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)a);
-    __m256i y = _mm256_loadu_si256((const __m256i *)(const void *)b);
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(y), _mm256_sign_epi8(x, y));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+INLINE vi vdot_nibbles(vi sum, vi x, vi y)
+{
+    __m256i pairs = _mm256_maddubs_epi16(y, x);
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 

@@ -40,6 +40,7 @@ INLINE vi vfloat_bits(vf a) { return _mm512_castps_si512(a); }
 INLINE vf vbits_float(vi a) { return _mm512_castsi512_ps(a); }
 INLINE vi vand(vi a, vi b) { return _mm512_and_si512(a, b); }
 INLINE vi vor(vi a, vi b) { return _mm512_or_si512(a, b); }
+INLINE vi vixor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 INLINE vi viset1(int32_t x) { return _mm512_set1_epi32(x); }
 INLINE vi vexponent(vi a) { return _mm512_slli_epi32(a, 23); }      /* to the exponent's place */
 /* a * 2^n for integral n of -150..128, rounded once. */
@@ -85,35 +86,32 @@ INLINE vi vishl(vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n));
 INLINE vi vishr(vi a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
 INLINE vi visar(vi a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 INLINE vf vto_float(vi a) { return _mm512_cvtepi32_ps(a); }
-/* The 4 bits from bit `at` of each word, and signed byte i, as floats. A permutation looks at
- * the low 4 bits of its index only. */
-INLINE vf vnibble(vi words, int at)
-{
-    const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return _mm512_permutexvar_ps(vishr(words, at), values);
-}
-INLINE vf vbyte(vi words, int i) { return vto_float(visar(vishl(words, 24 - 8 * i), 24)); }
 INLINE vi vto_int(vf a) { return _mm512_cvtps_epi32(a); }   /* nearest, ties to even; |a| < 2^22 */
 
 INLINE vi viadd(vi a, vi b) { return _mm512_add_epi32(a, b); }
 INLINE int32_t vireduce_add(vi a) { return _mm512_reduce_add_epi32(a); }
 
 /* sum + products of 4 VL signed bytes, four to a lane; both within -127..127. The instruction
- * multiplies unsigned by signed, so b's signs move over to a. */
-INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
+ * multiplies unsigned by signed, so y's signs move over to x. */
+INLINE vi vdot_bytes(vi sum, vi x, vi y)
 {
-    __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
     x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(y), _mm512_setzero_si512(), x);
     __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(y), x);    /* 2 * 127² < 2^15 */
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
 
-/* The same in one step, for CPUs that have it: what this file is compiled for does not. */
+/* The same where y's bytes are 0..15. */
+INLINE vi vdot_nibbles(vi sum, vi x, vi y)
+{
+    __m512i pairs = _mm512_maddubs_epi16(y, x);
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+
+/* The first in one step, for CPUs that have it: what this file is compiled for does not. */
 #define BACKEND_HAS_VNNI 1
 #define VNNI __attribute__((target("avx512vnni")))
-VNNI static inline vi vdot_bytes_vnni(vi sum, const int8_t *a, const int8_t *b)
+VNNI static inline vi vdot_bytes_vnni(vi sum, vi x, vi y)
 {
-    __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
     x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(y), _mm512_setzero_si512(), x);
     return _mm512_dpbusd_epi32(sum, _mm512_abs_epi8(y), x);
 }

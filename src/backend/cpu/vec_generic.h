@@ -46,6 +46,7 @@ INLINE vi vfloat_bits(vf a) { return (vi)a; }
 INLINE vf vbits_float(vi a) { return (vf)a; }
 INLINE vi vand(vi a, vi b) { return a & b; }
 INLINE vi vor(vi a, vi b) { return a | b; }
+INLINE vi vixor(vi a, vi b) { return a ^ b; }
 INLINE vi viset1(int32_t x) { return (vi){ x, x, x, x }; }
 typedef uint32_t vu __attribute__((vector_size(16)));       /* shifts without signs */
 INLINE vi vexponent(vi a) { return (vi)((vu)a << 23); }
@@ -126,8 +127,6 @@ INLINE vi vishl(vi a, int n) { return (vi)((vu)a << (uint32_t)n); }
 INLINE vi vishr(vi a, int n) { return (vi)((vu)a >> (uint32_t)n); }
 INLINE vi visar(vi a, int n) { return a >> n; }
 INLINE vf vto_float(vi a) { return __builtin_convertvector(a, vf); }
-INLINE vf vnibble(vi words, int at) { return vto_float(vand(vishr(words, at), viset1(15))); }
-INLINE vf vbyte(vi words, int i) { return vto_float(visar(vishl(words, 24 - 8 * i), 24)); }
 /* 1.5 * 2^23 + a has the whole number in its low bits. */
 INLINE vi vto_int(vf a)
 {
@@ -138,25 +137,31 @@ INLINE vi viadd(vi a, vi b) { return a + b; }
 INLINE int32_t vireduce_add(vi a) { return a[0] + a[1] + a[2] + a[3]; }
 
 #if defined(__SSE2__)
-INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
+INLINE vi vdot_bytes(vi sum, vi a, vi b)
 {
-    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
-    __m128i y = _mm_loadu_si128((const __m128i *)(const void *)b);
+    __m128i x = (__m128i)a, y = (__m128i)b;
     /* Twice itself, shifted down with its sign: bytes widened to 16 bits. */
     __m128i x0 = _mm_srai_epi16(_mm_unpacklo_epi8(x, x), 8);
     __m128i x1 = _mm_srai_epi16(_mm_unpackhi_epi8(x, x), 8);
     __m128i y0 = _mm_srai_epi16(_mm_unpacklo_epi8(y, y), 8);
     __m128i y1 = _mm_srai_epi16(_mm_unpackhi_epi8(y, y), 8);
-    return sum + (vi)_mm_madd_epi16(x0, y0) + (vi)_mm_madd_epi16(x1, y1);
+    /* Sums of two; neighbours belong to one lane. */
+    __m128 low = _mm_castsi128_ps(_mm_madd_epi16(x0, y0));
+    __m128 high = _mm_castsi128_ps(_mm_madd_epi16(x1, y1));
+    return sum + (vi)_mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)) +
+           (vi)_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1));
 }
 #else
-INLINE vi vdot_bytes(vi sum, const int8_t *a, const int8_t *b)
+INLINE vi vdot_bytes(vi sum, vi a, vi b)
 {
-    int32_t lane[VL] = { 0 };
-    for (int i = 0; i < 4 * VL; i++) lane[i / 4] += a[i] * b[i];
-    return sum + (vi){ lane[0], lane[1], lane[2], lane[3] };
+    typedef int8_t bytes __attribute__((vector_size(16)));
+    bytes x = (bytes)a, y = (bytes)b;
+    for (int i = 0; i < 4 * VL; i++) sum[i / 4] += x[i] * y[i];
+    return sum;
 }
 #endif
+
+INLINE vi vdot_nibbles(vi sum, vi a, vi b) { return vdot_bytes(sum, a, b); }
 
 INLINE void vprefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
 
