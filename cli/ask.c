@@ -44,6 +44,7 @@ static void ask_chat(cli *c, const oc_model *model, const asking *a)
 {
     char *config = cli_config_text(c);
     oc_chat_options how = a->chat;
+    how.kv_dtype = cli_kv_dtype(c);
     how.config = config;
     double start = cli_seconds();
     oc_image *image = open_picture(c, a);
@@ -165,8 +166,8 @@ static bool options_fit(cli *c, const asking *a, bool chooses, bool talks)
 {
     bool marked = a->marks->count || a->marks->file || a->marks->save;
     if (talks && a->task) cli_usage(c, "--task is for a Donut");
-    else if (!talks && (a->chat.style || a->chat.system))
-        cli_usage(c, "--template and --system are for models that talk (ViP-LLaVA)");
+    else if (!talks && (a->chat.style || a->chat.system || c->kv_dtype))
+        cli_usage(c, "--template, --system and --kv-dtype are for models that talk (ViP-LLaVA)");
     else if (a->regions && marked) cli_usage(c, "marks go on an IMAGE");
     if (chooses && (a->task || json_object_size(c->config) > 0))
         cli_usage(c, "--task and options of generation are for models that write their answers");
@@ -188,7 +189,8 @@ int command_ask(cli *c)
           1000000, 0 },
         { "task", CLI_TEXT, &a.task, "TASK", "Donut: the model's name for asking; docvqa", 0,
           0, 0 },
-        CLI_MARK_OPTIONS(&marks), CLI_CHAT_OPTIONS(&a.chat), CLI_MODEL_OPTIONS(c), { 0 }
+        CLI_MARK_OPTIONS(&marks), CLI_CHAT_OPTIONS(&a.chat), CLI_KV_OPTION(c),
+        CLI_MODEL_OPTIONS(c), { 0 }
     };
     c->config = json_object();
     if (!cli_begin(c, options, 2, 3)) return c->status;

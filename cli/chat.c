@@ -176,12 +176,14 @@ int command_chat(cli *c)
     static cli_marks marks;
     oc_chat_options how = { .size = sizeof how };
     const cli_option options[] = {
-        CLI_MODEL_OPTIONS(c), CLI_MARK_OPTIONS(&marks), CLI_CHAT_OPTIONS(&how), { 0 }
+        CLI_MODEL_OPTIONS(c), CLI_MARK_OPTIONS(&marks), CLI_CHAT_OPTIONS(&how),
+        CLI_KV_OPTION(c), { 0 }
     };
     c->config = json_object();
     if (!cli_begin(c, options, 1, 2)) return c->status;
     char *config = cli_config_text(c);
     how.config = config;
+    how.kv_dtype = cli_kv_dtype(c);
     talk t = { .c = c, .terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) };
     oc_model *model = cli_open_model(c, c->operands[0], NULL);
     t.chat = oc_chat_create(c->cx, model, &how);

@@ -65,6 +65,7 @@ struct cli {
     bool quiet, json;
     const char *weights, *revision;     /* CLI_FILE_OPTIONS */
     int weights_dtype, arithmetic;      /* CLI_MODEL_OPTIONS: which of the words */
+    int kv_dtype;                       /* CLI_KV_OPTION: the same */
     oc_context *cx;
     int status;                 /* the exit status so far */
     int inputs, bad_inputs;
@@ -116,6 +117,11 @@ bool cli_open_context(cli *c);
 void cli_close(cli *c);
 /* The type that CLI_WEIGHTS_DTYPES' word number `index` means. */
 oc_dtype cli_weights_dtype(int index);
+/* For commands that generate: what they keep of the positions before, and its type. */
+#define CLI_KV_OPTION(c)                                                                       \
+    { "kv-dtype", CLI_CHOICE, &(c)->kv_dtype, "f32|bf16|int8",                                 \
+      "keep keys and values of earlier positions so: f32 is exact", 0, 0, 0 }
+oc_dtype cli_kv_dtype(const cli *c);
 /* oc_model_open, with what CLI_MODEL_OPTIONS took laid over the options (may be NULL). */
 oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *options);
 /* From now on SIGINT, SIGTERM and SIGHUP end the running call with OC_E_CANCELLED; the

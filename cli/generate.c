@@ -20,7 +20,7 @@ int command_generate(cli *c)
           "cross_attentions.STEP.LAYER", 0, 0, 0 },
         { "output-hidden-states", CLI_FLAG, &o.output_hidden_states, NULL,
           "add encoder_hidden_states.N and decoder_hidden_states.STEP.N", 0, 0, 0 },
-        CLI_MODEL_OPTIONS(c),
+        CLI_KV_OPTION(c), CLI_MODEL_OPTIONS(c),
         { 0 }
     };
     c->config = json_object();
@@ -28,6 +28,7 @@ int command_generate(cli *c)
 
     char *config = cli_config_text(c);
     o.config = config;
+    o.kv_dtype = cli_kv_dtype(c);
     oc_tensors *in = oc_tensors_open(c->cx, in_path);
     oc_model *model = cli_open_model(c, c->operands[0], NULL);
     oc_tensors *out = oc_generate(c->cx, model, in, &o);

@@ -91,6 +91,12 @@ oc_dtype cli_weights_dtype(int index)
     return types[index];
 }
 
+oc_dtype cli_kv_dtype(const cli *c)
+{
+    static const oc_dtype types[] = { OC_F32, OC_BF16, OC_INT8 };
+    return types[c->kv_dtype];
+}
+
 oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *options)
 {
     oc_model_options o = options ? *options : OC_OPTIONS(oc_model_options, .weights = NULL);

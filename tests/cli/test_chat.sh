@@ -72,6 +72,13 @@ expect_from 1 "$work/lines" chat emoji-chat $scenes/scene-05.png
 says 'the conversation takes [0-9]+ positions, and the model has 512'
 expect 2 chat emoji-chat --box 1,1,9,9
 says 'marks go on an IMAGE'
+for kv in bf16 int8; do
+    expect 0 ask emoji-chat $scenes/scene-06.png 'What is inside the red box?' --box $balloon:red \
+        --kv-dtype $kv
+    same "$(cat "$out")" 'a balloon' "--kv-dtype $kv"
+done
+expect 2 ask emoji-chat $scenes/scene-06.png 'What?' --kv-dtype f16
+expect 2 ask emoji-vqa $scenes/scene-06.png 'What?' --kv-dtype int8
 expect 5 chat emoji-vqa
 says 'expected a vipllava to talk with, found visual_bert'
 finish
