@@ -5,9 +5,9 @@
 
 #include "base/context.h"
 
-/* MAP_NORESERVE: the whole may be far more than there will ever be. Large pages are declined
- * because the first byte of each would take all of it: what is used here lies in many runs that
- * grow, each for itself, by a few hundred bytes at a time. */
+/* MAP_NORESERVE: the whole may be far more than there will ever be. Large pages are
+ * declined because the first byte of each would take all of it: what is used here lies in
+ * many runs that grow, each for itself, by a few hundred bytes at a time. */
 static void *take_addresses(oc_context *cx, size_t size)
 {
     bool fault = cx->heap->fault && cx->heap->fault(cx->heap->fault_user, OCI_FAULT_ALLOC);

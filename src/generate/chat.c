@@ -1,6 +1,6 @@
-/* Conversations. Every question is answered as if its whole prompt were new, by the text that a
- * stateless caller would give Transformers; what the model has read already is found by
- * comparing ids. */
+/* Conversations. Every question is answered as if its whole prompt were new, by the text
+ * that a stateless caller would give Transformers; what the model has read already is
+ * found by comparing ids. */
 #include "generate/chat.h"
 
 #include <string.h>

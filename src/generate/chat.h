@@ -12,8 +12,8 @@ typedef struct oci_turn {
     bool whole;
 } oci_turn;
 
-/* Takes the text of an answer as it comes and passes on what will not be taken back: blanks at
- * both ends are no part of an answer, and the style's stop ends it. */
+/* Takes the text of an answer as it comes and passes on what will not be taken back:
+ * blanks at both ends are no part of an answer, and the style's stop ends it. */
 typedef struct oci_teller {
     oc_context *cx;                 /* of the running call */
     const char *stop;
@@ -53,14 +53,14 @@ struct oc_chat {
 /* Adds a turn; takes `answer`. False: error set. (chat.c) */
 bool oci_chat_add_turn(oc_context *cx, oc_chat *chat, const char *question, char *answer,
                        bool whole);
-/* The ids of the prompt that ends with `question`, a picture's as often as it has patches:
- * input_ids [1, S]. (chat.c) */
+/* The ids of the prompt that ends with `question`, a picture's as often as it has
+ * patches: input_ids [1, S]. (chat.c) */
 oc_tensors *oci_chat_prompt(oc_context *cx, const oc_chat *chat, const char *question);
 /* Forgets an answer under way. (chat_answer.c) */
 void oci_chat_drop(oc_chat *chat);
 
-/* Generation that goes on behind what chat->cache has: ids [1, S], every patch of a picture
- * one of them. */
+/* Generation that goes on behind what chat->cache has: ids [1, S], every patch of a
+ * picture one of them. */
 extern const oci_family oci_chat_family;
 /* Whether a step of this chat can be one with that of others. */
 bool oci_chat_joins(const oc_chat *chat);

@@ -1,5 +1,5 @@
-/* Answers: a question's prompt is read, and then one id follows the other, in one conversation
- * or in several at a time, until each has come to its end. */
+/* Answers: a question's prompt is read, and then one id follows the other, in one
+ * conversation or in several at a time, until each has come to its end. */
 #include <string.h>
 
 #include "generate/chat.h"
@@ -17,7 +17,8 @@ static size_t stop_begun(const char *text, size_t size, const char *stop)
     return 0;
 }
 
-/* Where the answer ends, as far as is known: before the stop, or what could be one, and blanks. */
+/* Where the answer ends, as far as is known: before the stop, or what could be one, and
+ * blanks. */
 static size_t answer_end(oci_teller *t, bool last)
 {
     const char *text = t->text.data;
@@ -47,8 +48,8 @@ static void tell(oci_teller *t, bool last)
     t->told = end;
 }
 
-/* False ends the answer, and so does text that there was no memory for: the ids are kept, and
- * oc_chat_end makes the text anew of them. */
+/* False ends the answer, and so does text that there was no memory for: the ids are kept,
+ * and oc_chat_end makes the text anew of them. */
 static bool on_token(void *user, int64_t row, int64_t token, const char *text)
 {
     oci_teller *t = user;
@@ -79,8 +80,9 @@ static char *finish_text(oc_context *cx, oc_chat *chat)
 
 /* ---- the answer under way ---- */
 
-/* Whatever came of it, a cancel too, these ids are in the cache now. An id of the answer that
- * is by its number a picture's stands for a word: no prompt will have it in that place. */
+/* Whatever came of it, a cancel too, these ids are in the cache now. An id of the answer
+ * that is by its number a picture's stands for a word: no prompt will have it in that
+ * place. */
 static void remember(oc_chat *chat)
 {
     const oci_decoding *d = &chat->decoding;

@@ -1,6 +1,7 @@
-/* The family of a conversation: one row, positions without gaps, and a cache that outlives the
- * call. A picture is as many ids as it has patches, so that ids and positions of the cache are
- * the same thing: what the last call read and this one begins with is not read again. */
+/* The family of a conversation: one row, positions without gaps, and a cache that
+ * outlives the call. A picture is as many ids as it has patches, so that ids and
+ * positions of the cache are the same thing: what the last call read and this one begins
+ * with is not read again. */
 #include <string.h>
 
 #include "base/size.h"
@@ -69,7 +70,8 @@ static bool is_patch(const oci_decoding *d, int64_t id, int64_t at)
     return id == chat_of(d)->image_id && at < d->prompt;
 }
 
-/* Embeddings of ids at positions from `from` on: patches where the picture's id stands. */
+/* Embeddings of ids at positions from `from` on: patches where the picture's id
+ * stands. */
 static oci_tensor *embed(oc_context *cx, const oci_decoding *d, oci_tensor *ids, int64_t from)
 {
     const oc_chat *chat = chat_of(d);
@@ -103,8 +105,8 @@ static oci_tensor *chat_pass(oc_context *cx, oci_decoding *d, oci_tensor *ids)
 
 /* ---- several at a time ---- */
 
-/* Outputs are handed out by whole passes, and `dynamic` positions turn by the length of a pass
- * once it is beyond what the model was trained for. */
+/* Outputs are handed out by whole passes, and `dynamic` positions turn by the length of a
+ * pass once it is beyond what the model was trained for. */
 bool oci_chat_joins(const oc_chat *chat)
 {
     const oci_decoding *d = &chat->decoding;

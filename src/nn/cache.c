@@ -60,8 +60,9 @@ static unsigned char *place(int64_t P, oci_kv *kv, int64_t layers, unsigned char
     return at;
 }
 
-/* Addresses for all of it. Of a decoder's own past a panel of positions counts as held when the
- * first of it is written, the encoder's keys at once: there the whole is written. */
+/* Addresses for all of it. Of a decoder's own past a panel of positions counts as held
+ * when the first of it is written, the encoder's keys at once: there the whole is
+ * written. */
 static void make_memory(oc_context *cx, oci_cache *cache, oci_kv self, oci_kv cross)
 {
     int64_t P = oci_backend_get(cx)->panel, layers = cache->layers;
@@ -152,7 +153,8 @@ oci_cache oci_cache_join(oci_cache *const *members, int64_t count)
     return all;
 }
 
-/* Transformers keeps heads outside positions; our kernels keep them inside, as projections come. */
+/* Transformers keeps heads outside positions; our kernels keep them inside, as
+ * projections come. */
 oci_tensor *oci_split_heads(oc_context *cx, const oci_tensor *x, int64_t heads)
 {
     if (!x) return NULL;

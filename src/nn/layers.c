@@ -27,8 +27,8 @@ void oci_walk_conv1d(oci_walk w, oci_linear_layer *layer, int64_t N, int64_t K)
     oci_walk_bias(w, &layer->bias, N);
 }
 
-/* A convolution whose kernel is its stride is a product over patches: one row of weights for
- * each output channel, in the order of the patch's pixels. */
+/* A convolution whose kernel is its stride is a product over patches: one row of weights
+ * for each output channel, in the order of the patch's pixels. */
 void oci_walk_conv(oci_walk w, oci_linear_layer *layer, int64_t out, int64_t in,
                    int64_t kernel_h, int64_t kernel_w)
 {
@@ -37,8 +37,9 @@ void oci_walk_conv(oci_walk w, oci_linear_layer *layer, int64_t out, int64_t in,
     oci_walk_bias(w, &layer->bias, out);
 }
 
-/* On a tape each part is an op of its own, for its gradient; off it they ride on the product.
- * The same operations in the same order, so training and inference agree bit for bit. */
+/* On a tape each part is an op of its own, for its gradient; off it they ride on the
+ * product. The same operations in the same order, so training and inference agree bit for
+ * bit. */
 oci_tensor *oci_linear_run(oc_context *cx, const oci_linear_layer *layer, oci_linear_call call)
 {
     if (!cx->tape)
@@ -122,8 +123,8 @@ static int64_t remember_each(oc_context *cx, const oci_attention_call *call,
     return all->length + 1;
 }
 
-/* Keys and values go into the cache behind those that are there; returns how many there are
- * then. */
+/* Keys and values go into the cache behind those that are there; returns how many there
+ * are then. */
 static int64_t remember(oc_context *cx, const oci_attention_call *call, int64_t heads,
                         const oci_tensor *k, const oci_tensor *v)
 {

@@ -1,6 +1,7 @@
-/* Keys and values that a cache keeps in 32, 16 or 8 bits: what is kept, the attention over it,
- * and that its bits depend on nothing else: not on how many queries come at a time, how many
- * heads share keys, what stands before the first key that a row sees, or which rows there are. */
+/* Keys and values that a cache keeps in 32, 16 or 8 bits: what is kept, the attention
+ * over it, and that its bits depend on nothing else: not on how many queries come at a
+ * time, how many heads share keys, what stands before the first key that a row sees, or
+ * which rows there are. */
 #include "backend_test.h"
 
 static const oc_dtype dtypes[] = { OC_F32, OC_BF16, OC_INT8 };
@@ -116,7 +117,8 @@ static void test_kept(void **state)
     each_isa(kept, 2);
 }
 
-/* Zeros stay zeros; numbers too small for a scale become zeros; what is no number shows. */
+/* Zeros stay zeros; numbers too small for a scale become zeros; what is no number
+ * shows. */
 static void odd_numbers(const under_test *t)
 {
     oci_kv kv = make_kv(t, OC_INT8, 1, 1, 4, 4);
@@ -315,8 +317,8 @@ static void test_sessions(void **state)
 
 enum { LEFT_T = 70, LEFT_WIDTH = 6 * 20 };
 
-/* A mask as models make them: [T, T] of a row whose first `pad` positions are padding. Their
- * own queries see all (PyTorch's fused attention) or nothing (the plain one). */
+/* A mask as models make them: [T, T] of a row whose first `pad` positions are padding.
+ * Their own queries see all (PyTorch's fused attention) or nothing (the plain one). */
 static void fill_mask(float *mask, int64_t pad, bool fused)
 {
     for (int64_t i = 0; i < LEFT_T * LEFT_T; i++) {
@@ -326,8 +328,8 @@ static void fill_mask(float *mask, int64_t pad, bool fused)
     }
 }
 
-/* Row 1 of the padded problem is row 0 of `p`, `pad` positions later; what is before it takes no
- * part, and so may be no number at all. */
+/* Row 1 of the padded problem is row 0 of `p`, `pad` positions later; what is before it
+ * takes no part, and so may be no number at all. */
 static void check_left(const under_test *t, oc_dtype dtype, int64_t pad, bool cached)
 {
     int64_t n = LEFT_T - pad;
