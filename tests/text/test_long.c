@@ -1,9 +1,8 @@
 /* Long texts of the kinds that made other tokenizers quadratic: a megabyte of each must
  * take about as long as a megabyte of prose. The bound is loose, for sanitizers and slow
- * machines; quadratic time would be hours. Prints what it measured. */
+ * machines, and of processor time; quadratic time would be hours. Prints what it measured. */
+#include "support/cpu_time.h"
 #include "text_support.h"
-
-#include "base/cpu.h"
 
 enum { SIZE = 1 << 20 };
 
@@ -35,20 +34,20 @@ static void encode_all(const char *folder, const char *const *units)
     char *text = malloc(SIZE);
     assert_non_null(text);
     oc_context *cx = quiet_context();
-    double start = oci_now();
+    double start = cpu_seconds();
     oc_tokenizer *t = open_or_fail(cx, folder);
-    print_message("%s: opened in %.1f ms\n", folder, (oci_now() - start) * 1e3);
+    print_message("%s: opened in %.1f ms\n", folder, (cpu_seconds() - start) * 1e3);
     for (size_t i = 0; units[i]; i++) {
         fill(text, units[i]);
-        start = oci_now();
+        start = cpu_seconds();
         oc_encoding *e = oc_encode(cx, t, text, SIZE, NULL, 0, NULL);
         assert_fine(cx);
-        double encoded = oci_now();
+        double encoded = cpu_seconds();
         size_t size, count = oc_encoding_count(e);
         char *back =
             oc_decode(cx, t, oc_encoding_ids(e), count, false, OC_CLEAN_UP_YES, &size);
         assert_fine(cx);
-        double decoded = oci_now();
+        double decoded = cpu_seconds();
         print_message("  %-20.20s %8zu ids, %6.0f ms, decoded in %4.0f ms\n",
                       (unsigned char)*units[i] < ' ' ? "(white)" : units[i], count,
                       (encoded - start) * 1e3, (decoded - encoded) * 1e3);
