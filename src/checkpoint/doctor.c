@@ -174,9 +174,26 @@ static const char *some_names(const json_t *names, char *text, size_t room)
     return text;
 }
 
+/* What a training wrapper saves has its own name before each parameter's ("module."). */
+static void tell_wrapper(examination *e)
+{
+    const char *wanted = json_string_value(json_array_get(e->missing, 0));
+    const size_t size = wanted ? strlen(wanted) : 0;
+    for (size_t i = 0; wanted && i < json_array_size(e->unused); i++) {
+        const char *name = json_string_value(json_array_get(e->unused, i));
+        const size_t more = strlen(name) > size ? strlen(name) - size : 0;
+        if (!more || name[more - 1] != '.' || strcmp(name + more, wanted)) continue;
+        oci_doctor_find(e->d, "note", "weights", "%s may be %s, saved from a training "
+                        "wrapper: neither Transformers nor we take \"%.*s\" off", name,
+                        wanted, (int)more, name);
+        return;
+    }
+}
+
 static void tell_names(examination *e)
 {
     char text[OCI_MAX_MESSAGE / 2] = "";
+    tell_wrapper(e);
     if (json_array_size(e->missing))
         oci_doctor_find(e->d, "error", "weights", "%zu parameters are in no file: %s. Transformers "
                         "draws them at random and warns; --allow-missing does so",

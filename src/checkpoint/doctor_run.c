@@ -147,6 +147,27 @@ static void add_regions(oc_context *cx, oc_tensors *set, const json_t *config, b
     add_ones(cx, set, "attention_mask", choices ? 3 : 2, choices ? words : pair);
 }
 
+static bool is_vipllava(const json_t *config)
+{
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    return type && !strcmp(type, "vipllava");
+}
+
+/* ViP-LLaVA's picture stands where one word would; no other may mean it, nor padding. */
+static void place_picture(oc_context *cx, const oc_tensors *set, const json_t *config,
+                          int64_t words)
+{
+    const int64_t image = number(config, "image_token_index", 32000);
+    const int64_t padding = number(config, "pad_token_id", -1);
+    oc_tensor_view view;
+    if (oci_failed(cx) || !oc_tensors_find(set, "input_ids", &view)) return;
+    int64_t *ids = (int64_t *)(uintptr_t)view.data;
+    for (size_t i = 0; i < view.bytes / sizeof *ids; i++)
+        for (int step = 0; step < 2 && (ids[i] == image || ids[i] == padding); step++)
+            ids[i] = (ids[i] + 1) % words;
+    ids[0] = image;
+}
+
 /* What a class needs, of what it takes: a picture, words, regions; the rest has defaults. */
 static oc_tensors *seeded_inputs(oc_context *cx, const oci_model *model, const oci_class *class)
 {
@@ -154,12 +175,10 @@ static oc_tensors *seeded_inputs(oc_context *cx, const oci_model *model, const o
     int64_t words = oci_min(number(text, "vocab_size", FEWEST_WORDS), FEWEST_WORDS);
     int64_t most = oci_min(number(text, "max_position_embeddings", TOKENS), TOKENS);
     const int64_t many[] = { 1, CHOICES, most }, pair[] = { 1, most };
-    /* With pictures between them, words must leave their places: text alone will do. */
-    bool placed = json_object_get(config, "image_token_index") != NULL;
     oc_tensors *set = oc_tensors_create(cx);
     for (const oci_input_spec *s = class->inputs; set && s->name && !oci_failed(cx); s++) {
         bool choices = class->inputs[0].rank == 3;
-        if (!strcmp(s->name, "pixel_values") && !placed)
+        if (!strcmp(s->name, "pixel_values"))
             add_picture(cx, set, config);
         else if (!strcmp(s->name, "input_ids") || !strcmp(s->name, "decoder_input_ids"))
             add_ids(cx, set, s->name, choices ? 3 : 2, choices ? many : pair, words);
@@ -167,6 +186,10 @@ static oc_tensors *seeded_inputs(oc_context *cx, const oci_model *model, const o
             add_regions(cx, set, config, choices);
         else if (!strcmp(s->name, "region_to_phrase_position"))
             add_ids(cx, set, s->name, 2, pair, 2);
+    }
+    if (set && is_vipllava(config)) {
+        add_ones(cx, set, "attention_mask", 2, pair);   /* no option where a picture is */
+        place_picture(cx, set, config, words);
     }
     return set;
 }

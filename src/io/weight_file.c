@@ -246,12 +246,28 @@ const oci_weight_format *oci_weight_format_of(const char *name)
     return NULL;
 }
 
+/* A clone made without Git LFS has three lines of text in place of each large file. */
+static bool is_whole(oc_context *cx, const char *path)
+{
+    static const char begin[] = "version https://git-lfs.github.com/spec/";
+    enum { POINTER_MOST = 1024 };       /* bytes; Git LFS' own bound */
+    char head[sizeof begin - 1];
+    oci_file *file = oci_file_open(cx, path);
+    if (file && file->size >= sizeof head && file->size < POINTER_MOST &&
+        oci_file_read_at(cx, file, 0, head, sizeof head) &&
+        !memcmp(head, begin, sizeof head))
+        oci_fail(cx, OC_E_FILE, "%s: is a pointer of Git LFS, not the file itself: `git lfs "
+                 "pull` fetches that", path);
+    oci_file_close(file);
+    return !oci_failed(cx);
+}
+
 bool oci_weight_file_open(oc_context *cx, oci_weight_file *file,
                           const oci_weight_format *format, const char *path, bool shard,
                           bool map)
 {
     *file = (oci_weight_file){ .format = format };
-    if (!format->open(cx, file, path, map)) {
+    if (!is_whole(cx, path) || !format->open(cx, file, path, map)) {
         oci_weight_file_close(file);
         return false;
     }

@@ -67,6 +67,38 @@ sed -i 's/"size": {/"size": {"no": 1,/; s/"height": [0-9]*/"height": 31/' \
 ails 0 '^warning: preprocessor_config\.json: makes pictures 31 pixels high'
 expect 3 doctor "$work/nothing"
 
+# A picture goes through ViP-LLaVA's tower: one weight of it, and its output is another.
+fresh emoji-chat
+expect 0 doctor "$copy" --save-inputs "$work/chat.safetensors"
+"$ocelli" inspect "$work/chat.safetensors" --tensors >/dev/null 2>&1
+grep -aq '"pixel_values"' "$work/chat.safetensors" || fail 'no picture for emoji-chat'
+expect 0 forward "$copy" --in "$work/chat.safetensors" --out "$work/chat-ref.safetensors" \
+    --output-hidden-states
+expect 0 doctor "$copy" --against "$work/chat-ref.safetensors"
+header=$(head -c 8 "$copy/model.safetensors" | od -An -tu8 | tr -d ' ')
+at=$(head -c $((header + 8)) "$copy/model.safetensors" |
+    grep -ao '"vision_tower[^"]*layers.1.mlp.fc2.bias":{[^}]*' |
+    grep -o 'data_offsets":\[[0-9]*' | grep -o '[0-9]*$')
+printf '\0\101' | dd of="$copy/model.safetensors" bs=1 seek=$((9 + header + at - 1)) \
+    conv=notrunc 2>/dev/null
+expect 1 doctor "$copy" --against "$work/chat-ref.safetensors"
+prints '^error: hidden_states\.0: is the first that differs'
+# Names of a training wrapper.
+fresh emoji-match
+whole=$OCELLI_MODELS/emoji-match/model.safetensors
+header=$(head -c 8 "$whole" | od -An -tu8 | tr -d ' ')
+longer=$((header + 7))                                  # by "module."
+{
+    for i in 0 1 2 3 4 5 6 7; do printf '%b' "\\0$(printf %o $((longer >> 8 * i & 255)))"; done
+    tail -c +9 "$whole" | head -c "$header" | sed 's/"logit_scale"/"module.logit_scale"/'
+    tail -c +$((header + 9)) "$whole"
+} >"$copy/model.safetensors"
+ails 1 '^note: weights: module\.logit_scale may be logit_scale, saved from a training wrapper'
+# A clone without its large files.
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' \
+    >"$copy/model.safetensors"
+ails 1 'is a pointer of Git LFS'
+
 # Against a reference: our own is the same; one layer that differs is found, and named first.
 expect 0 doctor emoji-match --save-inputs "$work/in.safetensors"
 expect 0 forward emoji-match --in "$work/in.safetensors" --out "$work/ref.safetensors" \
