@@ -23,7 +23,7 @@ enum {
     REDIRECTS = 5,
     CONNECT_SECONDS = 15, STALL_SECONDS = 10,       /* huggingface_hub: 10 for both */
     FIRST_PAUSE = 500, LONGEST_PAUSE = 60000,       /* ms */
-    PROGRESS = 1 << 16,                             /* bytes that make a try a success */
+    PROGRESS = 1 << 16,                             /* bytes that make a try no failure */
     BUFFER = 1 << 18,
     ERROR_BODY = 1 << 20                            /* of a page that is thrown away */
 };
@@ -43,9 +43,10 @@ typedef struct transfer {
     oci_http *http;
     const oci_http_sink *sink;
     oci_http_reply *reply;
-    uint64_t from, taken;           /* bytes of the body that went to the sink */
-    uint64_t thrown;                /* … and of pages about errors */
+    uint64_t from;                  /* bytes that the sink had already */
+    uint64_t thrown;                /* bytes of pages about errors */
     bool begun;
+    bool packed;                    /* the body comes in a Content-Encoding */
     bool linked;                    /* reply->etag is X-Linked-Etag */
 } transfer;
 
@@ -106,6 +107,7 @@ static size_t on_header(char *line, size_t one, size_t size, void *user)
     if (size > 5 && !strncmp(line, "HTTP/", 5)) {
         t->reply->first = t->reply->total = -1;
         t->reply->error[0] = '\0';
+        t->packed = false;
         if (!t->linked) t->reply->etag[0] = '\0';
     }
     if (header_value(line, size, "X-Linked-Etag", value)) {
@@ -115,6 +117,8 @@ static size_t on_header(char *line, size_t one, size_t size, void *user)
         put_etag(t->reply, value);
     } else if (header_value(line, size, "Content-Range", value)) {
         put_range(t->reply, value);
+    } else if (header_value(line, size, "Content-Encoding", value)) {
+        t->packed = value[0] && strcasecmp(value, "identity") != 0;
     } else if (header_value(line, size, "X-Error-Code", value) ||
                (!t->reply->error[0] && header_value(line, size, "X-Error-Message", value))) {
         snprintf(t->reply->error, sizeof t->reply->error, "%s",
@@ -131,7 +135,9 @@ static bool begin(transfer *t)
     curl_easy_getinfo(t->http->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     t->reply->length = length;
     t->http->why[0] = '\0';
-    if (t->reply->status == 206 && t->reply->first != (int64_t)t->from)
+    if (t->packed)
+        oci_http_refuse(t->http, "the server packs it (Content-Encoding), asked not to");
+    else if (t->reply->status == 206 && t->reply->first != (int64_t)t->from)
         oci_http_refuse(t->http, "expected what follows byte %llu, found another part",
                         (unsigned long long)t->from);
     else
@@ -152,8 +158,7 @@ static size_t on_body(char *data, size_t one, size_t size, void *user)
     }
     if (!begin(t)) return 0;
     t->sink->put(t->cx, t->sink->user, data, size);
-    t->taken += size;
-    return oci_failed(t->cx) ? 0 : size;
+    return oci_failed(t->cx) || t->http->why[0] ? 0 : size;
 }
 
 static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -233,7 +238,7 @@ static outcome request(transfer *t, const char *url, bool token)
 {
     set_options(t, url, token);
     t->begun = false;
-    t->taken = t->thrown = 0;
+    t->thrown = 0;
     t->reply->status = 0;
     t->http->why[0] = '\0';
     CURLcode code = curl_easy_perform(t->http->curl);
@@ -301,13 +306,18 @@ bool oci_http_get(oc_context *cx, oci_http *http, const char *url, const char *w
         oci_fail(cx, OC_E_ARGUMENT, "%s: expected an address with http or https", what);
         return false;
     }
+    uint64_t furthest = sink->from(sink->user);
     for (int tried = 0; !oci_failed(cx);) {
         transfer t = { .cx = cx, .http = http, .sink = sink, .reply = reply };
         t.from = sink->from(sink->user);
         outcome end = follow(&t, url);
         if (end == DONE) return true;
-        tried = t.taken >= PROGRESS ? 1 : tried + 1;
         if (oci_failed(cx)) break;
+        /* A server that begins anew each time, and breaks off, makes no progress. */
+        const uint64_t reached = sink->from(sink->user);
+        const bool further = reached >= furthest + PROGRESS;
+        if (further) furthest = reached;
+        tried = further ? 1 : tried + 1;
         if (end == AGAIN && tried < http->tries) {
             oci_log(cx, OC_LOG_INFO, "%s: %s; trying again", what, http->why);
             back_off(cx, http, tried);

@@ -37,7 +37,7 @@ void oci_http_close(oci_http *http);
  * False: error set (OC_E_FILE), and reply->status is what ended it, 0 if nothing came. */
 bool oci_http_get(oc_context *cx, oci_http *http, const char *url, const char *what,
                   const oci_http_sink *sink, oci_http_reply *reply);
-/* From a sink's `begin`: this reply is not what was asked for. */
+/* From a sink's `begin` or `put`: this reply is not what was asked for. */
 OC_PRINTF(2, 3) void oci_http_refuse(oci_http *http, const char *format, ...);
 
 #endif

@@ -7,6 +7,7 @@
  * Only 3 and 4 change what a name means, and each is one rename. */
 #include <fnmatch.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -148,6 +149,12 @@ static bool is_digest(const char *text)
     return (n == 40 || n == 64) && strspn(text, "0123456789abcdef") == n;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const remote_file *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
 /* One of "siblings": {"rfilename": …, "size": …, "blobId": …, "lfs": {"sha256": …}}. */
 static void read_file_entry(pull *p, const json_t *entry, remote_file *file)
 {
@@ -166,7 +173,9 @@ static void read_file_entry(pull *p, const json_t *entry, remote_file *file)
     *file = (remote_file){ .name = name };
     file->sized = json_is_integer(size) && json_integer_value(size) >= 0;
     if (file->sized) file->size = (uint64_t)json_integer_value(size);
-    if (etag && is_digest(etag)) memcpy(file->etag, etag, strlen(etag) + 1);
+    /* git's checksum is of the size too: without that it cannot be compared. */
+    bool usable = etag && is_digest(etag) && (file->sized || strlen(etag) == 64);
+    if (usable) memcpy(file->etag, etag, strlen(etag) + 1);
 }
 
 static void read_list(pull *p)
@@ -184,6 +193,7 @@ static void read_list(pull *p)
     p->files = oci_calloc(cx, p->count, sizeof *p->files);
     for (size_t i = 0; p->files && i < p->count && !oci_failed(cx); i++)
         read_file_entry(p, json_array_get(siblings, i), &p->files[i]);
+    if (p->count && !oci_failed(cx)) qsort(p->files, p->count, sizeof *p->files, by_name);
 }
 
 static void fetch_list(pull *p)
@@ -208,9 +218,8 @@ static void fetch_list(pull *p)
 
 static remote_file *find_file(const pull *p, const char *name)
 {
-    for (size_t i = 0; i < p->count; i++)
-        if (!strcmp(p->files[i].name, name)) return &p->files[i];
-    return NULL;
+    const remote_file key = { .name = name };
+    return p->count ? bsearch(&key, p->files, p->count, sizeof key, by_name) : NULL;
 }
 
 static bool want(pull *p, const char *name)
@@ -274,6 +283,7 @@ typedef struct download {
     remote_file *file;
     oci_store_part *part;
     oci_digest digest;              /* of what is in the part, if the etag is known */
+    char version[128];              /* ETag of the reply that the part is of; else "" */
     uint64_t before;                /* p->done when it began */
 } download;
 
@@ -306,12 +316,19 @@ static void digest_part(oc_context *cx, const oci_store_part *part, oci_digest *
     oci_free(block);
 }
 
-static uint64_t part_from(void *user) { return ((download *)user)->part->size; }
-
 static void part_restart(oc_context *cx, download *d)
 {
     oci_store_part_restart(cx, d->part);
     start_digest(&d->digest, d->file->etag, d->file->size);
+}
+
+/* Two replies may be of two versions of the file. A checksum would tell in the end;
+ * without one, only what has the server's own mark is gone on with. */
+static uint64_t part_from(void *user)
+{
+    download *d = user;
+    if (!d->file->etag[0] && !d->version[0]) part_restart(d->p->cx, d);
+    return d->part->size;
 }
 
 static void part_begin(oc_context *cx, void *user, const oci_http_reply *reply)
@@ -320,6 +337,12 @@ static void part_begin(oc_context *cx, void *user, const oci_http_reply *reply)
     const remote_file *file = d->file;
     if (reply->status != 206) part_restart(cx, d);
     if (reply->status == 416) return;
+    if (reply->status == 206 && !file->etag[0] && strcmp(d->version, reply->etag)) {
+        part_restart(cx, d);
+        oci_http_refuse(d->p->http, "the file has changed since its first part came");
+        return;
+    }
+    snprintf(d->version, sizeof d->version, "%s", reply->etag);
     uint64_t whole = d->part->size + (uint64_t)reply->length;
     if (file->sized && reply->length >= 0 && whole != file->size)
         oci_http_refuse(d->p->http, "expected %llu bytes, the server offers %llu",
@@ -329,8 +352,12 @@ static void part_begin(oc_context *cx, void *user, const oci_http_reply *reply)
 static void part_put(oc_context *cx, void *user, const void *data, size_t size)
 {
     download *d = user;
-    if (d->file->sized && size > d->file->size - d->part->size)
-        size = (size_t)(d->file->size - d->part->size);     /* the checksum sees to the rest */
+    if (d->file->sized && size > d->file->size - d->part->size) {
+        part_restart(cx, d);
+        oci_http_refuse(d->p->http, "expected %llu bytes, the server sends more",
+                        (unsigned long long)d->file->size);
+        return;
+    }
     oci_digest_add(&d->digest, data, size);
     oci_store_part_append(cx, d->part, data, size);
     d->p->done = d->before + d->part->size;

@@ -21,6 +21,9 @@
  *     noetag        no ETag, and no checksums in the list
  *     later N       429 with Retry-After: N           garbage    a body of nonsense
  *     hang          says nothing                      chunked    sends without a length
+ *     again N       drops, and ignores Range          packed     says it is gzip's
+ *     endless       goes on, without a length
+ *     vague N       version N of the file, ETag "vN"; the first one drops half-way
  * ROOT/log gets a line a request: PORT METHOD PATH RANGE TOKEN, "-" for none. */
 #define _GNU_SOURCE             /* strcasestr */
 #include <arpa/inet.h>
@@ -217,7 +220,8 @@ static void send_body(const request *r, const char *data, size_t size, fault f)
 {
     const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
     size_t piece = !strcmp(f.kind, "slow") ? (size_t)f.number : size;
-    if (!strcmp(f.kind, "drop") && (size_t)f.number < size) size = (size_t)f.number;
+    bool cut = !strcmp(f.kind, "drop") || !strcmp(f.kind, "again");
+    if (cut && (size_t)f.number < size) size = (size_t)f.number;
     for (size_t at = 0; at < size; at += piece) {
         size_t n = size - at < piece ? size - at : piece;
         if (!say(r->fd, data + at, n)) return;
@@ -225,14 +229,37 @@ static void send_body(const request *r, const char *data, size_t size, fault f)
     }
 }
 
+/* The file, and zeros until nobody wants more. */
+static void send_endless(const request *r, const char *data, size_t size)
+{
+    static const char zeros[ROOM];
+    sayf(r->fd, "HTTP/1.1 200 X\r\nConnection: close\r\n\r\n");
+    bool more = say(r->fd, data, size);
+    while (more) more = say(r->fd, zeros, sizeof zeros);
+}
+
 static void send_file(const request *r, char *data, size_t size, fault f)
 {
     char etag[OCI_DIGEST_TEXT], range[128] = "", etags[256] = "";
     size_t from = 0, told;
+    if (!strcmp(f.kind, "endless")) {
+        send_endless(r, data, size);
+        return;
+    }
     digest_of(data, size, etag);
-    if (strcmp(f.kind, "noetag")) snprintf(etags, sizeof etags, "ETag: \"%s\"\r\n", etag);
+    if (!strcmp(f.kind, "vague")) {
+        data[0] ^= (char)f.number;
+        snprintf(etags, sizeof etags, "ETag: \"v%ld\"\r\n", f.number);
+        f = (fault){ .kind = "", .number = (long)size / 2 };
+        if (strstr(etags, "v1")) strcpy(f.kind, "drop");
+    } else if (!strcmp(f.kind, "packed")) {
+        snprintf(etags, sizeof etags, "Content-Encoding: gzip\r\n");
+    } else if (strcmp(f.kind, "noetag")) {
+        snprintf(etags, sizeof etags, "ETag: \"%s\"\r\n", etag);
+    }
     if (!strcmp(f.kind, "corrupt") && size) data[size / 2] ^= 4;
-    if (strncmp(r->range, "bytes=", 6) == 0 && strcmp(f.kind, "norange"))
+    if (strncmp(r->range, "bytes=", 6) == 0 && strcmp(f.kind, "norange") &&
+        strcmp(f.kind, "again"))
         from = (size_t)strtoull(r->range + 6, NULL, 10);
     if (from && from >= size) {
         answer(r, 416, "", "");
