@@ -11,10 +11,10 @@
 
 #include "../faults/faults.h"
 #include "generate/beam_scorer.h"
+#include "support/context.h"
 
 enum { B = 3, K = 4, EOS = 98, ROOM = 16, LENGTH = 10 };
 
-static oc_context *cx;
 static int64_t eos_at[1] = { EOS };
 static const oci_ids eos = { eos_at, 1 };
 
@@ -231,21 +231,6 @@ static void a_scorer_comes_whole_or_not_at_all(void **state)
     oc_context_clear(cx);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-    return cx ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    bool left = oc_context_memory(cx).live_count > 8;
-    oc_context_free(cx);
-    return left;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,5 +242,5 @@ int main(void)
         cmocka_unit_test(a_store_keeps_the_best),
         cmocka_unit_test(a_scorer_comes_whole_or_not_at_all),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, open_context, close_context);
 }

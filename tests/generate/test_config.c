@@ -13,8 +13,7 @@
 
 #include "../faults/faults.h"
 #include "generate/config.h"
-
-static oc_context *cx;
+#include "support/context.h"
 
 /* ---- every field, once more: the test's own list, so that a
  * slip in the table shows ---- */
@@ -351,21 +350,6 @@ static void no_refused_request_leaks(void **state)
     assert_true(fault_loop(&(fault_plan){ .job = read_all_kinds }) >= 10);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-    return cx ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    oc_memory_usage usage = oc_context_memory(cx);
-    oc_context_free(cx);
-    return usage.live_count > 8;        /* what a context itself keeps */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,5 +361,5 @@ int main(void)
         cmocka_unit_test(many_equal_sequences),
         cmocka_unit_test(no_refused_request_leaks),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, open_context, close_context);
 }

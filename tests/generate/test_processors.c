@@ -13,10 +13,9 @@
 #include <cmocka.h>
 
 #include "generate/processors.h"
+#include "support/context.h"
 
 enum { VOCAB_MAX = 64, LENGTH_MAX = 64 };
-
-static oc_context *cx;
 
 static void read_options(oci_generation_config *g, const char *options)
 {
@@ -426,20 +425,6 @@ static void nothing_is_allocated(void **state)
     oci_generation_config_deinit(&g);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-    return cx ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    oc_context_free(cx);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,5 +444,5 @@ int main(void)
         cmocka_unit_test(only_allowed_ids_stay),
         cmocka_unit_test(nothing_is_allocated),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, open_context, close_context);
 }

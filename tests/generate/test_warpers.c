@@ -12,10 +12,9 @@
 #include <cmocka.h>
 
 #include "generate/warpers.h"
+#include "support/context.h"
 
 enum { VOCAB_MAX = 4096 };
-
-static oc_context *cx;
 
 static void warp(const char *options, float *scores, int64_t vocab, int64_t keep)
 {
@@ -203,20 +202,6 @@ static void scratch_is_given_back(void **state)
     assert_int_equal(oc_context_memory(cx).live_bytes, live);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-    return cx ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    oc_context_free(cx);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,5 +214,5 @@ int main(void)
         cmocka_unit_test(keep_leaves_room_for_a_text_that_goes_on),
         cmocka_unit_test(odd_scores), cmocka_unit_test(scratch_is_given_back),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, open_context, close_context);
 }

@@ -10,8 +10,7 @@
 #include "../faults/faults.h"
 #include "nn/cache.h"
 #include "op_samples.h"
-
-static oc_context *cx;
+#include "support/context.h"
 
 /* ---- wrong shapes ------------------------------------------------------------------ */
 
@@ -547,20 +546,6 @@ static void no_refused_request_leaks(void **state)
     assert_true(fault_loop(&(fault_plan){ .job = forward_and_backward_of_all }) > 10);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-    return cx ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    oc_context_free(cx);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -580,5 +565,5 @@ int main(void)
         cmocka_unit_test(an_op_without_a_gradient),
         cmocka_unit_test(no_refused_request_leaks),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, open_context, close_context);
 }
