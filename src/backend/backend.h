@@ -19,6 +19,9 @@
  * has alike, and X is s (float)(sum of r). A block of inputs below 2^-100 counts as zeros, one
  * with a NaN or an infinity gives NaN.
  *
+ * Where it is BF16 and the CPU has AVX512-BF16, inputs of products with weights of BF16 are
+ * rounded to bf16, and a chain takes two k a step as vdpbf16ps adds them; otherwise f32 is used.
+ *
  * Gradient kernels accumulate: `d…` outputs are added to, never assigned.
  *
  * All pointers are to f32 unless a dtype says otherwise, row-major, contiguous unless a stride

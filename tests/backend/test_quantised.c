@@ -256,7 +256,10 @@ static void test_same_bytes(void **state)
 /* ---- products -------------------------------------------------------------------------- */
 
 /* A product's parts that the packed bytes hold, read as cpu/blocks.inc says. */
-static float bf16_at(const unsigned char *p) { return oci_bf16_to_f32((uint16_t)(p[0] | p[1] << 8)); }
+static float bf16_at(const unsigned char *p)
+{
+    return oci_bf16_to_f32((uint16_t)(p[0] | p[1] << 8));
+}
 
 typedef struct layout { int64_t group, block, scales; int lines; } layout;
 
@@ -508,6 +511,55 @@ static void test_no_memory(void **state)
     each_isa(no_memory, 1);
 }
 
+/* Arithmetic BF16: near the product of rounded inputs where the CPU has it, f32's where not;
+ * rows of a batch are the rows alone either way. */
+static void bf16_pairs(const under_test *t)
+{
+    static const int64_t some_k[] = { 1, 2, 31, 32, 33, 64, 300, 901, 1700 };
+    for (int64_t M = 1; M <= 45; M += 4)
+        for (size_t i = 0; i < sizeof some_k / sizeof *some_k; i++) {
+            int64_t K = some_k[i], N = 10 * (M % 7) + 3;
+            float *x = floats(M * K), *w = floats(N * K), *y = guarded(M * N), *one = guarded(N);
+            uint16_t *half = malloc((size_t)(N * K) * sizeof *half);
+            oci_dtype_from_f32(OC_BF16, w, half, (size_t)(N * K));
+            oci_dtype_to_f32(OC_BF16, half, w, (size_t)(N * K));
+            void *p = panels_of(t, OC_BF16, N, K, half, K, 1);
+            oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = K, .dtype = OC_BF16,
+                                  .arithmetic = OC_BF16, .panels = p, .y = y, .ldy = N };
+            t->be->linear(t->cx, &l);
+            l.M = 1;
+            l.y = one;
+            for (int64_t m = 0; m < M; m++) {
+                l.x = x + m * K;
+                t->be->linear(t->cx, &l);
+                assert_true(same_bits(one, y + m * N, N));
+                for (int64_t n = 0; n < N; n++) {
+                    double rounded = 0, exact = 0;
+                    for (int64_t k = 0; k < K; k++) {
+                        float v = x[m * K + k];
+                        exact += (double)v * w[n * K + k];
+                        rounded += (double)oci_bf16_to_f32(oci_f32_to_bf16(v)) * w[n * K + k];
+                    }
+                    double bound = 4e-6 * sqrt((double)K) + 1e-6;
+                    assert_true(fabs(one[n] - rounded) <= bound ||
+                                fabs(one[n] - exact) <= bound);
+                }
+            }
+            free_guarded(y, M, N, N);
+            free_guarded(one, 1, N, N);
+            free(x);
+            free(w);
+            free(half);
+            free(p);
+        }
+}
+
+static void test_bf16_pairs(void **state)
+{
+    (void)state;
+    each_isa(bf16_pairs, 2);
+}
+
 static void test_arithmetic(void **state)
 {
     (void)state;
@@ -533,7 +585,8 @@ int main(void)
         cmocka_unit_test(test_not_numbers), cmocka_unit_test(test_sources),
         cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_rows_alone), cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_arithmetic),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_bf16_pairs),
+        cmocka_unit_test(test_arithmetic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

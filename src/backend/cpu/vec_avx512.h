@@ -116,6 +116,10 @@ VNNI static inline vi vdot_bytes_vnni(vi sum, vi x, vi y)
     return _mm512_dpbusd_epi32(sum, _mm512_abs_epi8(y), x);
 }
 
+/* Likewise for products of bf16 (bf16.inc). */
+#define BACKEND_HAS_BF16 1
+#define BF16 __attribute__((target("avx512bf16")))
+
 /* Into L2. */
 INLINE void vprefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
