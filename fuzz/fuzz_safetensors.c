@@ -5,6 +5,7 @@
 
 #include "base/context.h"
 #include "base/dtype.h"
+#include "io/blocks.h"
 #include "io/safetensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,6 +38,25 @@ static void check(const oci_safetensors *file)
     (void)sum;
 }
 
+/* What is taken for weights in blocks is as long as its shape wants, so that reading its scales
+ * stays inside. */
+static void check_blocks(oc_context *cx, oci_safetensors *file)
+{
+    size_t found = 0;
+    if (!oci_blocks_read(cx, file)) return;
+    for (size_t i = 0; i < file->count; i++) {
+        const oci_entry *e = &file->entries[i];
+        if (!oci_dtype_is_blocks(e->dtype)) continue;
+        const int64_t groups = oci_blocks_groups(e->shape[e->turned]);
+        const int64_t K = e->shape[!e->turned];
+        found++;
+        if (e->rank != 2 || e->offset % OCI_BLOCKS_ALIGN) abort();
+        if ((uint64_t)(oci_blocks_group_bytes(e->dtype, K) * groups) != e->bytes) abort();
+        (void)oci_blocks_finite(e->dtype, K, file->bytes->data + e->offset, groups);
+    }
+    if (found != file->blocks) abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static oc_context *cx;
@@ -49,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool ok = oci_safetensors_parse(cx, &file, "fuzz.safetensors", bytes);
     if (ok != (oc_context_status(cx) == OC_OK)) abort();
     if (ok) check(&file);
+    if (ok) check_blocks(cx, &file);
     oci_safetensors_close(&file);
     if (oc_context_memory(cx).live_count || oc_context_memory(cx).live_bytes) abort();
     return 0;

@@ -7,6 +7,7 @@
 
 #include "base/context.h"
 #include "base/dtype.h"
+#include "base/hash.h"
 #include "base/size.h"
 #include "io/quote.h"
 
@@ -45,6 +46,17 @@ bool oci_blocks_finite(oc_dtype dtype, int64_t K, const void *bytes, int64_t gro
             if ((word & high) == high || (low && (word & low) == low)) return false;
         }
     return true;
+}
+
+uint64_t oci_blocks_print(const char *name, size_t bytes, const void *first_line)
+{
+    const uint64_t size = bytes;
+    oci_hash hash;
+    oci_hash_init(&hash);
+    oci_hash_add(&hash, name, strlen(name) + 1);
+    oci_hash_add(&hash, &size, sizeof size);
+    if (bytes) oci_hash_add(&hash, first_line, LINE);
+    return oci_hash_value(&hash);
 }
 
 /* ---- the header ------------------------------------------------------------------------ */

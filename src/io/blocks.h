@@ -31,6 +31,11 @@ void oci_blocks_text(oc_dtype dtype, oc_dtype original, const int64_t shape[2], 
 oc_dtype oci_blocks_find(const char *name);
 /* Whether the scales and minima in `groups` groups of 16 outputs, K weights each, are finite. */
 bool oci_blocks_finite(oc_dtype dtype, int64_t K, const void *bytes, int64_t groups);
+/* What the index of shards has of one, so that another model's is noticed: the sum over its
+ * weights in blocks of this, of each name, size and first line. */
+uint64_t oci_blocks_print(const char *name, size_t bytes, const void *first_line);
+#define OCI_BLOCKS_PRINTS_KEY "ocelli_shards"
+
 /* Bytes of such a group, and how many of them N outputs have. */
 int64_t oci_blocks_group_bytes(oc_dtype dtype, int64_t K);
 int64_t oci_blocks_groups(int64_t N);

@@ -2,11 +2,14 @@
  * shard_checkpoint and save_pretrained. */
 #include "io/weight_save.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/context.h"
+#include "base/dtype.h"
 #include "base/size.h"
+#include "io/blocks.h"
 #include "io/json.h"
 #include "io/listing.h"
 
@@ -20,6 +23,8 @@ typedef struct saver {
     size_t shards, round;       /* round: so many earlier saves' names are in the way */
     uint64_t total;             /* bytes of all tensors */
     oci_save **saves;           /* [shards] */
+    uint64_t *prints;           /* [shards] of their weights in blocks; 0: there are none */
+    uint64_t *print;            /* of the one that is written */
 } saver;
 
 /* ---- which tensor goes where ----------------------------------------------------------- */
@@ -84,6 +89,22 @@ static void choose_names(oc_context *cx, saver *s)
 
 /* ---- writing --------------------------------------------------------------------------- */
 
+static const void *fetch(oc_context *cx, void *user, const oci_save_tensor *tensor,
+                         oc_dtype *dtype)
+{
+    const saver *s = user;
+    const void *data = s->source->fetch(cx, s->source->user, tensor, dtype);
+    if (data && oci_dtype_is_blocks(tensor->dtype))
+        *s->print += oci_blocks_print(tensor->name, tensor->bytes, data);
+    return data;
+}
+
+static const char *blocks(void *user, const oci_save_tensor *tensor)
+{
+    const saver *s = user;
+    return s->source->blocks(s->source->user, tensor);
+}
+
 static bool write_shard(oc_context *cx, saver *s, size_t shard, const oci_save_tensor **refs)
 {
     char name[OCI_MAX_NAME];
@@ -94,7 +115,11 @@ static bool write_shard(oc_context *cx, saver *s, size_t shard, const oci_save_t
     char *path = oci_path_join(cx, s->folder, name);
     oci_save *save = path ? oci_save_begin(cx, path) : NULL;
     s->saves[shard] = save;
-    if (save) s->format->save(cx, save, path, refs, count, s->shards > 1, s->source);
+    s->print = &s->prints[shard];
+    const oci_save_source source = { .fetch = fetch, .blocks = blocks, .user = s };
+    if (save)
+        s->format->save(cx, save, path, refs, count, s->shards > 1,
+                        s->source ? &source : NULL);
     if (save) oci_save_flush(cx, save);
     oci_free(path);
     return !oci_failed(cx);
@@ -104,10 +129,27 @@ static bool write_shards(oc_context *cx, saver *s)
 {
     const oci_save_tensor **refs = oci_calloc(cx, s->count, sizeof *refs);
     s->saves = refs ? oci_calloc(cx, s->shards, sizeof *s->saves) : NULL;
-    for (size_t i = 0; s->saves && i < s->shards && !oci_failed(cx); i++)
+    s->prints = s->saves ? oci_calloc(cx, s->shards, sizeof *s->prints) : NULL;
+    for (size_t i = 0; s->prints && i < s->shards && !oci_failed(cx); i++)
         write_shard(cx, s, i, refs);
     oci_free(refs);
     return !oci_failed(cx);
+}
+
+/* Of shards with weights in blocks: what they are known by. */
+static void tell_prints(oc_context *cx, const saver *s, json_t *metadata)
+{
+    char name[OCI_MAX_NAME], text[24];
+    json_t *prints = NULL;
+    for (size_t i = 0; i < s->shards; i++) {
+        if (!s->prints[i]) continue;
+        shard_name(s, i, name);
+        snprintf(text, sizeof text, "%016" PRIx64, s->prints[i]);
+        if (!prints) prints = json_object();
+        json_object_set_new(prints, name, json_string(text));
+    }
+    if (prints && json_object_set_new(metadata, OCI_BLOCKS_PRINTS_KEY, prints))
+        oci_fail(cx, OC_E_MEMORY, "%s: no memory for an index", s->folder);
 }
 
 static bool write_index(oc_context *cx, const saver *s, const char *path)
@@ -121,6 +163,7 @@ static bool write_index(oc_context *cx, const saver *s, const char *path)
     }
     if (ok) index = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)s->total,
                               "weight_map", map);
+    if (index) tell_prints(cx, s, json_object_get(index, "metadata"));
     if (index) oci_json_save(cx, index, path);
     else oci_fail(cx, OC_E_MEMORY, "%s: no memory for an index", path);
     json_decref(map);
@@ -215,6 +258,7 @@ oc_status oci_weights_save(oc_context *cx, const char *folder, const oci_weight_
     if (!oci_failed(cx) && write_shards(cx, &s)) show(cx, &s);
     for (size_t i = 0; s.saves && i < s.shards; i++) oci_save_end(cx, s.saves[i], false);
     oci_free(s.saves);
+    oci_free(s.prints);
     oci_free(s.shard_of);
     return cx->status;
 }

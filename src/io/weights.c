@@ -6,12 +6,15 @@
  * are kept; the model's walk decides what it needs. */
 #include "io/weights.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/context.h"
+#include "base/dtype.h"
+#include "io/blocks.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/quote.h"
@@ -332,6 +335,43 @@ static bool open_single(oc_context *cx, oci_weights *w, const oci_weight_format 
     return w->files && open_file(cx, w, format, name, false, map);
 }
 
+/* The sum over a file's weights in blocks (io/blocks.h). */
+static bool print_of(oc_context *cx, oci_weight_file *file, uint64_t *print)
+{
+    unsigned char line[OCI_BLOCKS_ALIGN];
+    *print = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        const oci_entry *e = &file->entries[i];
+        if (!oci_dtype_is_blocks(e->dtype)) continue;
+        if (!file->format->read_part(cx, file, e, 0, sizeof line, line)) return false;
+        *print += oci_blocks_print(e->name, e->bytes, line);
+    }
+    return true;
+}
+
+/* Shards of two models can have the same names and shapes. */
+static bool check_prints(oc_context *cx, oci_weights *w, const oci_json *doc)
+{
+    uint64_t print;
+    char text[24];
+    const json_t *prints = json_object_get(json_object_get(doc->root, "metadata"),
+                                           OCI_BLOCKS_PRINTS_KEY);
+    for (size_t i = 0; prints && i < w->file_count; i++) {
+        oci_weight_file *file = &w->files[i];
+        const char *slash = strrchr(file->path, '/');
+        if (!file->blocks) continue;
+        const char *told = json_string_value(json_object_get(prints, slash ? slash + 1
+                                                                           : file->path));
+        if (!print_of(cx, file, &print)) return false;
+        snprintf(text, sizeof text, "%016" PRIx64, print);
+        if (told && !strcmp(told, text)) continue;
+        oci_fail(cx, OC_E_MALFORMED, "%s: expected the shard that %s was written with, found one "
+                 "of another save or model", file->path, doc->name);
+        return false;
+    }
+    return true;
+}
+
 static bool open_index(oc_context *cx, oci_weights *w, const oci_weight_format *format,
                        const char *name, bool map)
 {
@@ -340,7 +380,7 @@ static bool open_index(oc_context *cx, oci_weights *w, const oci_weight_format *
     bool ok = path && oci_json_open(cx, &doc, path);
     oci_free(path);
     if (!ok) return false;
-    ok = open_shards(cx, w, format, &doc, map);
+    ok = open_shards(cx, w, format, &doc, map) && check_prints(cx, w, &doc);
     oci_json_close(&doc);
     return ok;
 }

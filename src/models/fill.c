@@ -1,12 +1,16 @@
 /* From a file's tensor to a parameter: a few rows at a time, so that a model takes no more
  * memory while it is opened than afterwards, but for a piece; or, of weights in blocks, by the
  * mapped file itself. */
+#include <stdatomic.h>
+
 #include "base/size.h"
 #include "io/blocks.h"
 #include "models/model.h"
+#include "nn/fill.h"
 #include "nn/param.h"
 
-enum { PIECE_BYTES = 4 << 20 };
+/* A piece stays in a core's second-level cache while it is checked and packed. */
+enum { PIECE_BYTES = 1 << 20, CREW_BYTES = 8 << 20 };
 
 /* Rows of a piece: as many as fit it, but whole panels. */
 static int64_t piece_rows(const oci_param *p, size_t row_bytes)
@@ -18,27 +22,50 @@ static int64_t piece_rows(const oci_param *p, size_t row_bytes)
 
 /* ---- numbers --------------------------------------------------------------------------- */
 
+typedef struct numbers {
+    const oci_weight_ref *ref;
+    oci_param_filling filling;
+    int64_t rows, piece;            /* of the tensor; of a piece */
+    size_t row_bytes;
+    atomic_bool nan;
+} numbers;
+
+static void load_piece(oc_context *cx, void *user, int64_t index, oci_weight_room *room)
+{
+    numbers *w = user;
+    const oc_dtype dtype = w->ref->entry->dtype;
+    const int64_t first = index * w->piece, n = oci_min(w->piece, w->rows - first);
+    const size_t size = (size_t)n * w->row_bytes;
+    const void *data = oci_weight_part(cx, w->ref, (size_t)first * w->row_bytes, size, room);
+    if (!data) return;
+    if (oci_bits_nan(dtype, data, size / oci_dtype_size(dtype))) atomic_store(&w->nan, true);
+    oci_param_put(cx, &w->filling, first, n, data);
+}
+
+/* One thread reads about as fast as it packs, and neither as fast as memory is: large tensors
+ * are for all threads. Small ones come here from a thread that is one of many already. */
+static bool is_for_all(const numbers *w)
+{
+    const oci_weight_ref *ref = w->ref;
+    return ref->entry->bytes > CREW_BYTES && ref->file->format->shared_reads &&
+           ref->file->format->read_part && !ref->order && w->piece < w->rows;
+}
+
 static bool load_numbers(oc_context *cx, const oci_param *p, const oci_weight_ref *ref,
                          const oci_load_how *how, oci_weight_room *room)
 {
     const oci_entry *e = ref->entry;
     const oc_dtype as = oci_param_dtype(p, e->dtype, how->dtype);
-    const int64_t rows = p->rank ? p->shape[0] : 1;
-    const size_t row_bytes = rows ? e->bytes / (size_t)rows : 0;
-    bool nan = false;
-    oci_param_filling f;
-    oci_param_begin(cx, &f, p, e->dtype, as, how->trainable);
-    const int64_t piece = f.whole || !p->rank ? rows : piece_rows(p, row_bytes);
-    for (int64_t i = 0; i < rows && !oci_failed(cx); i += piece) {
-        const int64_t n = oci_min(piece, rows - i);
-        const size_t size = (size_t)n * row_bytes;
-        const void *data = oci_weight_part(cx, ref, (size_t)i * row_bytes, size, room);
-        if (!data) break;
-        nan = nan || oci_bits_nan(e->dtype, data, size / oci_dtype_size(e->dtype));
-        oci_param_put(cx, &f, i, n, data);
-    }
-    oci_param_end(cx, &f);
-    return nan;
+    numbers w = { .ref = ref, .rows = p->rank ? p->shape[0] : 1 };
+    w.row_bytes = w.rows ? e->bytes / (size_t)w.rows : 0;
+    atomic_init(&w.nan, false);
+    oci_param_begin(cx, &w.filling, p, e->dtype, as, how->trainable);
+    w.piece = w.filling.whole || !p->rank ? w.rows : piece_rows(p, w.row_bytes);
+    const int64_t count = w.piece ? oci_ceil_div(w.rows, w.piece) : 0;
+    if (is_for_all(&w)) oci_params_fill(cx, count, 0, load_piece, &w);
+    else for (int64_t i = 0; i < count && !oci_failed(cx); i++) load_piece(cx, &w, i, room);
+    oci_param_end(cx, &w.filling);
+    return atomic_load(&w.nan);
 }
 
 /* ---- weights in blocks ----------------------------------------------------------------- */

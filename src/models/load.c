@@ -221,7 +221,8 @@ static void visit_small(oci_walker *walker, const oci_param *p)
         is_mapped(p, ref)) return;
     c->tensors[c->count] = (small_tensor){ .param = *p, .ref = ref };
     c->tensors[c->count++].param.name = ref->name;      /* the walk's own ends with it */
-    c->bytes += ref->entry->bytes;
+    c->bytes += oci_param_bytes(walker->cx, p, oci_param_dtype(p, ref->entry->dtype,
+                                c->from->how.dtype), c->from->how.trainable);
 }
 
 static void load_small(oc_context *cx, void *user, int64_t index, oci_weight_room *room)

@@ -134,7 +134,7 @@ static void advice(oc_context *cx, const oci_model *model, const oci_weights *we
 bool oci_memory_check(oc_context *cx, const oci_model *model, const oci_weights *weights,
                       const oc_model_options *o)
 {
-    char need[32], have[32], keys[32], more[128];
+    char need[32], have[32], keys[32], cached[96] = "", more[128];
     uint64_t left = 0;
     if (oci_failed(cx)) return false;
     const uint64_t positions = positions_of(model, o->context);
@@ -143,10 +143,13 @@ bool oci_memory_check(oc_context *cx, const oci_model *model, const oci_weights 
                                                        o->trainable);
     if (oci_failed(cx) || !room_left(cx, needed, &left) || needed <= left) return !oci_failed(cx);
     advice(cx, model, weights, cache, left, more);
-    oci_fail(cx, OC_E_MEMORY, "%s: needs %s with its weights %s%s, of which %s are keys and values "
-             "of %llu positions; %s are free%s", weights->folder, size_text(needed, need),
+    if (cache)
+        snprintf(cached, sizeof cached, ", %s of it for keys and values of %llu positions",
+                 size_text(cache, keys), (unsigned long long)positions);
+    oci_fail(cx, OC_E_MEMORY, "%s: needs %s with its weights %s%s%s; %s are free%s",
+             weights->folder, size_text(needed, need),
              o->trainable ? "in f32 to train them" : o->weights_dtype ? "in " : "",
-             o->trainable ? "" : oci_weights_dtype_name(o->weights_dtype),
-             size_text(cache, keys), (unsigned long long)positions, size_text(left, have), more);
+             o->trainable ? "" : oci_weights_dtype_name(o->weights_dtype), cached,
+             size_text(left, have), more);
     return false;
 }

@@ -37,7 +37,7 @@ static bool hire(oc_context *cx, crew *c, size_t bytes)
 {
     const oc_context_options alike = OC_OPTIONS(oc_context_options, .share = cx);
     /* Threads do not finish together: an eighth on top of an even share. */
-    bytes = bytes / (size_t)c->threads + bytes / 8 + 4096;
+    bytes = bytes / (size_t)c->threads / 8 * 9 + 4096;
     c->hands = oci_calloc(cx, (size_t)c->threads, sizeof *c->hands);
     for (int i = 0; c->hands && i < c->threads; i++) {
         hand *h = &c->hands[i];
