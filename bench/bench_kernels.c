@@ -277,33 +277,51 @@ static void set_peers_threads(int threads)
 #endif
 }
 
+/* Panels of the numbers of w [N, K], `matrices` times. */
+static char *pack_weights(oc_context *cx, const oci_backend *backend, oc_dtype dtype, int64_t N,
+                          int64_t K, const float *w, int matrices)
+{
+    size_t count = (size_t)(N * K), bytes = backend->packed_bytes(dtype, N, K);
+    /* Not touched before they are packed, as in the library. */
+    char *panels = aligned_alloc(64, (bytes * (size_t)matrices + 63) / 64 * 64);
+    if (!panels) exit(1);
+    uint16_t *half = (uint16_t *)floats(count / 2 + 1);
+    if (dtype == OC_BF16 || dtype == OC_F16) oci_dtype_from_f32(dtype, w, half, count);
+    for (int m = 0; m < matrices; m++) {
+        char *to = panels + (size_t)m * bytes;
+        if (oci_dtype_is_blocks(dtype)) {
+            if (m == 0) backend->quantise(cx, dtype, OC_F32, N, K, w, K, 1, to);
+            else memcpy(to, panels, bytes);
+        } else {
+            backend->pack(cx, dtype, N, K, dtype == OC_F32 ? (const void *)w : half, K, 1, to);
+        }
+    }
+    free(half);
+    return panels;
+}
+
 /* `memory` true: rates in GB/s of weights against reading memory; else GFLOP/s against FMA. */
-static void bench_linear(oc_isa isa, int threads, oc_dtype dtype, int64_t M, int64_t N,
-                         int64_t K, int matrices, bool memory)
+static void bench_linear(oc_isa isa, int threads, oc_dtype dtype, oc_dtype arithmetic, int64_t M,
+                         int64_t N, int64_t K, int matrices, bool memory)
 {
     char what[96];
-    snprintf(what, sizeof what, "%s %s %lldx%lldx%lld%s", memory ? "matvec" : "linear",
-             oci_dtype_name(dtype), (long long)M, (long long)N, (long long)K,
-             matrices > 1 ? " (many)" : "");
+    snprintf(what, sizeof what, "%s %s%s%s %lldx%lldx%lld%s", memory ? "matvec" : "linear",
+             oci_dtype_name(dtype), arithmetic == OC_F32 ? "" : " in ",
+             arithmetic == OC_F32 ? "" : oci_dtype_name(arithmetic), (long long)M, (long long)N,
+             (long long)K, matrices > 1 ? " (many)" : "");
     if (!wanted(what)) return;
     oc_context *cx = context(isa, threads);
     const oci_backend *backend = oci_cpu_backend(isa);
     size_t count = (size_t)(N * K), panel_bytes = backend->packed_bytes(dtype, N, K);
     float *x = floats((size_t)(M * K)), *y = floats((size_t)(M * N));
-    float *w = floats(count * (size_t)matrices);
-    /* Not touched before they are packed, as in the library. */
-    char *panels = aligned_alloc(64, (panel_bytes * (size_t)matrices + 63) / 64 * 64);
-    if (!panels) exit(1);
-    uint16_t *half = (uint16_t *)floats(count / 2 + 1);
-    for (size_t i = 0; i < count; i++)
-        half[i] = dtype == OC_BF16 ? oci_f32_to_bf16(w[i]) : oci_f32_to_f16(w[i]);
-    for (int m = 0; m < matrices; m++)
-        backend->pack(cx, dtype, N, K, dtype == OC_F32 ? (void *)w : (void *)half, K, 1,
-                      panels + (size_t)m * panel_bytes);
+    /* The others read it where it is: as many as there are panels. */
+    float *w = floats(count * (size_t)(dtype == OC_F32 ? matrices : 1));
+    char *panels = pack_weights(cx, backend, dtype, N, K, w, matrices);
     linear_case c = {
         .cx = cx, .backend = backend, .matrices = matrices, .panel_bytes = panel_bytes,
         .all_panels = panels, .plain = w, .plain_count = count,
-        .args = { .M = M, .N = N, .K = K, .x = x, .ldx = K, .dtype = dtype, .y = y, .ldy = N },
+        .args = { .M = M, .N = N, .K = K, .x = x, .ldx = K, .dtype = dtype,
+                  .arithmetic = arithmetic, .y = y, .ldy = N },
     };
     double work = memory ? (double)panel_bytes / 1e9 : 2e-9 * (double)(M * N * K);
     limit l;
@@ -330,8 +348,30 @@ static void bench_linear(oc_isa isa, int threads, oc_dtype dtype, int64_t M, int
     free(y);
     free(w);
     free(panels);
-    free(half);
     oc_context_free(cx);
+}
+
+/* The products of a language model of 7 billion weights: a token, four beside each other, a
+ * prompt; with weights as they may be kept and what may be computed with them. */
+static void bench_language(oc_isa isa, int threads)
+{
+    static const struct { int64_t N, K; } shapes[] = {
+        { 4096, 4096 }, { 11008, 4096 }, { 4096, 11008 }, { 32064, 4096 },
+    };
+    static const struct { oc_dtype dtype, arithmetic; } ways[] = {
+        { OC_BF16, OC_F32 }, { OC_BF16, OC_BF16 }, { OC_INT8, OC_F32 }, { OC_INT8, OC_INT8 },
+        { OC_INT8_CHANNEL, OC_F32 }, { OC_INT8_CHANNEL, OC_INT8 }, { OC_INT4, OC_F32 },
+        { OC_INT4, OC_INT8 },
+    };
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            oc_dtype d = ways[i].dtype, a = ways[i].arithmetic;
+            int64_t N = shapes[s].N, K = shapes[s].K;
+            int many = (int)((1 << 28) / (N * K)) + 2;  /* beyond every cache */
+            bench_linear(isa, threads, d, a, 1, N, K, many, true);
+            bench_linear(isa, threads, d, a, 4, N, K, many, true);
+            if (s < 2) bench_linear(isa, threads, d, a, 640, N, K, 1, false);
+        }
 }
 
 /* ---- attention ------------------------------------------------------------------------- */
@@ -463,18 +503,19 @@ static void bench_isa(oc_isa isa, int threads)
         { 577, 768, 768 },
     };
     for (size_t i = 0; i < sizeof products / sizeof *products; i++)
-        bench_linear(isa, threads, OC_F32, products[i].M, products[i].N, products[i].K, 1,
-                     false);
-    bench_linear(isa, threads, OC_BF16, 197, 3072, 768, 1, false);
-    bench_linear(isa, threads, OC_F16, 197, 3072, 768, 1, false);
+        bench_linear(isa, threads, OC_F32, OC_F32, products[i].M, products[i].N,
+                     products[i].K, 1, false);
+    bench_linear(isa, threads, OC_BF16, OC_F32, 197, 3072, 768, 1, false);
+    bench_linear(isa, threads, OC_F16, OC_F32, 197, 3072, 768, 1, false);
     for (int dtype = 0; dtype < 2; dtype++) {
         oc_dtype d = dtype ? OC_BF16 : OC_F32;
-        bench_linear(isa, threads, d, 1, 50265, 1024, 1, true);
-        bench_linear(isa, threads, d, 1, 1024, 1024, 64 << dtype, true);
-        bench_linear(isa, threads, d, 1, 4096, 1024, 16 << dtype, true);
-        bench_linear(isa, threads, d, 4, 4096, 1024, 16 << dtype, true);
-        bench_linear(isa, threads, d, 8, 4096, 1024, 16 << dtype, true);
+        bench_linear(isa, threads, d, OC_F32, 1, 50265, 1024, 1, true);
+        bench_linear(isa, threads, d, OC_F32, 1, 1024, 1024, 64 << dtype, true);
+        bench_linear(isa, threads, d, OC_F32, 1, 4096, 1024, 16 << dtype, true);
+        bench_linear(isa, threads, d, OC_F32, 4, 4096, 1024, 16 << dtype, true);
+        bench_linear(isa, threads, d, OC_F32, 8, 4096, 1024, 16 << dtype, true);
     }
+    bench_language(isa, threads);
     bench_attention(isa, threads, 197, 12, false);
     bench_attention(isa, threads, 577, 12, false);
     bench_attention(isa, threads, 257, 4, false);
