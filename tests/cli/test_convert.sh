@@ -53,6 +53,37 @@ done
 
 expect 5 convert emoji-vqa "$work/none" --to h5
 says 'no TensorFlow class of a visual_bert'
+[ ! -e "$work/none" ] || fail 'a conversion that cannot be left files'
+
+# Quantised once, opened at once; the same answers as quantised at load; and back.
+for dtype in int8 int8-channel int4; do
+    expect 0 convert printed-line-ocr "$work/$dtype" --weights-dtype $dtype --max-shard-size 2MB
+    silent "$err"
+    grep -q "\"weights_dtype\": \"$dtype\"" "$work/$dtype/config.json" || fail "config of $dtype"
+    expect 0 inspect "$work/$dtype"
+    prints "$(tr a-z- A-Z_ <<<"$dtype") [(]"
+    expect 0 doctor "$work/$dtype"
+    prints '^healthy$'
+    expect 0 forward "$work/$dtype" --in $in --out "$work/a.safetensors"
+    expect 0 forward printed-line-ocr --weights-dtype $dtype --in $in --out "$work/b.safetensors"
+    cmp "$work/a.safetensors" "$work/b.safetensors" || fail "$dtype: converted and at load differ"
+    expect 0 read --model "$work/$dtype" examples/lines/fox.png
+    prints '^The quick brown fox jumps over the lazy dog\.$'
+done
+expect 0 convert "$work/int4" "$work/int4-f32" --dtype f32
+expect 0 forward "$work/int4-f32" --in $in --out "$work/a.safetensors"
+expect 0 forward "$work/int4" --weights-dtype f32 --in $in --out "$work/b.safetensors"
+cmp "$work/a.safetensors" "$work/b.safetensors" || fail 'int4 -> f32: files and memory differ'
+grep -q quantization_config "$work/int4-f32/config.json" && fail 'quantization_config stayed'
+expect 0 read examples/lines/fox.png --weights-dtype int4 --arithmetic int8
+prints '^The quick brown fox'
+expect 5 convert printed-line-ocr "$work/x" --weights-dtype int4 --to bin
+says 'safetensors alone'
+expect 2 convert printed-line-ocr "$work/x" --weights-dtype int4 --dtype f32
+expect 2 convert printed-line-ocr "$work/x" --weights-dtype int5
+expect 2 read examples/lines/fox.png --arithmetic f16
+expect 5 forward printed-line-ocr --weights-dtype int4 --gradients --in $in --out "$work/x.safetensors"
+says 'cannot be trained'
 
 # --weights chooses.
 cp "$reader/model.safetensors" "$work/narrow/other.safetensors"
