@@ -293,7 +293,8 @@ int main(int argc, char **argv)
 {
     cli c = { .args = argv + 2, .arg_count = argc > 2 ? argc - 2 : 0 };
     fill_standard_files();
-    signal(SIGPIPE, SIG_IGN);           /* seen by output.c as an error of the write */
+    signal(SIGPIPE, SIG_IGN);           /* seen by output.c as an error of the write … */
+    signal(SIGXFSZ, SIG_IGN);           /* … and a file over `ulimit -f` by file.c */
     if (argc < 2) {
         cli_usage(&c, "expected a command");
         return c.status;

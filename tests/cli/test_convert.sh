@@ -111,6 +111,14 @@ for size in 0 5Gb 1,5GB GB -1 1e9 99999999999999999999GB; do
 done
 expect 3 convert "$work/nothing" "$work/x"
 expect 1 convert "$work/same" "$work/no/such/folder"
+# Over the limit of a file's size: as on a full disk.
+for format in safetensors bin h5 msgpack; do
+    (ulimit -f 1000 && "$ocelli" convert emoji-match "$work/full" --to $format) 2>"$err"
+    same $? 1 "status of a conversion to $format over ulimit -f"
+    says 'larger than'
+    same "$(find "$work/full" -name '*.tmp' -o -name "*model*")" '' 'what it left'
+    rm -rf "$work/full"
+done
 head -c 100000 "$OCELLI_MODELS/emoji-vqa/model.safetensors" >"$work/same/model.safetensors"
 expect 4 convert "$work/same" "$work/x"
 cp "$OCELLI_MODELS/emoji-match/model.safetensors" "$work/same/"
