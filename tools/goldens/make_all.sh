@@ -3,10 +3,10 @@
 #
 #     PYTHON=REF/bin/python tools/goldens/make_all.sh [MAKER...]
 #
-# PYTHON has requirements.txt, PYTHON_FORMATS (else make_formats is left out) requirements-
-# formats.txt, and OCELLI_SHARED (../shared) the pictures and vocabularies beside the repository
+# PYTHON has requirements.txt, PYTHON_FORMATS (else make_formats is left out) has
+# requirements-formats.txt, and OCELLI_SHARED (../shared) the pictures and vocabularies beside the repository
 # (else what needs them is left out). MAKER is a name without make_ and .py; without any, all are
-# run: about 15 minutes on two cores. Pictures are not set anew (make_lines.py render, README.md).
+# run: 45 minutes on two busy cores. Pictures are not set anew (make_lines.py render, README.md).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 python=${PYTHON:-python3} shared=${OCELLI_SHARED:-../shared}
