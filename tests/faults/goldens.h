@@ -1,5 +1,5 @@
-/* Seeded cases of tests/data/models as jobs of the fault loop: a model is opened and one of
- * its calls answered, by a forward pass, a backward pass or a search. */
+/* Seeded cases of tests/data/models as jobs of the fault loop: a model is opened and one
+ * of its calls answered, by a forward pass, a backward pass or a search. */
 #ifndef OCELLI_TESTS_FAULTS_GOLDENS_H
 #define OCELLI_TESTS_FAULTS_GOLDENS_H
 

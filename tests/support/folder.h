@@ -1,5 +1,5 @@
-/* The folder that a program of tests writes in: made before its tests, removed behind them
- * with all that is in it. */
+/* The folder that a program of tests writes in: made before its tests, removed behind
+ * them with all that is in it. */
 #ifndef OCELLI_TESTS_FOLDER_H
 #define OCELLI_TESTS_FOLDER_H
 
