@@ -64,7 +64,8 @@ struct cli {
     json_t *limits;             /* name → number, as --limit gave them */
     bool quiet, json;
     const char *weights, *revision;     /* CLI_FILE_OPTIONS */
-    int weights_dtype, arithmetic;      /* CLI_MODEL_OPTIONS: which of the words */
+    int weights_dtype, arithmetic;      /* CLI_MODEL_OPTIONS: which of the words, and … */
+    int framework;                      /* … an oc_framework */
     int kv_dtype;                       /* CLI_KV_OPTION: the same */
     oc_context *cx;
     int status;                 /* the exit status so far */
@@ -86,6 +87,8 @@ struct cli {
       "type to keep the weights in; as in their file", 0, 0, 0 },                              \
     { "arithmetic", CLI_CHOICE, &(c)->arithmetic, "f32|bf16|int8",                             \
       "rounds what narrow weights are multiplied by, for speed; f32: not", 0, 0, 0 },          \
+    { "framework", CLI_CHOICE, &(c)->framework, "pt|tf|flax",                                  \
+      "whose answers, where Transformers' classes differ; pt", 0, 0, 0 },                      \
     CLI_FILE_OPTIONS(c)
 
 /* Parses args into `options` and the common ones, checks the number of operands (`most`

@@ -79,6 +79,7 @@ bool cli_open_context(cli *c)
         oc_context_limit(c->cx, name, (uint64_t)json_integer_value(value));
     static const oc_dtype arithmetics[] = { OC_F32, OC_BF16, OC_INT8 };
     oc_context_set_arithmetic(c->cx, arithmetics[c->arithmetic]);
+    oc_context_set_framework(c->cx, (oc_framework)c->framework);
     if (cli_failed(c)) return false;
     cli_catch_signals(c);
     return true;

@@ -141,6 +141,13 @@ OC_API oc_status oc_context_limit(oc_context *cx, const char *name, uint64_t val
  * it would gain nothing f32 is used. Another type is OC_E_ARGUMENT. */
 OC_API oc_status oc_context_set_arithmetic(oc_context *cx, oc_dtype arithmetic);
 
+typedef enum oc_framework { OC_PYTORCH, OC_TENSORFLOW, OC_FLAX } oc_framework;
+
+/* Whose answer a model gives where Transformers' PyTorch, TensorFlow and Flax classes differ
+ * (docs/FRAMEWORKS.md lists where); PyTorch's unless this says else, whatever file the weights
+ * are from. */
+OC_API oc_status oc_context_set_framework(oc_context *cx, oc_framework framework);
+
 typedef struct oc_memory_usage {
     uint64_t live_bytes, peak_bytes;    /* held now, and the most ever held at once */
     uint64_t live_count, total_count;   /* allocations now, and ever */

@@ -54,6 +54,7 @@ oc_context *oc_context_create(const oc_context_options *options)
     cx->log = o.log;
     cx->log_user = o.log_user;
     cx->limits = o.share ? o.share->limits : oci_default_limits;
+    cx->framework = o.share ? o.share->framework : OC_PYTORCH;
     cx->arithmetic = o.share ? o.share->arithmetic : OC_F32;
     if (o.share) {
         cx->isa = o.share->isa;
@@ -130,6 +131,17 @@ oc_status oc_context_set_arithmetic(oc_context *cx, oc_dtype arithmetic)
         return oci_fail(cx, OC_E_ARGUMENT, "arithmetic: expected F32, BF16 or INT8, found %s",
                         oci_dtype_name(arithmetic));
     cx->arithmetic = arithmetic;
+    return OC_OK;
+}
+
+oc_status oc_context_set_framework(oc_context *cx, oc_framework framework)
+{
+    if (!cx) return OC_E_MEMORY;
+    if (oci_failed(cx)) return cx->status;
+    if (framework != OC_PYTORCH && framework != OC_TENSORFLOW && framework != OC_FLAX)
+        return oci_fail(cx, OC_E_ARGUMENT, "framework: expected OC_PYTORCH, OC_TENSORFLOW or "
+                        "OC_FLAX, found %d", (int)framework);
+    cx->framework = framework;
     return OC_OK;
 }
 

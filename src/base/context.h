@@ -23,6 +23,7 @@ struct oc_context {
     const struct oci_backend *backend;  /* kernels of the chosen ISA; static */
     oc_isa isa;
     oc_dtype arithmetic;                /* OC_F32, or what products may use in its place */
+    oc_framework framework;             /* whose answers, where they differ */
     oci_limits limits;
     oci_arena arena;                    /* activations; src/tensor */
     struct oci_tape *tape;              /* not NULL while gradients are recorded */

@@ -40,6 +40,7 @@ void oci_bert_open(oc_context *cx, const oci_config_source *from, void *model,
         OCI_FIELDS_END
     };
     m->kind = kind;
+    m->part = from->role != OCI_ROLE_ALONE;
     oci_config_only(cx, from, "position_embedding_type", "absolute");
     if (!oci_config_read(cx, from, fields, c) || !oci_config_read(cx, from, vocab, c))
         return;
@@ -183,7 +184,9 @@ static oci_tensor *embed(oc_context *cx, const oci_bert_model *m,
     int64_t T = x->shape[1];
     oci_tensor *types = call->token_type_ids ? call->token_type_ids : no_types(cx, T);
     x = oci_op_add(cx, x, oci_op_embedding(cx, m->token_type_embeddings, types, -1));
-    if (m->kind->roberta) {
+    /* Flax' composites hand arange(T) to parts which alone would leave pads out. */
+    const bool counted = m->part && cx->framework == OC_FLAX;
+    if (m->kind->roberta && !counted) {
         oci_tensor *rows = call->position_ids ? call->position_ids
                                               : oci_text_padded_rows(cx, call, T, pad);
         p = oci_op_embedding(cx, m->position_embeddings, rows, pad);    /* [1|B, T, D] */

@@ -25,6 +25,7 @@ typedef struct oci_bert_config {
 typedef struct oci_bert_model {
     const oci_bert_kind *kind;
     oci_bert_config cfg;
+    bool part;          /* of a composite, whose Flax classes count RoBERTa's positions */
     bool has_head;      /* it is a model with a head around the base model */
     bool head_optional; /* … but not of classes[1], the causal one: it may have none of
                            it */

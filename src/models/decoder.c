@@ -253,7 +253,7 @@ oci_tensor *oci_causal_lm_forward(oc_context *cx, const oci_arch *arch, const vo
         labels = next_labels(cx, labels);
     }
     oci_tensor *loss = oci_op_cross_entropy(cx, logits, labels);
-    oci_output(cx, "loss", loss);
+    oci_output_loss(cx, loss);
     return loss;
 }
 

@@ -16,6 +16,25 @@ void oci_output(oc_context *cx, const char *name, const oci_tensor *x)
     if (cx->taps && x) put(cx, cx->taps->prefix, name, x);
 }
 
+void oci_output_loss(oc_context *cx, const oci_tensor *loss)
+{
+    if (!loss) return;
+    oci_tensor shown = *loss;
+    if (cx->framework == OC_TENSORFLOW && shown.rank == 0) {
+        shown.rank = 1;
+        shown.shape[0] = 1;
+    }
+    oci_output(cx, "loss", &shown);
+}
+
+bool oci_has_loss(oc_context *cx, const char *argument)
+{
+    if (cx->framework == OC_FLAX)
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "input %s: expected none, for Flax' composites have no loss", argument);
+    return !oci_failed(cx);
+}
+
 void oci_output_at(oc_context *cx, const char *name, int64_t index, const oci_tensor *x)
 {
     char numbered[OCI_MAX_NAME];

@@ -29,6 +29,11 @@ static inline bool oci_wants_cache(const oc_context *cx)
 
 /* Copies x (F32 or I64) into the collected set as prefix + name; NULL x adds nothing. */
 void oci_output(oc_context *cx, const char *name, const oci_tensor *x);
+/* A scalar, which TensorFlow's classes hand out as [1]. */
+void oci_output_loss(oc_context *cx, const oci_tensor *loss);
+/* Whether the framework's composites take the argument that asks for one: Flax' do not,
+ * and giving it there is OC_E_ARGUMENT. */
+bool oci_has_loss(oc_context *cx, const char *argument);
 /* prefix + name + "." + index */
 void oci_output_at(oc_context *cx, const char *name, int64_t index, const oci_tensor *x);
 /* The same with cross_prefix: "cross_attentions.2", "past_key_values.0.3" (part 3). */

@@ -100,6 +100,8 @@ static void ved_open(oc_context *cx, const oci_config_source *from, void *model)
                                    most);
     m->decoder_start_token_id = oci_json_int(cx, from->doc, from->object,
                                              "decoder_start_token_id", -1, 0, most);
+    m->tf_legacy_loss = oci_json_bool(cx, from->doc, from->object, "tf_legacy_loss",
+                                      false);
     m->encoder_width = m->encoder_arch->encoder_width(m->encoder);
     m->shape = m->decoder_arch->decoder_shape(m->decoder);
     check_pair(cx, from, m);
@@ -219,6 +221,38 @@ static oci_tensor *encoder_states(oc_context *cx, const oci_ved *m, const oc_ten
     return x;
 }
 
+/* -log softmax(logits)[label] of each label that counts, [labels]. */
+static oci_tensor *label_losses(oc_context *cx, oci_tensor *logits,
+                                const oci_tensor *labels)
+{
+    const oci_tensor *scores = oci_op_log_softmax(cx, logits);          /* [B, T, V] */
+    int64_t count = 0, n = 0, all = oci_tensor_count(labels);
+    if (!scores) return NULL;
+    for (int64_t i = 0; i < all; i++) count += oci_i64(labels)[i] != -100;
+    oci_tensor *losses = oci_tensor_create(cx, OC_F32, OCI_SHAPE(count));
+    const int64_t V = scores->shape[2];
+    for (int64_t i = 0; losses && i < all; i++) {
+        const int64_t label = oci_i64(labels)[i];
+        if (label != -100) oci_f32(losses)[n++] = -oci_f32(scores)[i * V + label];
+    }
+    return losses;
+}
+
+/* The mean over the labels; or TensorFlow's older way, all of them apart, whose gradient
+ * is that of their sum. */
+static oci_tensor *loss_of(oc_context *cx, const oci_ved *m, oci_tensor *logits,
+                           oci_tensor *labels)
+{
+    oci_tensor *loss = oci_op_cross_entropy(cx, logits, labels);
+    if (!loss || cx->framework != OC_TENSORFLOW || !m->tf_legacy_loss) {
+        oci_output_loss(cx, loss);
+        return loss;
+    }
+    const oci_tensor *losses = label_losses(cx, logits, labels);
+    oci_output(cx, "loss", losses);
+    return losses ? oci_op_scale(cx, loss, (float)losses->shape[0]) : NULL;
+}
+
 static oci_tensor *ved_forward(oc_context *cx, const void *model, const oc_tensors *in)
 {
     const oci_ved *m = model;
@@ -234,7 +268,7 @@ static oci_tensor *ved_forward(oc_context *cx, const void *model, const oc_tenso
         .head_mask = oci_input(cx, in, inputs, "decoder_head_mask"),
         .cross_attn_head_mask = oci_input(cx, in, inputs, "decoder_cross_attn_head_mask"),
         .encoder_hidden_states = oci_ved_project(cx, m, states) };
-    if (labels && !call.input_ids && !call.inputs_embeds)
+    if (labels && oci_has_loss(cx, "labels") && !call.input_ids && !call.inputs_embeds)
         call.input_ids = shift_right(cx, m, labels);
     oci_taps before = oci_outputs_enter(cx, "decoder_", "");
     oci_tensor *logits = oci_decode_with_past(cx, m->decoder_arch, m->decoder, in, inputs,
@@ -243,9 +277,7 @@ static oci_tensor *ved_forward(oc_context *cx, const void *model, const oc_tenso
     oci_output(cx, "logits", logits);                                   /* [B, T, V] */
     if (!labels) return NULL;
     oci_inputs_agree(cx, "logits", logits, "labels", labels, 2);
-    oci_tensor *loss = oci_op_cross_entropy(cx, logits, labels);
-    oci_output(cx, "loss", loss);
-    return loss;
+    return loss_of(cx, m, logits, labels);
 }
 
 static const oci_class classes[] = {

@@ -10,6 +10,7 @@ typedef struct oci_ved {
     oci_linear_layer enc_to_dec_proj;   /* weight NULL: the decoder takes the encoder's
                                            width */
     bool project;
+    bool tf_legacy_loss;                /* TensorFlow's class then gives a loss a label */
     int64_t encoder_width;
     oci_decoder_shape shape;            /* of the decoder */
     int64_t pad_token_id, decoder_start_token_id;  /* of the composite config; -1: null */

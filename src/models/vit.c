@@ -57,6 +57,7 @@ static oci_tensor *positions(oc_context *cx, const vit *m, int64_t H, int64_t W,
     }
     /* The 0.1 is Transformers' guard against rounding down; it shifts every sample. */
     double fh = ((double)H + 0.1) / (double)side, fw = ((double)W + 0.1) / (double)side;
+    if (cx->framework == OC_TENSORFLOW) fh = fw = 0;    /* its class asks for a size */
     oci_tensor *cls = oci_op_slice(cx, m->position_embeddings, 0, 1);   /* [1, 1, D] */
     oci_tensor *grid = oci_op_slice(cx, m->position_embeddings, 1, N);  /* [1, N, D] */
     grid = oci_op_interpolate(cx, grid, side, side, H, W, fh, fw);      /* [1, H*W, D] */

@@ -271,11 +271,13 @@ oci_tensor *oci_extended_mask(oc_context *cx, const oci_tensor *attention_mask, 
     int64_t B = attention_mask->shape[0], keys = attention_mask->shape[1], rows = oci_max(T, 1);
     oci_tensor *y = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, 1, rows, keys));
     if (!y) return NULL;
+    /* TensorFlow's BERT, RoBERTa and GPT-2: only a row that is hidden whole can tell. */
+    const float hidden = cx->framework == OC_TENSORFLOW ? -10000.0f : -FLT_MAX;
     for (int64_t i = 0; i < B * rows * keys; i++) {
         int64_t b = i / (rows * keys), t = i / keys % rows, key = i % keys;
         bool to_come = T > 0 && key > t + keys - T;
         float m = to_come ? 0.0f : oci_f32(attention_mask)[b * keys + key];
-        oci_f32(y)[i] = (1.0f - m) * -FLT_MAX;
+        oci_f32(y)[i] = (1.0f - m) * hidden;
     }
     return y;
 }

@@ -79,7 +79,8 @@ oci_tensor *oci_op_columns(oc_context *cx, oci_tensor *x, int64_t begin, int64_t
  * = kernel = [ph, pw] multiplies; H, W need not divide (the rest is cut, as Conv2d does). */
 oci_tensor *oci_op_patches(oc_context *cx, oci_tensor *pixels, int64_t ph, int64_t pw);
 /* x [1, h * w, D] on a grid → [1, H * W, D] as torch's interpolate(mode="bicubic",
- * align_corners=False) does when given scale factors: coordinate (i + 0.5) / factor - 0.5. */
+ * align_corners=False) does when given scale factors: coordinate (i + 0.5) / factor - 0.5; or, with factors of 0, as
+ * TensorFlow's image.resize(method="bicubic"). */
 oci_tensor *oci_op_interpolate(oc_context *cx, oci_tensor *x, int64_t h, int64_t w, int64_t H,
                             int64_t W, double factor_h, double factor_w);
 

@@ -294,7 +294,29 @@ static cubic_taps taps_of(int64_t i, int64_t n, double factor)
     return taps;
 }
 
-/* args: size = { h, w, H, W }, factor = { of h, of w }. */
+/* TensorFlow's ResizeBicubic with half_pixel_centers, to `all` outputs: a = -0.5, offsets
+ * in steps of 1/1024, and taps beyond the border left out, the others made to sum to 1. */
+static cubic_taps tf_taps_of(int64_t i, int64_t n, int64_t all)
+{
+    enum { STEPS = 1024 };
+    float real = ((float)i + 0.5f) * ((float)n / (float)all) - 0.5f;
+    float floor_real = floorf(real);
+    float t = (float)lrintf((real - floor_real) * STEPS) / STEPS, u = 1 - t, sum = 0;
+    cubic_taps taps = { .w = { ((-0.5f * t + 1) * t - 0.5f) * t,
+                               (1.5f * t - 2.5f) * t * t + 1,
+                               (1.5f * u - 2.5f) * u * u + 1,
+                               ((-0.5f * u + 1) * u - 0.5f) * u } };
+    for (int k = 0; k < 4; k++) {
+        const int64_t at = (int64_t)floor_real - 1 + k;
+        taps.at[k] = oci_max(0, oci_min(n - 1, at));
+        if (taps.at[k] != at) taps.w[k] = 0;
+        sum += taps.w[k];
+    }
+    for (int k = 0; k < 4; k++) taps.w[k] /= sum;       /* the near taps alone are over 0.4 */
+    return taps;
+}
+
+/* args: size = { h, w, H, W }, factor = { of h, of w }, or 0 for TensorFlow's. */
 static bool interpolate_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
     const oci_tensor *x = call->in[0];
@@ -315,9 +337,9 @@ static void interpolate_rows(const oci_call *call, bool back, const float *from,
     const int64_t *s = call->args.size, D = call->out->shape[2];
     double fh = call->args.factor[0], fw = call->args.factor[1];
     for (int64_t Y = 0; Y < s[2]; Y++) {
-        cubic_taps ty = taps_of(Y, s[0], fh);
+        cubic_taps ty = fh > 0 ? taps_of(Y, s[0], fh) : tf_taps_of(Y, s[0], s[2]);
         for (int64_t X = 0; X < s[3]; X++) {
-            cubic_taps tx = taps_of(X, s[1], fw);
+            cubic_taps tx = fw > 0 ? taps_of(X, s[1], fw) : tf_taps_of(X, s[1], s[3]);
             int64_t out = (Y * s[3] + X) * D;
             for (int k = 0; k < 16; k++) {
                 float w = ty.w[k / 4] * tx.w[k % 4];

@@ -188,6 +188,14 @@ static void compare_sets(const call *c, const oc_tensors *want, const oc_tensors
     }
 }
 
+/* Whose answer it is: PyTorch's, unless the call says "tf" or "flax". */
+static void choose_framework(oc_context *cx, const call *c)
+{
+    const char *name = json_string_value(json_object_get(c->json, "framework"));
+    if (name)
+        oc_context_set_framework(cx, !strcmp(name, "flax") ? OC_FLAX : OC_TENSORFLOW);
+}
+
 /* The model without the heads of `prune`, saved and opened again. */
 static oc_model *pruned(oc_context *cx, const call *c, oc_model *model,
                         const oc_model_options *options)
@@ -292,6 +300,7 @@ static inline void check_call(oc_isa isa, const char *folder, const char *name)
         &OC_OPTIONS(oc_context_options, .isa = isa, .threads = 2));
     oc_tensors *in = inputs_of(cx, &c, name), *want = NULL;
     assert_int_equal(oc_context_status(cx), OC_OK);
+    choose_framework(cx, &c);
     oc_tensors *got = run(cx, &c, in);
     if (json_object_get(c.json, "error")) {
         if (got || oc_context_status(cx) == OC_OK) complain(&c, "expected to be refused");
