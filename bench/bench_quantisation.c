@@ -31,6 +31,7 @@ typedef struct example {
     oc_image *image;
     const char *question;
     int64_t ids[IDS_MOST], count, given;    /* given: of the prompt */
+    oc_tensors *regions;                    /* of VisualBERT: by another model, so the same */
     float *logits;                          /* [rows, width] */
     int64_t rows, width;
 } example;
@@ -103,14 +104,13 @@ static oc_tensors *prepare(oc_context *cx, const oc_model *model, const char *ty
     if (!strcmp(type, "visual_bert")) {
         static const char *const taken[] = { "visual_embeds", "visual_attention_mask",
                                              "visual_token_type_ids" };
-        oc_tensors *regions = oc_embed_regions(cx, model, e->image, NULL);
+        if (!e->regions) e->regions = oc_embed_regions(cx, model, e->image, NULL);
         in = oc_tensors_create(cx);
-        for (int i = 0; regions && i < 3; i++) {
+        for (int i = 0; e->regions && i < 3; i++) {
             oc_tensor_view v;
-            if (oc_tensors_find(regions, taken[i], &v))
+            if (oc_tensors_find(e->regions, taken[i], &v))
                 oc_tensors_add(cx, in, v.name, v.dtype, v.rank, v.shape, v.data);
         }
-        oc_tensors_free(regions);
     } else {
         in = oc_preprocess(cx, model, &e->image, 1);
     }
@@ -312,6 +312,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < made; i++) {
         oc_image_free(list[i].image);
+        oc_tensors_free(list[i].regions);
         free(list[i].logits);
     }
     free(list);

@@ -49,7 +49,8 @@ int command_convert(cli *c)
 
     const oc_convert_options o = OC_OPTIONS(
         oc_convert_options, .weights = c->weights, .revision = c->revision,
-        .save = OC_OPTIONS(oc_save_options, .format = formats[format], .dtype = cli_weights_dtype(dtype ? dtype : c->weights_dtype),
+        .save = OC_OPTIONS(oc_save_options, .format = formats[format],
+                           .dtype = cli_weights_dtype(dtype ? dtype : c->weights_dtype),
                            .max_shard_size = bytes));
     oc_convert(c->cx, c->operands[0], c->operands[1], &o);
     if (!cli_failed(c)) {

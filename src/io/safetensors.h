@@ -83,10 +83,11 @@ typedef void oci_save_sink(oc_context *cx, void *user, const void *data, size_t 
 void oci_save_elements(oc_context *cx, const oci_save_tensor *tensor,
                        const oci_save_source *source, oci_save_sink *put, void *user);
 
-/* Writes in the order of the reference writer (dtype descending, then name) with the header
- * padded to 8 bytes, through io/file.h's save: complete or absent. Weights in blocks come first,
- * and then at multiples of 64 in the file. `metadata` is pairs of key, value; may be NULL. What no reader would take back (two tensors of one name, bytes that
- * are not shape times dtype, text that is not UTF-8) is OC_E_ARGUMENT. */
+/* Writes in the order of the reference writer (dtype descending, then name) with the
+ * header padded to 8 bytes, through io/file.h's save: complete or absent. Weights in blocks
+ * come first, and then at multiples of 64 in the file. `metadata` is pairs of key, value;
+ * may be NULL. What no reader would take back (two tensors of one name, bytes that are not
+ * shape times dtype, text that is not UTF-8) is OC_E_ARGUMENT. */
 oc_status oci_safetensors_save(oc_context *cx, const char *path, const oci_save_tensor *tensors,
                                size_t count, const char *const *metadata, size_t pairs);
 /* The same into a save that the caller began for `path`, of tensors anywhere. */

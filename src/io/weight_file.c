@@ -225,7 +225,8 @@ const oci_weight_format oci_weight_formats[] = {
       .shared_reads = true, .read = keras_read, .peek = keras_peek, .save = oci_keras_write },
     { .suffix = ".msgpack", .single = "flax_model.msgpack",
       .index = "flax_model.msgpack.index.json", .layout = OCI_LAYOUT_FLAX,
-      .shared_reads = true, .open = flax_open, .close = flax_close, .read = flax_read, .peek = flax_peek, .save = flax_save },
+      .shared_reads = true, .open = flax_open, .close = flax_close,
+      .read = flax_read, .peek = flax_peek, .save = flax_save },
     { 0 }
 };
 

@@ -14,7 +14,6 @@
 #include "base/alloc.h"
 #include "base/context.h"
 #include "base/dtype.h"
-#include "io/blocks.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "io/quote.h"

@@ -5,6 +5,7 @@
 #define OCI_IO_WEIGHTS_H
 
 #include "base/arena.h"
+#include "io/blocks.h"
 #include "io/weight_file.h"
 
 typedef struct oci_weights {

@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 
 #include "base/size.h"
-#include "io/blocks.h"
 #include "models/model.h"
 #include "nn/fill.h"
 #include "nn/param.h"

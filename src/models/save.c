@@ -6,7 +6,6 @@
 
 #include "base/context.h"
 #include "base/size.h"
-#include "io/blocks.h"
 #include "io/weight_save.h"
 #include "models/foreign.h"
 #include "models/model.h"

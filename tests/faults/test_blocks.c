@@ -1,5 +1,5 @@
-/* Every request fails once, and from there on, while weights are quantised at load, converted,
- * mapped, widened and saved. */
+/* Every request fails once, and from there on, while weights are quantised at load,
+ * converted, mapped, widened and saved. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,8 +14,8 @@ static char plain[64], narrow[64], target[64];
 
 static void open_as(oc_context *cx, const char *folder, oc_dtype dtype, bool no_map)
 {
-    oc_model_options o = OC_OPTIONS(oc_model_options, .weights_only = true, .no_map = no_map,
-                                    .weights_dtype = dtype);
+    oc_model_options o = OC_OPTIONS(oc_model_options, .weights_only = true,
+                                    .no_map = no_map, .weights_dtype = dtype);
     oc_model_close(oc_model_open(cx, folder, &o));
 }
 
@@ -46,8 +46,9 @@ static void job_widen(oc_context *cx, void *user)
 
 static void convert(oc_context *cx, const char *from, oc_dtype dtype)
 {
-    oc_convert_options o = OC_OPTIONS(oc_convert_options, .save = OC_OPTIONS(oc_save_options,
-        .dtype = dtype, .max_shard_size = 60000));
+    oc_convert_options o =
+        OC_OPTIONS(oc_convert_options, .save = OC_OPTIONS(oc_save_options, .dtype = dtype,
+                                                          .max_shard_size = 60000));
     oc_convert(cx, from, target, &o);
 }
 
@@ -66,8 +67,9 @@ static void job_back(oc_context *cx, void *user)
 static void job_save(oc_context *cx, void *user)
 {
     (void)user;
-    oc_model *model = oc_model_open(cx, plain, &OC_OPTIONS(oc_model_options,
-        .weights_only = true, .weights_dtype = OC_INT8));
+    oc_model *model = oc_model_open(
+        cx, plain,
+        &OC_OPTIONS(oc_model_options, .weights_only = true, .weights_dtype = OC_INT8));
     oc_model_save(cx, model, target, NULL);
     oc_model_close(model);
 }
@@ -90,8 +92,10 @@ static void check_target(oc_status status, void *user)
 
 static void loop(void (*job)(oc_context *, void *), bool writes, int threads)
 {
-    assert_true(fault_loop(&(fault_plan){ .job = job, .check = writes ? check_target : NULL,
-                                          .threads = threads, .step = 5,
+    assert_true(fault_loop(&(fault_plan){ .job = job,
+                                          .check = writes ? check_target : NULL,
+                                          .threads = threads,
+                                          .step = 5,
                                           .dense = 150 }) >= 30);
 }
 
@@ -116,12 +120,14 @@ static void conversions(void **state)
 static int setup(void **state)
 {
     (void)state;
-    if (!blocks_folder(plain) || !blocks_folder(narrow) || !blocks_folder(target)) return 1;
+    if (!blocks_folder(plain) || !blocks_folder(narrow) || !blocks_folder(target))
+        return 1;
     oc_context *cx = blocks_context();
     oc_model *model = blocks_make(cx, blocks_families[0].config, 1);
     oc_model_save(cx, model, plain, NULL);
-    oc_model_save(cx, model, narrow, &OC_OPTIONS(oc_save_options, .dtype = OC_INT4,
-                                                 .max_shard_size = 30000));
+    oc_model_save(
+        cx, model, narrow,
+        &OC_OPTIONS(oc_save_options, .dtype = OC_INT4, .max_shard_size = 30000));
     if (oc_context_status(cx)) fail_msg("%s", oc_context_message(cx));
     oc_model_close(model);
     oc_context_free(cx);

@@ -1,4 +1,5 @@
-/* Small models of all four families, wide enough for weights in blocks, and their folders. */
+/* Small models of all four families, wide enough for weights in blocks, and their
+ * folders. */
 #ifndef OCELLI_TESTS_BLOCKS_SUPPORT_H
 #define OCELLI_TESTS_BLOCKS_SUPPORT_H
 
@@ -12,26 +13,33 @@
 #include "base/context.h"
 #include "ocelli.h"
 
-#define VISION "\"hidden_size\":64,\"num_hidden_layers\":1,\"num_attention_heads\":2,"   \
-               "\"intermediate_size\":96,\"image_size\":8,\"patch_size\":4"
-#define WORDS "\"vocab_size\":70,\"hidden_size\":64,\"num_hidden_layers\":1,"            \
-              "\"num_attention_heads\":2,\"intermediate_size\":96"
+#define VISION                                                                           \
+    "\"hidden_size\":64,\"num_hidden_layers\":1,\"num_attention_heads\":2,"              \
+    "\"intermediate_size\":96,\"image_size\":8,\"patch_size\":4"
+#define WORDS                                                                            \
+    "\"vocab_size\":70,\"hidden_size\":64,\"num_hidden_layers\":1,"                      \
+    "\"num_attention_heads\":2,\"intermediate_size\":96"
 
 /* GPT-2's matrices are turned in their files, and its head is its table of words. */
-static const struct blocks_family { const char *name, *config; } blocks_families[] = {
+static const struct blocks_family {
+    const char *name, *config;
+} blocks_families[] = {
     { "vision-encoder-decoder",
-      "{\"model_type\":\"vision-encoder-decoder\",\"encoder\":{\"model_type\":\"vit\"," VISION
-      "},\"decoder\":{\"model_type\":\"gpt2\",\"vocab_size\":70,\"n_embd\":64,\"n_layer\":1,"
-      "\"n_head\":2,\"n_positions\":16,\"is_decoder\":true,\"add_cross_attention\":true}}" },
+      "{\"model_type\":\"vision-encoder-decoder\",\"encoder\":{\"model_type\":"
+      "\"vit\"," VISION "},\"decoder\":{\"model_type\":\"gpt2\",\"vocab_size\":70,\"n_"
+                        "embd\":64,\"n_layer\":1,"
+      "\"n_head\":2,\"n_positions\":16,\"is_decoder\":true,\"add_cross_attention\":true}"
+      "}" },
     { "vision-text-dual-encoder",
       "{\"model_type\":\"vision-text-dual-encoder\",\"projection_dim\":40,"
       "\"vision_config\":{\"model_type\":\"vit\"," VISION "},"
       "\"text_config\":{\"model_type\":\"bert\"," WORDS "}}" },
     { "visual_bert",
-      "{\"model_type\":\"visual_bert\",\"architectures\":[\"VisualBertForPreTraining\"],"
-       WORDS ",\"visual_embedding_dim\":32}" },
+      "{\"model_type\":\"visual_bert\",\"architectures\":[\"VisualBertForPreTraining\"]"
+      "," WORDS ",\"visual_embedding_dim\":32}" },
     { "vipllava",
-      "{\"model_type\":\"vipllava\",\"architectures\":[\"VipLlavaForConditionalGeneration\"],"
+      "{\"model_type\":\"vipllava\",\"architectures\":["
+      "\"VipLlavaForConditionalGeneration\"],"
       "\"image_token_index\":69,\"vision_feature_layers\":[-1,-2],"
       "\"vision_config\":{\"model_type\":\"clip_vision_model\"," VISION "},"
       "\"text_config\":{\"model_type\":\"llama\"," WORDS ",\"num_key_value_heads\":1,"
@@ -46,15 +54,16 @@ static inline oc_context *blocks_context(void)
 
 static inline oc_model *blocks_make(oc_context *cx, const char *config, uint64_t seed)
 {
-    oc_model *model = oc_model_create(cx, config, &OC_OPTIONS(oc_make_options, .seed = seed));
+    oc_model *model =
+        oc_model_create(cx, config, &OC_OPTIONS(oc_make_options, .seed = seed));
     if (!model) fail_msg("%s", oc_context_message(cx));
     return model;
 }
 
 static inline oc_model *blocks_open(oc_context *cx, const char *folder, oc_dtype dtype)
 {
-    oc_model *m = oc_model_open(cx, folder, &OC_OPTIONS(oc_model_options,
-                                                        .weights_dtype = dtype));
+    oc_model *m =
+        oc_model_open(cx, folder, &OC_OPTIONS(oc_model_options, .weights_dtype = dtype));
     if (!m) fail_msg("%s", oc_context_message(cx));
     return m;
 }
@@ -81,7 +90,8 @@ static inline void blocks_clear(const char *folder, bool remove_it)
     if (remove_it) rmdir(folder);
 }
 
-/* "/dev/shm/ocelli-test-XXXXXX", or in /tmp: some of these tests save hundreds of times. */
+/* "/dev/shm/ocelli-test-XXXXXX", or in /tmp: some of these tests save hundreds of times.
+ */
 static inline bool blocks_folder(char folder[64])
 {
     snprintf(folder, 64, "%s/ocelli-test-XXXXXX",
@@ -90,8 +100,8 @@ static inline bool blocks_folder(char folder[64])
 }
 
 /* Largest difference of the two models' parameters, and the largest parameter. */
-static inline double blocks_difference(oc_context *cx, const oc_model *a, const oc_model *b,
-                                       double *largest)
+static inline double blocks_difference(oc_context *cx, const oc_model *a,
+                                       const oc_model *b, double *largest)
 {
     oc_tensors *x = oc_model_get(cx, a, ""), *y = oc_model_get(cx, b, "");
     double most = 0;
@@ -113,8 +123,8 @@ static inline double blocks_difference(oc_context *cx, const oc_model *a, const 
     return most;
 }
 
-static inline void blocks_expect_same(oc_context *cx, const oc_model *a, const oc_model *b,
-                                      const char *what)
+static inline void blocks_expect_same(oc_context *cx, const oc_model *a,
+                                      const oc_model *b, const char *what)
 {
     double largest, most = blocks_difference(cx, a, b, &largest);
     if (most > 0) fail_msg("%s: differs by %g", what, most);

@@ -1,5 +1,6 @@
-/* Folders with weights in blocks that are not what they say, and conversions that are killed:
- * the first are refused by name, the second leave nothing that looks like a model. */
+/* Folders with weights in blocks that are not what they say, and conversions that are
+ * killed: the first are refused by name, the second leave nothing that looks like a
+ * model. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +30,8 @@ static oci_buffer *read_file(oc_context *cx, const char *folder, const char *nam
     return bytes;
 }
 
-static void write_file(const char *folder, const char *name, const void *data, size_t size)
+static void write_file(const char *folder, const char *name, const void *data,
+                       size_t size)
 {
     char path[256];
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -40,7 +42,8 @@ static void write_file(const char *folder, const char *name, const void *data, s
 }
 
 /* A file with `from` in its header replaced by `to`, the header padded to `pad`. */
-static void edit(oc_context *cx, const char *name, const char *from, const char *to, size_t pad)
+static void edit(oc_context *cx, const char *name, const char *from, const char *to,
+                 size_t pad)
 {
     oci_buffer *b = read_file(cx, good, name);
     uint64_t length;
@@ -68,11 +71,12 @@ static void edit(oc_context *cx, const char *name, const char *from, const char 
 
 static void expect(oc_context *cx, const char *what, oc_status status, const char *words)
 {
-    oc_model *model = oc_model_open(cx, bad, &OC_OPTIONS(oc_model_options, .no_map = true));
+    oc_model *model =
+        oc_model_open(cx, bad, &OC_OPTIONS(oc_model_options, .no_map = true));
     if (model) fail_msg("%s: was opened", what);
     if (oc_context_status(cx) != status || !strstr(oc_context_message(cx), words))
-        fail_msg("%s: expected %s, \"%s\", found %s: %s", what, oc_status_name(status), words,
-                 oc_status_name(oc_context_status(cx)), oc_context_message(cx));
+        fail_msg("%s: expected %s, \"%s\", found %s: %s", what, oc_status_name(status),
+                 words, oc_status_name(oc_context_status(cx)), oc_context_message(cx));
     oc_context_clear(cx);
 }
 
@@ -81,42 +85,55 @@ static const char version[] = "\"ocelli_version\":\"1\"";
 #define TOLD(text) "\"ocelli:" MATRIX "\":\"" text "\""
 
 /* What a header can say that is not so. */
-static const struct { const char *name, *from, *to; oc_status status; const char *words; }
-headers[] = {
+static const struct {
+    const char *name, *from, *to;
+    oc_status status;
+    const char *words;
+} headers[] = {
     { "no version", version, "\"other\":\"1\"", OC_E_MALFORMED, "expected the version" },
     { "newer", version, "\"ocelli_version\":\"2\"", OC_E_UNSUPPORTED,
       "written by a newer ocelli" },
     { "far newer", version, "\"ocelli_version\":\"99999999999\"", OC_E_UNSUPPORTED,
       "written by a newer ocelli" },
     { "version 0", version, "\"ocelli_version\":\"0\"", OC_E_MALFORMED, "found \"0\"" },
-    { "negative version", version, "\"ocelli_version\":\"-1\"", OC_E_MALFORMED, "\"-1\"" },
+    { "negative version", version, "\"ocelli_version\":\"-1\"", OC_E_MALFORMED,
+      "\"-1\"" },
     { "empty version", version, "\"ocelli_version\":\"\"", OC_E_MALFORMED, "version" },
-    { "version and more", version, "\"ocelli_version\":\"1x\"", OC_E_MALFORMED, "\"1x\"" },
+    { "version and more", version, "\"ocelli_version\":\"1x\"", OC_E_MALFORMED,
+      "\"1x\"" },
     { "long version", version, "\"ocelli_version\":\"9999999999999999999999\"",
       OC_E_MALFORMED, "version" },
     { "version as number", version, "\"ocelli_version\":1", OC_E_MALFORMED, "a text" },
     { "unknown type", told, TOLD("INT5 F32 64 64"), OC_E_MALFORMED, "found \"INT5" },
-    { "type in lower case", told, TOLD("int4 F32 64 64"), OC_E_MALFORMED, "found \"int4" },
-    { "long word", told, TOLD("INT4INT4INT4INT4INT4 F32 64 64"), OC_E_MALFORMED, "a type" },
-    { "made of integers", told, TOLD("INT4 I8 64 64"), OC_E_MALFORMED, "what it was made" },
-    { "made of blocks", told, TOLD("INT4 INT4 64 64"), OC_E_MALFORMED, "what it was made" },
+    { "type in lower case", told, TOLD("int4 F32 64 64"), OC_E_MALFORMED,
+      "found \"int4" },
+    { "long word", told, TOLD("INT4INT4INT4INT4INT4 F32 64 64"), OC_E_MALFORMED,
+      "a type" },
+    { "made of integers", told, TOLD("INT4 I8 64 64"), OC_E_MALFORMED,
+      "what it was made" },
+    { "made of blocks", told, TOLD("INT4 INT4 64 64"), OC_E_MALFORMED,
+      "what it was made" },
     { "made of nothing", told, TOLD("INT4 64 64"), OC_E_MALFORMED, "found \"INT4 64" },
     { "one dimension", told, TOLD("INT4 F32 64"), OC_E_MALFORMED, "a matrix' shape" },
-    { "three dimensions", told, TOLD("INT4 F32 64 64 64"), OC_E_MALFORMED, "a matrix' shape" },
+    { "three dimensions", told, TOLD("INT4 F32 64 64 64"), OC_E_MALFORMED,
+      "a matrix' shape" },
     { "no outputs", told, TOLD("INT4 F32 0 64"), OC_E_MALFORMED, "a matrix' shape" },
     { "negative", told, TOLD("INT4 F32 64 -64"), OC_E_MALFORMED, "a matrix' shape" },
     { "too narrow", told, TOLD("INT4 F32 64 31"), OC_E_MALFORMED, "a matrix' shape" },
-    { "beyond all bounds", told, TOLD("INT4 F32 999999999999 999999999999"), OC_E_MALFORMED,
-      "" },
-    { "thirteen digits", told, TOLD("INT4 F32 1000000000000 64"), OC_E_MALFORMED, "shape" },
+    { "beyond all bounds", told, TOLD("INT4 F32 999999999999 999999999999"),
+      OC_E_MALFORMED, "" },
+    { "thirteen digits", told, TOLD("INT4 F32 1000000000000 64"), OC_E_MALFORMED,
+      "shape" },
     { "misspelt", told, TOLD("INT4 F32 64 64 turn"), OC_E_MALFORMED, "found \"INT4" },
     { "nothing", told, TOLD(""), OC_E_MALFORMED, "found \"\"" },
     { "turned", told, TOLD("INT4 F32 64 64 turned"), OC_E_MALFORMED, "INT4, turned" },
-    { "more outputs", told, TOLD("INT4 F32 128 64"), OC_E_MALFORMED, "expected 5120 bytes" },
+    { "more outputs", told, TOLD("INT4 F32 128 64"), OC_E_MALFORMED,
+      "expected 5120 bytes" },
     { "more inputs", told, TOLD("INT4 F32 64 96"), OC_E_MALFORMED, "bytes for INT4" },
     { "other shape, same bytes", told, TOLD("INT4 F32 33 64"), OC_E_MALFORMED,
       "expected shape [64, 64], found [33, 64]" },
-    { "sides exchanged", told, TOLD("INT4 F32 32 128"), OC_E_MALFORMED, "expected shape" },
+    { "sides exchanged", told, TOLD("INT4 F32 32 128"), OC_E_MALFORMED,
+      "expected shape" },
     { "other type", told, TOLD("INT8 F32 64 64"), OC_E_MALFORMED, "bytes for INT8" },
     { "nobody's", told, "\"ocelli:nobody\":\"INT4 F32 64 64\"", OC_E_MALFORMED,
       "expected a tensor of that name" },
@@ -160,9 +177,9 @@ static void poison(oc_context *cx, size_t at, uint32_t word)
 static void broken_data(void **state)
 {
     (void)state;
-    enum { SCALES = 256, UNIT = 320, GROUP = 640 };     /* of INT4 with 64 inputs */
-    static const uint32_t words[] = { 0x7fc0, 0x7f80, 0xff80, 0x7fc00000, 0xff800000,
-                                      0xffffffff };
+    enum { SCALES = 256, UNIT = 320, GROUP = 640 }; /* of INT4 with 64 inputs */
+    static const uint32_t words[] = { 0x7fc0,     0x7f80,     0xff80,
+                                      0x7fc00000, 0xff800000, 0xffffffff };
     oc_context *cx = blocks_context();
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         poison(cx, SCALES + 4 * i, words[i]);
@@ -190,13 +207,14 @@ static void broken_data(void **state)
     oc_context_free(cx);
 }
 
-/* ---- shards ---------------------------------------------------------------------------- */
+/* ---- shards ----------------------------------------------------------------------- */
 
 static void make(oc_context *cx, const char *folder, uint64_t seed, uint64_t shard)
 {
     oc_model *model = blocks_make(cx, blocks_families[2].config, seed);
     blocks_clear(folder, false);
-    oc_save_options o = OC_OPTIONS(oc_save_options, .dtype = OC_INT4, .max_shard_size = shard);
+    oc_save_options o =
+        OC_OPTIONS(oc_save_options, .dtype = OC_INT4, .max_shard_size = shard);
     if (oc_model_save(cx, model, folder, &o)) fail_msg("%s", oc_context_message(cx));
     oc_model_close(model);
 }
@@ -229,9 +247,11 @@ static void other_shards(void **state)
     oc_context_free(cx);
 }
 
-/* ---- kills ----------------------------------------------------------------------------- */
+/* ---- kills ------------------------------------------------------------------------ */
 
-typedef struct killer { long asked, at; } killer;
+typedef struct killer {
+    long asked, at;
+} killer;
 
 static bool kill_at(void *user, oci_fault what)
 {
@@ -285,8 +305,10 @@ static void kills(void **state)
             snprintf(path, sizeof path, "%s/config.json", bad);
             whole = access(path, F_OK) == 0;
             oc_model *found = oc_model_open(cx, bad, NULL);
-            if (whole != (found != NULL)) fail_msg("step %ld: %s", at, oc_context_message(cx));
-            if (found) blocks_expect_same(cx, i < 2 ? narrow : model, found, "after a kill");
+            if (whole != (found != NULL))
+                fail_msg("step %ld: %s", at, oc_context_message(cx));
+            if (found)
+                blocks_expect_same(cx, i < 2 ? narrow : model, found, "after a kill");
             oc_model_close(found);
             oc_context_clear(cx);
             if (at == 1) assert_true(killed);
