@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import torch
 from safetensors import safe_open
@@ -35,7 +36,7 @@ parser = argparse.ArgumentParser(description=__doc__,
 parser.add_argument("--ocelli", default=os.path.join("build", "ocelli"))
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--folder", help="for checkpoint and outputs; a temporary one")
-parser.add_argument("--layers", type=int, default=32, help="of the language model, where it is made")
+parser.add_argument("--layers", type=int, default=32, help="of a language model that is made")
 args = parser.parse_args()
 
 
@@ -159,9 +160,11 @@ def compare(ours, theirs):
 def run(folder):
     if not os.path.exists(os.path.join(folder, "model.safetensors.index.json")):
         make(folder)
-    given = inputs()
-    ours = ocelli(folder, given)
-    return compare(ours, reference(folder, given))
+    given, start = inputs(), time.time()
+    ours, middle = ocelli(folder, given), time.time()
+    theirs = reference(folder, given)
+    print(f"ocelli {middle - start:.0f} s, reference {time.time() - middle:.0f} s, reading included")
+    return compare(ours, theirs)
 
 
 def main():
