@@ -1,9 +1,10 @@
 /* The kernels of the CPU backend beside the limits of the machine and beside OpenBLAS and
- * oneDNN, where the build found them. Everything that a ratio compares is measured in turn, in
- * the same rounds, so that load on the machine hits both sides; a figure is the median over
- * the rounds, a share is the median of the rounds' shares.
+ * oneDNN, where the build found them. Everything that a ratio compares is measured in
+ * turn, in the same rounds, so that load on the machine hits both sides; a figure is the
+ * median over the rounds, a share is the median of the rounds' shares.
  *
- *     build/bench/bench_kernels [rounds] [only]        rounds >= 5; only: part of a case name
+ *     build/bench/bench_kernels [rounds] [only]    rounds >= 5; only: part of a case's
+ *                                                  name
  *
  * Prints Markdown. */
 #include <math.h>
@@ -36,19 +37,20 @@ static int rounds = 7;
 static const char *only = "";
 static volatile float sink;
 
-/* ---- limits ---------------------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------------------ */
 
 #if defined(__x86_64__)
 #define CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-/* Twelve chains of fused multiply-adds: more than latency times units of any x86 so far. */
-#define FMA_LOOP(name, isa, type, op, first, lanes)                                            \
-    __attribute__((target(isa))) static double name(long n)                                    \
-    {                                                                                          \
-        type a = op##set1_ps(0.999f), b = op##set1_ps(0.001f);                                 \
-        __asm__ volatile("" : "+x"(a), "+x"(b));                                               \
-        CHAINS(first)                                                                          \
-        for (long i = 0; i < n; i++) { lanes }                                                 \
-        return (double)n;                                                                      \
+/* Twelve chains of fused multiply-adds: more than latency
+ * times units of any x86 so far. */
+#define FMA_LOOP(name, isa, type, op, first, lanes)                                      \
+    __attribute__((target(isa))) static double name(long n)                              \
+    {                                                                                    \
+        type a = op##set1_ps(0.999f), b = op##set1_ps(0.001f);                           \
+        __asm__ volatile("" : "+x"(a), "+x"(b));                                         \
+        CHAINS(first)                                                                    \
+        for (long i = 0; i < n; i++) { lanes }                                           \
+        return (double)n;                                                                \
     }
 #define C256(i) __m256 c##i = _mm256_set1_ps((float)i);
 #define S256(i) c##i = _mm256_fmadd_ps(c##i, a, b); __asm__ volatile("" : "+x"(c##i));
@@ -110,7 +112,7 @@ static void read_task(void *user, int64_t first, int64_t last, int worker)
     sink = read_plain(j->memory + first, (size_t)(last - first));
 }
 
-/* ---- a case: sides that are measured in turn ------------------------------------------- */
+/* ---- a case: sides that are measured in turn --------------------------------------- */
 
 typedef struct side {
     const char *name;
@@ -220,13 +222,14 @@ static side fma_side(limit *l, oc_context *cx, oc_isa isa, int threads)
     return (side){ .name = "peak", .run = run_fma, .user = l, .work = flop / 1e9 };
 }
 
-/* ---- linear layers --------------------------------------------------------------------- */
+/* ---- linear layers ----------------------------------------------------------------- */
 
 typedef struct linear_case {
     oc_context *cx;
     const oci_backend *backend;
     oci_linear_args args;
-    int matrices, next;         /* different weights in turn, so that they come from memory */
+    int matrices, next;         /* different weights in turn, so that they come
+                                   from memory */
     size_t panel_bytes;
     const char *all_panels;
     const float *plain;         /* [N, K], for the others */
@@ -249,9 +252,11 @@ static void run_openblas(void *user)
     const float *w = c->plain + (size_t)c->next * c->plain_count;
     int M = (int)a->M, N = (int)a->N, K = (int)a->K;
     c->next = (c->next + 1) % c->matrices;
-    if (M == 1) cblas_sgemv(CblasRowMajor, CblasNoTrans, N, K, 1, w, K, a->x, 1, 0, a->y, 1);
-    else cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1, a->x, K, w, K, 0,
-                     a->y, N);
+    if (M == 1)
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, N, K, 1, w, K, a->x, 1, 0, a->y, 1);
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1, a->x, K, w, K, 0,
+                    a->y, N);
 }
 #endif
 
@@ -278,8 +283,8 @@ static void set_peers_threads(int threads)
 }
 
 /* Panels of the numbers of w [N, K], `matrices` times. */
-static char *pack_weights(oc_context *cx, const oci_backend *backend, oc_dtype dtype, int64_t N,
-                          int64_t K, const float *w, int matrices)
+static char *pack_weights(oc_context *cx, const oci_backend *backend, oc_dtype dtype,
+                          int64_t N, int64_t K, const float *w, int matrices)
 {
     size_t count = (size_t)(N * K), bytes = backend->packed_bytes(dtype, N, K);
     /* Not touched before they are packed, as in the library. */
@@ -293,22 +298,25 @@ static char *pack_weights(oc_context *cx, const oci_backend *backend, oc_dtype d
             if (m == 0) backend->quantise(cx, dtype, OC_F32, N, K, w, K, 1, to);
             else memcpy(to, panels, bytes);
         } else {
-            backend->pack(cx, dtype, N, K, dtype == OC_F32 ? (const void *)w : half, K, 1, to);
+            backend->pack(cx, dtype, N, K, dtype == OC_F32 ? (const void *)w : half, K, 1,
+                          to);
         }
     }
     free(half);
     return panels;
 }
 
-/* `memory` true: rates in GB/s of weights against reading memory; else GFLOP/s against FMA. */
-static void bench_linear(oc_isa isa, int threads, oc_dtype dtype, oc_dtype arithmetic, int64_t M,
-                         int64_t N, int64_t K, int matrices, bool memory)
+/* `memory` true: rates in GB/s of weights against reading memory;
+ * else GFLOP/s against FMA. */
+static void bench_linear(oc_isa isa, int threads, oc_dtype dtype, oc_dtype arithmetic,
+                         int64_t M, int64_t N, int64_t K, int matrices, bool memory)
 {
     char what[96];
-    snprintf(what, sizeof what, "%s %s%s%s %lldx%lldx%lld%s", memory ? "matvec" : "linear",
-             oci_dtype_name(dtype), arithmetic == OC_F32 ? "" : " in ",
-             arithmetic == OC_F32 ? "" : oci_dtype_name(arithmetic), (long long)M, (long long)N,
-             (long long)K, matrices > 1 ? " (many)" : "");
+    snprintf(what, sizeof what, "%s %s%s%s %lldx%lldx%lld%s",
+             memory ? "matvec" : "linear", oci_dtype_name(dtype),
+             arithmetic == OC_F32 ? "" : " in ",
+             arithmetic == OC_F32 ? "" : oci_dtype_name(arithmetic), (long long)M,
+             (long long)N, (long long)K, matrices > 1 ? " (many)" : "");
     if (!wanted(what)) return;
     oc_context *cx = context(isa, threads);
     const oci_backend *backend = oci_cpu_backend(isa);
@@ -337,10 +345,12 @@ static void bench_linear(oc_isa isa, int threads, oc_dtype dtype, oc_dtype arith
     if (dtype == OC_F32) {
         set_peers_threads(threads);
 #if defined(OCELLI_HAVE_OPENBLAS)
-        sides[n++] = (side){ .name = "OpenBLAS", .run = run_openblas, .user = &c, .work = work };
+        sides[n++] =
+            (side){ .name = "OpenBLAS", .run = run_openblas, .user = &c, .work = work };
 #endif
 #if defined(OCELLI_HAVE_DNNL)
-        sides[n++] = (side){ .name = "oneDNN", .run = run_dnnl, .user = &c, .work = work };
+        sides[n++] =
+            (side){ .name = "oneDNN", .run = run_dnnl, .user = &c, .work = work };
 #endif
     }
     measure(what, oci_isa_name(isa), threads, memory ? "GB/s" : "GFLOP/s", sides, n);
@@ -351,17 +361,17 @@ static void bench_linear(oc_isa isa, int threads, oc_dtype dtype, oc_dtype arith
     oc_context_free(cx);
 }
 
-/* The products of a language model of 7 billion weights: a token, four beside each other, a
- * prompt; with weights as they may be kept and what may be computed with them. */
+/* The products of a language model of 7 billion weights: a token, four beside each other,
+ * a prompt; with weights as they may be kept and what may be computed with them. */
 static void bench_language(oc_isa isa, int threads)
 {
     static const struct { int64_t N, K; } shapes[] = {
         { 4096, 4096 }, { 11008, 4096 }, { 4096, 11008 }, { 32064, 4096 },
     };
     static const struct { oc_dtype dtype, arithmetic; } ways[] = {
-        { OC_BF16, OC_F32 }, { OC_BF16, OC_BF16 }, { OC_INT8, OC_F32 }, { OC_INT8, OC_INT8 },
-        { OC_INT8_CHANNEL, OC_F32 }, { OC_INT8_CHANNEL, OC_INT8 }, { OC_INT4, OC_F32 },
-        { OC_INT4, OC_INT8 },
+        { OC_BF16, OC_F32 }, { OC_BF16, OC_BF16 }, { OC_INT8, OC_F32 },
+        { OC_INT8, OC_INT8 }, { OC_INT8_CHANNEL, OC_F32 }, { OC_INT8_CHANNEL, OC_INT8 },
+        { OC_INT4, OC_F32 }, { OC_INT4, OC_INT8 },
     };
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -374,7 +384,7 @@ static void bench_language(oc_isa isa, int threads)
         }
 }
 
-/* ---- attention ------------------------------------------------------------------------- */
+/* ---- attention --------------------------------------------------------------------- */
 
 typedef struct attention_case {
     oc_context *cx;
@@ -388,7 +398,8 @@ static void run_attention(void *user)
     c->backend->attention(c->cx, &c->args);
 }
 
-static void bench_attention(oc_isa isa, int threads, int64_t T, int64_t heads, bool causal)
+static void bench_attention(oc_isa isa, int threads, int64_t T, int64_t heads,
+                            bool causal)
 {
     char what[96];
     snprintf(what, sizeof what, "attention %lld tokens, %lld heads x 64%s", (long long)T,
@@ -426,8 +437,8 @@ static void bench_decode(oc_isa isa, int threads, int64_t rows, int64_t heads, i
     size_t count = (size_t)(rows * room * width);
     float *q = floats((size_t)(rows * width)), *out = floats((size_t)(rows * width));
     float *both = floats(2 * count);
-    oci_kv kv = { .rows = rows, .heads = heads, .head_dim = 64, .room = room, .dtype = OC_F32,
-                  .keys = both, .values = both + count };
+    oci_kv kv = { .rows = rows, .heads = heads, .head_dim = 64, .room = room,
+                  .dtype = OC_F32, .keys = both, .values = both + count };
     attention_case c = { cx, backend, {
         .B = rows, .Tq = 1, .Tk = Tk, .heads = heads, .kv_heads = heads,
         .head_dim = 64, .q = q, .q_row = width,
@@ -448,7 +459,7 @@ static void bench_decode(oc_isa isa, int threads, int64_t rows, int64_t heads, i
     oc_context_free(cx);
 }
 
-/* ---- rows and elements ----------------------------------------------------------------- */
+/* ---- rows and elements ------------------------------------------------------------- */
 
 typedef struct row_case {
     oc_context *cx;
@@ -463,10 +474,12 @@ static void run_rows(void *user)
 {
     row_case *c = user;
     if (c->kind == 0)
-        c->backend->layer_norm(c->cx, c->rows, c->width, c->x, c->gamma, c->beta, 1e-5f, c->y,
-                               NULL, NULL);
+        c->backend->layer_norm(c->cx, c->rows, c->width, c->x, c->gamma, c->beta, 1e-5f,
+                               c->y, NULL, NULL);
     else if (c->kind == 1) c->backend->softmax(c->cx, c->rows, c->width, c->x, c->y);
-    else c->backend->activate(c->cx, (oci_act)(c->kind - 1), c->rows * c->width, c->x, c->y);
+    else
+        c->backend->activate(c->cx, (oci_act)(c->kind - 1), c->rows * c->width, c->x,
+                             c->y);
 }
 
 static void run_copy(void *user)
@@ -483,7 +496,9 @@ static void bench_rows(oc_isa isa, int threads, int kind, const char *what)
     int64_t rows = 197, width = 768;
     float *x = floats((size_t)(rows * width)), *y = floats((size_t)(rows * width));
     float *gamma = floats((size_t)(2 * width));
-    row_case c = { cx, oci_cpu_backend(isa), kind, rows, width, x, gamma, gamma + width, y };
+    row_case c = {
+        cx, oci_cpu_backend(isa), kind, rows, width, x, gamma, gamma + width, y
+    };
     double gb = (double)(rows * width) * 8e-9;
     side sides[2] = {
         { .name = "copy", .run = run_copy, .user = &c, .work = gb },
@@ -537,7 +552,8 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("Shares: of the FMA peak (linear, attention), of reading memory (matvec, decode),\n"
-           "of copying by one thread (the rest), each measured in the same round. %d rounds.\n\n"
+           "of copying by one thread (the rest), each measured in the same round. %d "
+           "rounds.\n\n"
            "| case | isa | threads | limit | ocelli, median | OpenBLAS | oneDNN |\n"
            "|---|---|---|---|---|---|---|\n", rounds);
     const char *isas = getenv("BENCH_ISA") ? getenv("BENCH_ISA") : "avx512 avx2";

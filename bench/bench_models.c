@@ -1,14 +1,15 @@
-/* Whole models at the size of published ones (random weights), and the bundled line reader.
+/* Whole models at the size of published ones (random weights),
+ * and the bundled line reader.
  *
  *     build/bench/bench_models [--work LIST] [--threads LIST] [--runs N] [--isa NAME] …
  *
- * prints one JSON line a measurement; least and median times over the runs, in ms. Each work
- * runs in a process of its own, so that its peak memory (rss_mb) is its own, too.
+ * prints one JSON line a measurement; least and median times over the runs, in ms. Each
+ * work runs in a process of its own, so that its peak memory (rss_mb) is its own, too.
  *
  *     build/bench/bench_models --serve
  *
- * keeps models open and answers requests on stdin, so that a driver (run.py) can alternate
- * with other programs run by run; README.md has the protocol. */
+ * keeps models open and answers requests on stdin, so that a driver (run.py) can
+ * alternate with other programs run by run; README.md has the protocol. */
 #define _DEFAULT_SOURCE         /* wait4 */
 
 #include <errno.h>
@@ -56,7 +57,8 @@ static const work works[] = {
     { "clip-bf16-b1", FORWARD, CHECKPOINT_CLIP, 1, OC_BF16, "clip-l14-336-bf16", 0 },
     { "swin-b1", FORWARD, CHECKPOINT_SWIN, 1, OC_F32, "donut-swin-1280", 0 },
     { "bert-b32", FORWARD, CHECKPOINT_BERT, 32, OC_F32, "bert-base", 0 },
-    { "visual-bert-b8", FORWARD, CHECKPOINT_VISUAL_BERT, 8, OC_F32, "visual-bert-vqa", 0 },
+    { "visual-bert-b8", FORWARD, CHECKPOINT_VISUAL_BERT, 8, OC_F32, "visual-bert-vqa",
+      0 },
     { "vtde-images-b8", IMAGES, CHECKPOINT_DUAL, 8, OC_F32, "vtde-base", 0 },
     { "vtde-texts-b32", TEXTS, CHECKPOINT_DUAL, 32, OC_F32, "vtde-base", 0 },
     { "vtde-mixed-b32", EMBED, CHECKPOINT_DUAL, 32, OC_F32, "vtde-base", 0 },
@@ -79,7 +81,8 @@ typedef struct options {
     bool serve;
 } options;
 
-/* What a measurement keeps open: models by work, since bf16 and f32 are different files. */
+/* What a measurement keeps open: models by work, since bf16
+ * and f32 are different files. */
 typedef struct session {
     const options *o;
     oc_context *cx;
@@ -92,7 +95,8 @@ typedef struct session {
 
 typedef struct sample {
     double ms;                  /* the whole work */
-    double token_ms;            /* GENERATE: one more token, encoder and first step apart */
+    double token_ms;            /* GENERATE: one more token, encoder and first step
+                                   apart */
     long rss_kb;                /* COLD: peak of the process that was started */
 } sample;
 
@@ -110,12 +114,13 @@ static const work *find_work(const char *name)
     return NULL;
 }
 
-/* ---- sessions -------------------------------------------------------------------------- */
+/* ---- sessions ---------------------------------------------------------------------- */
 
 static void session_open(session *s, const options *o, int threads)
 {
     *s = (session){ .o = o, .threads = threads };
-    oc_context_options c = OC_OPTIONS(oc_context_options, .isa = o->isa, .threads = threads);
+    oc_context_options c = OC_OPTIONS(oc_context_options, .isa = o->isa,
+                                      .threads = threads);
     s->cx = oc_context_create(&c);
 }
 
@@ -190,14 +195,14 @@ static char **texts_of(session *s, const work *w)
     return *texts;
 }
 
-/* ---- the works, once ------------------------------------------------------------------- */
+/* ---- the works, once --------------------------------------------------------------- */
 
 static oc_tensors *generate(session *s, const work *w, int tokens)
 {
     char config[128];
     snprintf(config, sizeof config,
-             "{\"min_new_tokens\": %d, \"max_new_tokens\": %d, \"num_beams\": %d}", tokens,
-             tokens, w->beams ? w->beams : 1);
+             "{\"min_new_tokens\": %d, \"max_new_tokens\": %d, \"num_beams\": %d}",
+             tokens, tokens, w->beams ? w->beams : 1);
     return oc_generate(s->cx, model_of(s, w), inputs_of(s, w),
                        &OC_OPTIONS(oc_generate_options, .config = config));
 }
@@ -244,7 +249,8 @@ static sample run_read(session *s, const work *w)
     oc_image *images[MAX_LINES];
     const options *o = s->o;
     double start = now_ms();
-    for (int i = 0; i < w->batch; i++) images[i] = oc_image_open(s->cx, o->lines[i % 4], NULL);
+    for (int i = 0; i < w->batch; i++)
+        images[i] = oc_image_open(s->cx, o->lines[i % 4], NULL);
     oc_texts *texts =
         oc_read(s->cx, model_of(s, w), images, (size_t)w->batch, NULL);
     sample one = { .ms = now_ms() - start };
@@ -266,7 +272,8 @@ static pid_t start_program(char *const arguments[], int *out)
     posix_spawn_file_actions_addclose(&actions, ends[0]);
     posix_spawn_file_actions_addclose(&actions, ends[1]);
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    if (posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ) != 0) pid = -1;
+    if (posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ) != 0)
+        pid = -1;
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (pid < 0) close(ends[0]);
@@ -289,7 +296,10 @@ static sample run_cold(session *s, const work *w)
     int out, status = 0;
     double start = now_ms();
     /* posix_spawn takes no const, and changes nothing. */
-    union { const char *const *in; char *const *out; } arguments = { own ? ocelli : other };
+    union {
+        const char *const *in;
+        char *const *out;
+    } arguments = { own ? ocelli : other };
     pid_t pid = start_program(arguments.out, &out);
     if (pid > 0) {
         ssize_t n;
@@ -316,7 +326,7 @@ static sample run_once(session *s, const work *w)
     return run_cold(s, w);
 }
 
-/* ---- what is printed ------------------------------------------------------------------- */
+/* ---- what is printed --------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -365,11 +375,13 @@ static void report(const session *s, const work *w, const sample *samples, int r
         if (w->kind == COLD) rss = i && samples[i].rss_kb < rss ? rss : samples[i].rss_kb;
     }
     double middle = median(ms, runs), token = median(token_ms, runs);
-    json_t *line = json_pack(
-        "{s:s, s:s, s:i, s:s, s:s, s:f, s:f, s:i, s:f}", "who",
-        strstr(w->name, "tesseract") ? "tesseract" : "ocelli", "work", w->name, "threads",
-        s->threads, "isa", oc_context_isa(s->cx), "dtype", w->dtype == OC_BF16 ? "bf16" : "f32",
-        "ms_min", ms[0], "ms_median", middle, "runs", runs, "rss_mb", (double)rss / 1024);
+    json_t *line = json_pack("{s:s, s:s, s:i, s:s, s:s, s:f, s:f, s:i, s:f}", "who",
+                             strstr(w->name, "tesseract") ? "tesseract" : "ocelli",
+                             "work", w->name, "threads", s->threads, "isa",
+                             oc_context_isa(s->cx), "dtype",
+                             w->dtype == OC_BF16 ? "bf16" : "f32", "ms_min", ms[0],
+                             "ms_median", middle, "runs", runs, "rss_mb",
+                             (double)rss / 1024);
     if (w->model == CHECKPOINT_VIT && w->kind == FORWARD) {
         double gflops = 1e3 * vit_gflop() * w->batch / middle;
         set_real(line, "gflops", gflops);
@@ -388,9 +400,10 @@ static void report(const session *s, const work *w, const sample *samples, int r
     print_json(line);
 }
 
-/* ---- by itself ------------------------------------------------------------------------- */
+/* ---- by itself --------------------------------------------------------------------- */
 
-static int measure(const options *o, const work *w, int threads, const oc_machine *machine)
+static int measure(const options *o, const work *w, int threads,
+                   const oc_machine *machine)
 {
     session s;
     sample samples[MAX_RUNS];
@@ -426,7 +439,8 @@ static bool wanted(const options *o, const work *w)
     size_t n = strlen(w->name);
     if (!o->work) return true;
     for (const char *at = o->work; (at = strstr(at, w->name)); at += n)
-        if ((at == o->work || at[-1] == ',') && (at[n] == ',' || at[n] == '\0')) return true;
+        if ((at == o->work || at[-1] == ',') && (at[n] == ',' || at[n] == '\0'))
+            return true;
     return false;
 }
 
@@ -436,9 +450,9 @@ static bool measure_machine(const options *o, int threads, oc_machine *machine)
     session_open(&s, o, threads);
     oc_status status = oc_measure_machine(s.cx, machine);
     if (status == OC_OK)
-        print_json(json_pack("{s:s, s:i, s:s, s:f, s:f}", "who", "machine", "threads", threads,
-                             "isa", oc_context_isa(s.cx), "fma_gflops", machine->fma_gflops,
-                             "read_gbps", machine->read_gbps));
+        print_json(json_pack("{s:s, s:i, s:s, s:f, s:f}", "who", "machine", "threads",
+                             threads, "isa", oc_context_isa(s.cx), "fma_gflops",
+                             machine->fma_gflops, "read_gbps", machine->read_gbps));
     else fprintf(stderr, "bench_models: %s\n", oc_context_message(s.cx));
     session_close(&s);
     return status == OC_OK;
@@ -460,7 +474,7 @@ static int measure_all(const options *o)
     return ok ? 0 : 1;
 }
 
-/* ---- as a server ----------------------------------------------------------------------- */
+/* ---- as a server ------------------------------------------------------------------- */
 
 /* Outputs for peers to compare theirs with: the ViT's states, or TrOCR's tokens with the
  * logits of the same tokens in one forward pass. */
@@ -478,7 +492,8 @@ static void dump(session *s, const work *w, const char *path)
             oc_tensors_add(s->cx, in, "decoder_input_ids", ids.dtype, ids.rank, ids.shape,
                            ids.data);
             out = oc_forward(s->cx, model_of(s, w), in, NULL);
-            oc_tensors_add(s->cx, out, ids.name, ids.dtype, ids.rank, ids.shape, ids.data);
+            oc_tensors_add(s->cx, out, ids.name, ids.dtype, ids.rank, ids.shape,
+                           ids.data);
         }
         oc_tensors_free(in);
         oc_tensors_free(tokens);
@@ -533,8 +548,8 @@ static json_t *answer(session *s, const char *request)
     return line;
 }
 
-/* Written by a process of its own: measuring takes memory that would count as a work's, and
- * as that of the programs which line-cold starts. */
+/* Written by a process of its own: measuring takes memory that would count as a work's,
+ * and as that of the programs which line-cold starts. */
 static void greet(const options *o)
 {
     fflush(stdout);
@@ -545,8 +560,8 @@ static void greet(const options *o)
         session_open(&s, o, o->threads[0]);
         oc_measure_machine(s.cx, &machine);
         print_json(json_pack("{s:s, s:s, s:s, s:i, s:f, s:f}", "who", "ocelli", "version",
-                             oc_version(), "isa", oc_context_isa(s.cx), "threads", s.threads,
-                             "fma_gflops", machine.fma_gflops, "read_gbps",
+                             oc_version(), "isa", oc_context_isa(s.cx), "threads",
+                             s.threads, "fma_gflops", machine.fma_gflops, "read_gbps",
                              machine.read_gbps));
         _exit(0);
     }
@@ -567,7 +582,7 @@ static int serve(const options *o)
     return 0;
 }
 
-/* ---- command line ---------------------------------------------------------------------- */
+/* ---- command line ------------------------------------------------------------------ */
 
 static int usage(void)
 {
@@ -575,16 +590,16 @@ static int usage(void)
             "usage: bench_models [options]\n"
             "  --work LIST      of these, all by default:\n                  ");
     for (int i = 0; i < WORKS; i++) fprintf(stderr, " %s", works[i].name);
-    fprintf(stderr,
-            "\n"
-            "  --threads LIST   1,2\n"
-            "  --runs N         timed runs of each, after one that is not; 5\n"
-            "  --isa NAME       auto, generic, avx2, avx512\n"
-            "  --models DIR     where random checkpoints are, or will be written (3.6 GB)\n"
-            "  --reader DIR     models/printed-line-ocr\n"
-            "  --command FILE   the ocelli that line-cold starts\n"
-            "  --line FILE      the picture that is read\n"
-            "  --serve          answer requests on stdin; bench/README.md\n");
+    fprintf(stderr, "\n"
+                    "  --threads LIST   1,2\n"
+                    "  --runs N         timed runs of each, after one that is not; 5\n"
+                    "  --isa NAME       auto, generic, avx2, avx512\n"
+                    "  --models DIR     where random checkpoints are, or will be written "
+                    "(3.6 GB)\n"
+                    "  --reader DIR     models/printed-line-ocr\n"
+                    "  --command FILE   the ocelli that line-cold starts\n"
+                    "  --line FILE      the picture that is read\n"
+                    "  --serve          answer requests on stdin; bench/README.md\n");
     return 2;
 }
 

@@ -2,8 +2,9 @@
  *
  *     echo gemm-197x768x768 3 20 | build/bench/bench_products --threads 1
  *
- * Requests: gemm-MxNxK WARM REPEAT. The weight is packed beforehand, as a model's are. The
- * answer has each run's ms, and GFLOP/s of the least. Without a terminal or input it ends. */
+ * Requests: gemm-MxNxK WARM REPEAT. The weight is packed beforehand, as a
+ * model's are. The answer has each run's ms, and GFLOP/s of the least. Without a
+ * terminal or input it ends. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ static float *numbers(size_t n)
     return p;
 }
 
-static void print_times(const char *request, const oci_linear_args *a, const double *ms, int n)
+static void print_times(const char *request, const oci_linear_args *a, const double *ms,
+                        int n)
 {
     double least = ms[0];
     printf("{\"work\": \"%s\", \"ms\": [", request);

@@ -1,11 +1,12 @@
-/* Exact search in a large index, f32 and int8, beside what memory gives in the same moment.
+/* Exact search in a large index, f32 and int8, beside what
+ * memory gives in the same moment.
  *
  *     build/bench/bench_search FOLDER [threads] [pictures] [width] [rounds]
  *
- * FOLDER gets the two indexes (3 GB for a million of 512) and keeps them for the next time.
- * The vectors are made up, of length 1: points around cluster centres, as far from them as
- * those lie apart, a thousand to a cluster; queries are other points of the same clusters.
- * Prints Markdown: medians over the rounds, one query a run. */
+ * FOLDER gets the two indexes (3 GB for a million of 512) and keeps them for the next
+ * time. The vectors are made up, of length 1: points around cluster centres, as far from
+ * them as those lie apart, a thousand to a cluster; queries are other points of the same
+ * clusters. Prints Markdown: medians over the rounds, one query a run. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@
 
 enum { TOP = 10, QUERIES = 100, MAX_ROUNDS = 99, A_CLUSTER = 1000 };
 
-/* A number of about normal distribution that `x` fixes: splitmix64's bits, four of 16 added. */
+/* A number of about normal distribution that `x` fixes: splitmix64's bits,
+ * four of 16 added. */
 static float normal(uint64_t x)
 {
     x += UINT64_C(0x9e3779b97f4a7c15);
@@ -57,8 +59,8 @@ static void give(oc_context *cx, void *user, size_t index, void *record)
 }
 
 /* Opens FOLDER/name, making it if it is not there. */
-static oc_index *get_index(oc_context *cx, const char *folder, oci_index_kind kind, size_t count,
-                           size_t width, const oc_index *exact)
+static oc_index *get_index(oc_context *cx, const char *folder, oci_index_kind kind,
+                           size_t count, size_t width, const oc_index *exact)
 {
     char path[1024], name[24];
     snprintf(path, sizeof path, "%s/search-%zux%zu-%s.idx", folder, count, width,
@@ -73,9 +75,12 @@ static oc_index *get_index(oc_context *cx, const char *folder, oci_index_kind ki
             files[i].path = room + i * sizeof name;
             snprintf(files[i].path, sizeof name, "%012zu", i);
         }
-        oci_index_writer w = { .header = { .kind = (uint32_t)kind, .width = (uint32_t)width,
+        oci_index_writer w = { .header = { .kind = (uint32_t)kind,
+                                           .width = (uint32_t)width,
                                            .count = count },
-                               .model_name = "bench", .files = files, .record = give,
+                               .model_name = "bench",
+                               .files = files,
+                               .record = give,
                                .user = &s };
         oci_index_write(cx, &w, path);
         free(room);
@@ -114,24 +119,29 @@ static double recall(oc_context *cx, const oc_index *exact, const oc_index *byte
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: bench_search FOLDER [threads] [pictures] [width] [rounds]\n");
+        fprintf(stderr, "usage: bench_search FOLDER [threads] [pictures] [width] "
+                        "[rounds]\n");
         return 2;
     }
     int threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2;
     int rounds = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 9;
     size_t count = argc > 3 ? strtoull(argv[3], NULL, 10) : 1000000;
     size_t width = argc > 4 ? strtoull(argv[4], NULL, 10) : 512;
-    oc_context *cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = threads));
+    oc_context *cx = oc_context_create(
+        &OC_OPTIONS(oc_context_options, .threads = threads));
     if (rounds > MAX_ROUNDS) rounds = MAX_ROUNDS;
-    oc_index *index[2] = { get_index(cx, argv[1], OCI_INDEX_F32, count, width, NULL), NULL };
-    index[1] = index[0] ? get_index(cx, argv[1], OCI_INDEX_I8, count, width, index[0]) : NULL;
+    oc_index *index[2] = { get_index(cx, argv[1], OCI_INDEX_F32, count, width, NULL),
+                           NULL };
+    index[1] = index[0] ? get_index(cx, argv[1], OCI_INDEX_I8, count, width, index[0])
+                        : NULL;
     float *queries = malloc(QUERIES * width * sizeof *queries);
     if (!index[1] || !queries) {
         fprintf(stderr, "bench_search: %s\n", oc_context_message(cx));
         return 1;
     }
     for (size_t q = 0; q < QUERIES; q++)
-        make_vector(count / A_CLUSTER * q / QUERIES, count + q, width, queries + q * width);
+        make_vector(count / A_CLUSTER * q / QUERIES, count + q, width,
+                    queries + q * width);
     static double read[MAX_ROUNDS], rate[2][MAX_ROUNDS], share[2][MAX_ROUNDS];
     for (int r = 0; r < rounds; r++) {
         oc_machine machine = { 0 };
@@ -140,17 +150,18 @@ int main(int argc, char **argv)
         read[r] = machine.read_gbps;
         for (int k = 0; k < 2; k++) {
             double start = oci_now();
-            oc_index_search(cx, index[k], queries + (size_t)(r % QUERIES) * width, 1, TOP, hits);
+            oc_index_search(cx, index[k], queries + (size_t)(r % QUERIES) * width, 1, TOP,
+                            hits);
             rate[k][r] = (double)count / (oci_now() - start) / 1e6;
             share[k][r] = rate[k][r] * (double)(width * (k ? 1 : 4)) / 1e3 / read[r];
         }
     }
     double of[2] = { median(rate[0], rounds), median(rate[1], rounds) };
-    printf("| %s, %d threads | %zu x %zu | read %.1f GB/s | f32 %.1f M/s, %.0f %% of reading | "
-           "int8 %.1f M/s, %.0f %%, %.2f x f32 | recall@%d %.4f |\n", oc_context_isa(cx),
-           threads, count, width, median(read, rounds), of[0],
-           100 * median(share[0], rounds), of[1], 100 * median(share[1], rounds), of[1] / of[0],
-           TOP, recall(cx, index[0], index[1], queries));
+    printf("| %s, %d threads | %zu x %zu | read %.1f GB/s | f32 %.1f M/s, %.0f %% of "
+           "reading | int8 %.1f M/s, %.0f %%, %.2f x f32 | recall@%d %.4f |\n",
+           oc_context_isa(cx), threads, count, width, median(read, rounds), of[0],
+           100 * median(share[0], rounds), of[1], 100 * median(share[1], rounds),
+           of[1] / of[0], TOP, recall(cx, index[0], index[1], queries));
     oc_index_close(index[0]);
     oc_index_close(index[1]);
     free(queries);

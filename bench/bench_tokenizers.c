@@ -4,8 +4,8 @@
  *     bench/mixed_text.py VOCABS FILE
  *     echo lines-gpt2 1 5 | bench_tokenizers --text FILE --vocabs VOCABS
  *
- * Requests: WORK WARM REPEAT (0: open it only), or dump WORK PATH. Works, V being a folder in
- * VOCABS:
+ * Requests: WORK WARM REPEAT (0: open it only), or dump WORK PATH. Works, V being a
+ * folder in VOCABS:
  *     lines-V        every line of FILE, a call each
  *     documents-V    every document of FILE, a call each
  *     word-N-V       one word of N KB */
@@ -69,7 +69,7 @@ static char *read_file(const char *path, size_t *size)
     return text;
 }
 
-/* ---- works ----------------------------------------------------------------------------- */
+/* ---- works ------------------------------------------------------------------------- */
 
 /* Borrowed. */
 static const oc_tokenizer *tokenizer_of(session *s, const char *name)
@@ -96,8 +96,10 @@ static void cut_file(const session *s, bool lines, work *w)
         size_t begin = 0;
         w->count = w->bytes = 0;
         for (size_t i = 0; i <= s->size; i++) {
-            if (i < s->size && s->text[i] != '\0' && (!lines || s->text[i] != '\n')) continue;
-            if (i > begin && w->pieces) w->pieces[w->count] = (piece){ s->text + begin, i - begin };
+            if (i < s->size && s->text[i] != '\0' && (!lines || s->text[i] != '\n'))
+                continue;
+            if (i > begin && w->pieces)
+                w->pieces[w->count] = (piece){ s->text + begin, i - begin };
             w->count += i > begin;
             w->bytes += i - begin;
             begin = i + 1;
@@ -148,8 +150,8 @@ static size_t encode_all(oc_context *cx, const work *w)
 {
     size_t tokens = 0;
     for (size_t i = 0; i < w->count; i++) {
-        oc_encoding *e = oc_encode(cx, w->tokenizer, w->pieces[i].text, w->pieces[i].size, NULL,
-                                   0, NULL);
+        oc_encoding *e = oc_encode(cx, w->tokenizer, w->pieces[i].text, w->pieces[i].size,
+                                   NULL, 0, NULL);
         if (!e) break;
         tokens += oc_encoding_count(e);
         oc_encoding_free(e);
@@ -157,19 +159,21 @@ static size_t encode_all(oc_context *cx, const work *w)
     return tokens;
 }
 
-/* "ids" of all texts in a row, "offsets" [tokens, 2], and "counts", the tokens of each text. */
+/* "ids" of all texts in a row, "offsets" [tokens, 2], and "counts",
+ * the tokens of each text. */
 static void dump(oc_context *cx, const work *w, const char *path)
 {
     int64_t n = (int64_t)encode_all(cx, w), count = (int64_t)w->count, at = 0;
     int64_t *ids = malloc((size_t)(n + 1) * 3 * sizeof *ids), *offsets = ids + n;
     int64_t *counts = malloc((size_t)(count + 1) * sizeof *counts);
     for (int64_t i = 0; ids && counts && i < count; i++) {
-        oc_encoding *e = oc_encode(cx, w->tokenizer, w->pieces[i].text, w->pieces[i].size, NULL,
-                                   0, NULL);
+        oc_encoding *e = oc_encode(cx, w->tokenizer, w->pieces[i].text, w->pieces[i].size,
+                                   NULL, 0, NULL);
         if (!e) break;
         counts[i] = (int64_t)oc_encoding_count(e);
         memcpy(ids + at, oc_encoding_ids(e), (size_t)counts[i] * sizeof *ids);
-        memcpy(offsets + 2 * at, oc_encoding_offsets(e), (size_t)counts[i] * 2 * sizeof *ids);
+        memcpy(offsets + 2 * at, oc_encoding_offsets(e),
+               (size_t)counts[i] * 2 * sizeof *ids);
         at += counts[i];
         oc_encoding_free(e);
     }
@@ -185,9 +189,10 @@ static void dump(oc_context *cx, const work *w, const char *path)
     free(counts);
 }
 
-/* ---- the server ------------------------------------------------------------------------ */
+/* ---- the server -------------------------------------------------------------------- */
 
-static json_t *time_work(session *s, const work *w, const char *name, int warm, int repeat)
+static json_t *time_work(session *s, const work *w, const char *name, int warm,
+                         int repeat)
 {
     struct rusage usage;
     json_t *ms = json_array(), *cpu_ms = json_array();
@@ -201,8 +206,8 @@ static json_t *time_work(session *s, const work *w, const char *name, int warm, 
     }
     getrusage(RUSAGE_SELF, &usage);
     return json_pack("{s:s, s:o, s:o, s:f, s:I, s:f}", "work", name, "ms", ms, "cpu_ms",
-                     cpu_ms, "mb", 1e-6 * (double)w->bytes, "tokens", (json_int_t)tokens, "rss_mb",
-                     (double)usage.ru_maxrss / 1024);
+                     cpu_ms, "mb", 1e-6 * (double)w->bytes, "tokens", (json_int_t)tokens,
+                     "rss_mb", (double)usage.ru_maxrss / 1024);
 }
 
 static json_t *answer(session *s, const char *request)
@@ -255,8 +260,8 @@ int main(int argc, char **argv)
         return 1;
     }
     s.cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-    print_json(json_pack("{s:s, s:s, s:i}", "who", "ocelli-tokenizers", "version", oc_version(),
-                         "threads", 1));
+    print_json(json_pack("{s:s, s:s, s:i}", "who", "ocelli-tokenizers", "version",
+                         oc_version(), "threads", 1));
     char request[FOLDER + 256];
     while (fgets(request, sizeof request, stdin)) {
         json_t *line = answer(&s, request);

@@ -1,20 +1,23 @@
-/* ViP-LLaVA at 7B and 1.1B: random weights of real shapes, in every type that weights can be
- * kept in.
+/* ViP-LLaVA at 7B and 1.1B: random weights of real shapes, in every type
+ * that weights can be kept in.
  *
- *     build/bench/bench_vipllava [--threads LIST] [--runs N] [--models DIR] [--isa NAME] WORK …
+ *     build/bench/bench_vipllava [--threads LIST] [--runs N] [--models DIR] [--isa NAME]
+ *                                WORK …
  *     build/bench/bench_vipllava --serve                  answers on stdin: README.md
  *
- * A WORK is SHAPE/WEIGHTS/WHAT: SHAPE 1b or 7b; WEIGHTS f32, bf16, f16, int8, int8-channel or
- * int4, and behind a + the arithmetic, bf16 or int8, where it is not f32; WHAT is
+ * A WORK is SHAPE/WEIGHTS/WHAT: SHAPE 1b or 7b; WEIGHTS f32, bf16, f16,
+ * int8, int8-channel or int4, and behind a + the arithmetic, bf16 or int8,
+ * where it is not f32; WHAT is
  *
  *     open       a folder of shards, until the first token of a prompt of one is there
  *     prefill    640 tokens, until the next one is there
  *     answer     a picture and 64 tokens (640 in all), until the first token is there
  *     decode     a step of one row; decodeN: of N rows at once
  *
- * Prints one JSON line a work: milliseconds, and beside them what the machine reached just
- * before. A model stays open until another one is asked for; its folder below --models is
- * vip-SHAPE, written when it is missing, or vip-SHAPE-WEIGHTS where there is one (convert). */
+ * Prints one JSON line a work: milliseconds, and beside them what the machine
+ * reached just before. A model stays open until another one is asked for; its folder
+ * below --models is vip-SHAPE, written when it is missing, or vip-SHAPE-WEIGHTS
+ * where there is one (convert). */
 #define _GNU_SOURCE             /* popen, sched_setaffinity */
 
 #include <dirent.h>
@@ -32,7 +35,14 @@
 #include "checkpoint.h"
 #include "ocelli.h"
 
-enum { PROMPT = 640, QUESTION = 64, STEPS = 16, MOST_ROWS = 64, MOST_RUNS = 200, NAME = 64 };
+enum {
+    PROMPT = 640,
+    QUESTION = 64,
+    STEPS = 16,
+    MOST_ROWS = 64,
+    MOST_RUNS = 200,
+    NAME = 64
+};
 enum { IMAGE_TOKEN = 32000, SIDE = 336, MOST_THREADS = 8 };
 
 /* Bytes a weight: scales of blocks of 32 are f16, of int4 with a minimum. */
@@ -77,8 +87,9 @@ static double now_ms(void)
 
 static cpu_set_t cores;             /* that the process may run on */
 
-/* One core a thread: where others keep all of them busy, the system leaves two threads of ours
- * on one for whole runs. The folder lists threads in the order in which they were made. */
+/* One core a thread: where others keep all of them busy, the system leaves
+ * two threads of ours on one for whole runs. The folder lists threads in the
+ * order in which they were made. */
 static void pin_threads(void)
 {
     DIR *threads = opendir("/proc/self/task");
@@ -95,7 +106,7 @@ static void pin_threads(void)
     if (threads) closedir(threads);
 }
 
-/* ---- what is asked for ----------------------------------------------------------------- */
+/* ---- what is asked for ------------------------------------------------------------- */
 
 static const struct weight_type *find_weights(const char *name)
 {
@@ -115,8 +126,8 @@ static bool parse_task(const char *text, work *w)
     }
     w->task = DECODE;
     if (!strcmp(text, names[DECODE])) return true;
-    return sscanf(text, "decode%d%n", &w->rows, &n) == 1 && text[n] == '\0' && w->rows > 0 &&
-           w->rows <= MOST_ROWS;
+    return sscanf(text, "decode%d%n", &w->rows, &n) == 1 && text[n] == '\0' &&
+           w->rows > 0 && w->rows <= MOST_ROWS;
 }
 
 static bool parse_work(const char *text, work *w)
@@ -126,18 +137,22 @@ static bool parse_work(const char *text, work *w)
     char *plus = strchr(weights, '+');
     if (plus) *plus++ = '\0';
     *w = (work){ .shape = checkpoint_llama_find(shape), .weights = find_weights(weights),
-                 .arithmetic = !plus ? OC_F32 : strcmp(plus, "int8") ? OC_BF16 : OC_INT8 };
-    return w->shape && w->weights && (!plus || !strcmp(plus, "int8") || !strcmp(plus, "bf16")) &&
+                 .arithmetic = !plus ? OC_F32 : strcmp(plus,
+                                                       "int8") ? OC_BF16 : OC_INT8 };
+    return w->shape && w->weights &&
+           (!plus || !strcmp(plus, "int8") || !strcmp(plus, "bf16")) &&
            parse_task(what, w);
 }
 
-/* ---- models ---------------------------------------------------------------------------- */
+/* ---- models ------------------------------------------------------------------------ */
 
-/* The folder of the weights in their own type, if somebody has converted it, or of bf16. */
+/* The folder of the weights in their own type, if somebody has
+ * converted it, or of bf16. */
 static void folder_of(const session *s, const work *w, char folder[PATH_MAX])
 {
     struct stat about;
-    snprintf(folder, PATH_MAX, "%s/vip-%s-%s", s->models, w->shape->name, w->weights->name);
+    snprintf(folder, PATH_MAX, "%s/vip-%s-%s", s->models, w->shape->name,
+             w->weights->name);
     if (stat(folder, &about) == 0) return;
     snprintf(folder, PATH_MAX, "%s/vip-%s", s->models, w->shape->name);
     checkpoint_make_vipllava(s->cx, w->shape, folder);
@@ -156,14 +171,15 @@ static void open_model(session *s, const work *w)
     close_model(s);
     folder_of(s, w, folder);
     double start = now_ms();
-    s->model = oc_model_open(s->cx, folder, &OC_OPTIONS(oc_model_options,
-                                                        .weights_dtype = w->weights->dtype));
+    s->model = oc_model_open(s->cx, folder,
+                             &OC_OPTIONS(oc_model_options,
+                                         .weights_dtype = w->weights->dtype));
     s->open_ms = now_ms() - start;
     s->shape = w->shape;
     s->weights = w->weights;
 }
 
-/* ---- prompts --------------------------------------------------------------------------- */
+/* ---- prompts ----------------------------------------------------------------------- */
 
 /* Words in no order, after one that is the place of a picture. */
 static oc_tensors *make_prompt(oc_context *cx, int rows, int tokens, bool picture)
@@ -172,19 +188,23 @@ static oc_tensors *make_prompt(oc_context *cx, int rows, int tokens, bool pictur
     int64_t *ids = malloc(sizeof *ids * (size_t)rows * (size_t)tokens);
     float *pixels = picture ? malloc(sizeof *pixels * 3 * SIDE * SIDE) : NULL;
     for (int i = 0; ids && i < rows * tokens; i++)
-        ids[i] = picture && i == 0 ? IMAGE_TOKEN : 1000 + (uint32_t)i * 2654435761u / 256 % 20000;
+        ids[i] = picture && i == 0 ? IMAGE_TOKEN
+                                   : 1000 + (uint32_t)i * 2654435761u / 256 % 20000;
     for (int i = 0; pixels && i < 3 * SIDE * SIDE; i++)
         pixels[i] = (float)(int32_t)((uint32_t)i * 2654435761u) * 0x1p-31f;
-    if (ids) oc_tensors_add(cx, in, "input_ids", OC_I64, 2, (int64_t[]){ rows, tokens }, ids);
+    if (ids)
+        oc_tensors_add(cx, in, "input_ids", OC_I64, 2, (int64_t[]){ rows, tokens }, ids);
     if (pixels)
-        oc_tensors_add(cx, in, "pixel_values", OC_F32, 4, (int64_t[]){ 1, 3, SIDE, SIDE }, pixels);
+        oc_tensors_add(cx, in, "pixel_values", OC_F32, 4, (int64_t[]){ 1, 3, SIDE, SIDE },
+                       pixels);
     free(ids);
     free(pixels);
     return in;
 }
 
 typedef struct token_clock {
-    double first, last;         /* when the first row's first and last tokens were there */
+    double first, last;         /* when the first row's first and last tokens were
+                                   there */
     int tokens;
 } token_clock;
 
@@ -199,7 +219,8 @@ static bool note_token(void *user, int64_t row, int64_t token, const char *text)
     return true;
 }
 
-/* Milliseconds of the work, done once: of one step of decoding, or up to the first token. */
+/* Milliseconds of the work, done once: of one step of decoding,
+ * or up to the first token. */
 static double run_once(session *s, const work *w)
 {
     bool decode = w->task == DECODE, picture = w->task == ANSWER;
@@ -212,14 +233,15 @@ static double run_once(session *s, const work *w)
     if (w->task == OPEN) close_model(s);
     double start = now_ms();
     open_model(s, w);
-    oc_tensors_free(oc_generate(s->cx, s->model, in,
-                                &OC_OPTIONS(oc_generate_options, .config = config,
-                                            .callback = note_token, .callback_user = &c)));
+    oc_tensors_free(
+        oc_generate(s->cx, s->model, in,
+                    &OC_OPTIONS(oc_generate_options, .config = config,
+                                .callback = note_token, .callback_user = &c)));
     oc_tensors_free(in);
     return decode ? (c.last - c.first) / STEPS : c.first - start;
 }
 
-/* ---- what is printed ------------------------------------------------------------------- */
+/* ---- what is printed --------------------------------------------------------------- */
 
 /* Peak of what the process had in memory, MB. */
 static double peak_mb(void)
@@ -259,8 +281,9 @@ static int print_machine(const session *s)
     oc_machine machine = { 0 };
     if (oc_measure_machine(s->cx, &machine) != OC_OK) return 1;
     print_json(json_pack("{s:s, s:s, s:s, s:i, s:f, s:f}", "who", "ocelli", "version",
-                         oc_version(), "isa", oc_context_isa(s->cx), "threads", s->threads,
-                         "fma_gflops", machine.fma_gflops, "read_gbps", machine.read_gbps));
+                         oc_version(), "isa", oc_context_isa(s->cx), "threads",
+                         s->threads, "fma_gflops", machine.fma_gflops, "read_gbps",
+                         machine.read_gbps));
     return 0;
 }
 
@@ -300,11 +323,12 @@ static int serve(session *s)
     return 0;
 }
 
-/* ---- command line ---------------------------------------------------------------------- */
+/* ---- command line ------------------------------------------------------------------ */
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: bench_vipllava [--threads LIST] [--runs N] [--models DIR] [--isa NAME]\n"
+    fprintf(stderr, "usage: bench_vipllava [--threads LIST] [--runs N] [--models DIR] "
+                    "[--isa NAME]\n"
                     "       SHAPE/WEIGHTS/WHAT … | --serve\n"
                     "  SHAPE 1b, 7b; WEIGHTS bf16, int8, int4, int4+int8, …;\n"
                     "  WHAT open, prefill, answer, decode, decode4\n");
@@ -374,8 +398,8 @@ int main(int argc, char **argv)
     int status = 0;
     for (int i = 0; i < counts; i++) {
         s.threads = threads[i];
-        s.cx = contexts[i] = oc_context_create(&OC_OPTIONS(oc_context_options, .isa = s.isa,
-                                                           .threads = s.threads));
+        s.cx = contexts[i] = oc_context_create(
+            &OC_OPTIONS(oc_context_options, .isa = s.isa, .threads = s.threads));
         pin_threads();
         if (measures) status = print_machine(&s);
         else if (serves) status = serve(&s);

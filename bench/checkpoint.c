@@ -13,7 +13,7 @@ enum {
     TROCR_SIDE = 384
 };
 
-/* ---- values ---------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------ */
 
 static uint64_t hash_of(const char *name)
 {
@@ -29,8 +29,8 @@ static uint16_t to_bf16(float x)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* Even in ±0.035, which has the standard deviation 0.02 of fresh weights; around 1 where a
- * norm multiplies. */
+/* Even in ±0.035, which has the standard deviation 0.02 of fresh weights; around 1 where
+ * a norm multiplies. */
 static void fill(const char *name, oc_dtype dtype, size_t n, void *data)
 {
     uint64_t x = hash_of(name);
@@ -57,8 +57,8 @@ void add_tensor(const tensor_writer *w, const char *name, int rank, const int64_
     free(data);
 }
 
-void add_layer(const tensor_writer *w, int64_t out, int64_t in, bool bias, const char *format,
-               ...)
+void add_layer(const tensor_writer *w, int64_t out, int64_t in, bool bias,
+               const char *format, ...)
 {
     char base[128], name[160];
     va_list arguments;
@@ -71,7 +71,7 @@ void add_layer(const tensor_writer *w, int64_t out, int64_t in, bool bias, const
     if (bias) add_tensor(w, name, 1, &out);
 }
 
-/* ---- the parts ------------------------------------------------------------------------- */
+/* ---- the parts --------------------------------------------------------------------- */
 
 static void add_vit(const tensor_writer *w, const char *prefix, int side, bool qkv_bias)
 {
@@ -82,7 +82,8 @@ static void add_vit(const tensor_writer *w, const char *prefix, int side, bool q
     add_tensor(w, name, 3, (int64_t[]){ 1, 1, WIDTH });
     snprintf(name, sizeof name, "%sembeddings.position_embeddings", prefix);
     add_tensor(w, name, 3, (int64_t[]){ 1, patches + 1, WIDTH });
-    snprintf(name, sizeof name, "%sembeddings.patch_embeddings.projection.weight", prefix);
+    snprintf(name, sizeof name, "%sembeddings.patch_embeddings.projection.weight",
+             prefix);
     add_tensor(w, name, 4, (int64_t[]){ WIDTH, 3, PATCH, PATCH });
     snprintf(name, sizeof name, "%sembeddings.patch_embeddings.projection.bias", prefix);
     add_tensor(w, name, 1, &width);
@@ -126,7 +127,8 @@ static void add_trocr_decoder(const tensor_writer *w, const char *prefix)
 
 double checkpoint_step_gb(oc_dtype dtype)
 {
-    /* Self-attention's four matrices, cross-attention's query and output, feed-forward. */
+    /* Self-attention's four matrices, cross-attention's query and output,
+     * feed-forward. */
     double layer = 6.0 * TEXT_WIDTH * TEXT_WIDTH + 2.0 * TEXT_WIDTH * TEXT_FFN;
     double head = (double)VOCAB * TEXT_WIDTH;
     return 1e-9 * (TEXT_LAYERS * layer + head) * (dtype == OC_BF16 ? 2 : 4);
@@ -138,18 +140,19 @@ double checkpoint_cross_gb(void)
     return 1e-9 * 4 * 2 * tokens * TEXT_WIDTH * TEXT_LAYERS;
 }
 
-/* ---- files ----------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------- */
 
-#define VIT_FIELDS                                                                             \
-    "\"model_type\": \"vit\", \"hidden_size\": 768, \"num_hidden_layers\": 12, "               \
-    "\"num_attention_heads\": 12, \"intermediate_size\": 3072, \"hidden_act\": \"gelu\", "     \
+#define VIT_FIELDS                                                                       \
+    "\"model_type\": \"vit\", \"hidden_size\": 768, \"num_hidden_layers\": 12, "         \
+    "\"num_attention_heads\": 12, \"intermediate_size\": 3072, \"hidden_act\": \"gelu\", " \
     "\"layer_norm_eps\": 1e-12, \"patch_size\": 16, \"num_channels\": 3"
-#define IDS "\"decoder_start_token_id\": 2, \"pad_token_id\": 1, \"eos_token_id\": 2, "        \
+#define IDS "\"decoder_start_token_id\": 2, \"pad_token_id\": 1, \"eos_token_id\": 2, "  \
             "\"bos_token_id\": 0"
 
-static const char vit_config[] =
-    "{\"architectures\": [\"ViTModel\"], " VIT_FIELDS ", \"image_size\": 224, "
-    "\"qkv_bias\": true, \"torch_dtype\": \"%s\", \"transformers_version\": \"4.37.2\"}\n";
+static const char vit_config[] = "{\"architectures\": [\"ViTModel\"], " VIT_FIELDS
+                                 ", \"image_size\": 224, \"qkv_bias\": true, "
+                                 "\"torch_dtype\": \"%s\", \"transformers_version\": "
+                                 "\"4.37.2\"}\n";
 
 static const char trocr_config[] =
     "{\"architectures\": [\"VisionEncoderDecoderModel\"], "
@@ -171,9 +174,11 @@ static const char swin_config[] =
     "\"depths\": [2, 2, 14, 2], \"num_heads\": [4, 8, 16, 32], \"window_size\": 10}\n";
 static const char bert_config[] =
     "{\"architectures\": [\"BertModel\"], \"model_type\": \"bert\"}\n";
-static const char visual_bert_config[] =
-    "{\"architectures\": [\"VisualBertForQuestionAnswering\"], "
-    "\"model_type\": \"visual_bert\", \"visual_embedding_dim\": 2048, \"id2label\": {%s}}\n";
+static const char visual_bert_config[] = "{\"architectures\": "
+                                         "[\"VisualBertForQuestionAnswering\"], "
+                                         "\"model_type\": \"visual_bert\", "
+                                         "\"visual_embedding_dim\": 2048, \"id2label\": "
+                                         "{%s}}\n";
 static const char dual_config[] =
     "{\"architectures\": [\"VisionTextDualEncoderModel\"], "
     "\"model_type\": \"vision-text-dual-encoder\", \"projection_dim\": 512, "
@@ -223,12 +228,14 @@ enum { ANSWERS = 3129 };
 /* {"0": "LABEL_0", …}: how many answers a VisualBERT has is told by their names alone. */
 static char *visual_bert_text(void)
 {
-    char *labels = malloc(ANSWERS * 32), *text = malloc(ANSWERS * 32 + sizeof visual_bert_config);
+    char *labels = malloc(ANSWERS * 32),
+         *text = malloc(ANSWERS * 32 + sizeof visual_bert_config);
     int n = 0;
     for (int i = 0; labels && i < ANSWERS; i++)
         n += snprintf(labels + n, 32, "%s\"%d\": \"LABEL_%d\"", i ? ", " : "", i, i);
     if (labels && text)
-        snprintf(text, ANSWERS * 32 + sizeof visual_bert_config, visual_bert_config, labels);
+        snprintf(text, ANSWERS * 32 + sizeof visual_bert_config, visual_bert_config,
+                 labels);
     free(labels);
     return text;
 }
@@ -238,7 +245,8 @@ static bool write_vocab(const char *folder)
 {
     enum { ROOM = 16 };
     static const struct { int id; const char *token; } special[] = {
-        { 0, "[PAD]" }, { 100, "[UNK]" }, { 101, "[CLS]" }, { 102, "[SEP]" }, { 103, "[MASK]" }
+        { 0, "[PAD]" }, { 100, "[UNK]" }, { 101, "[CLS]" }, { 102, "[SEP]" },
+        { 103, "[MASK]" }
     };
     char *text = malloc((CHECKPOINT_LAST_WORD + 1) * ROOM);
     size_t n = 0, next = 0;
@@ -255,7 +263,8 @@ static bool write_vocab(const char *folder)
 }
 
 /* A model as the library makes it from a config. */
-static bool make_drawn(oc_context *cx, const char *config, oc_dtype dtype, const char *folder)
+static bool make_drawn(oc_context *cx, const char *config, oc_dtype dtype,
+                       const char *folder)
 {
     oc_model *model = oc_model_create(cx, config, NULL);
     oc_model_save(cx, model, folder, &OC_OPTIONS(oc_save_options, .dtype = dtype));
@@ -264,7 +273,8 @@ static bool make_drawn(oc_context *cx, const char *config, oc_dtype dtype, const
 }
 
 /* From names, in either dtype. */
-static bool make_named(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const char *folder)
+static bool make_named(oc_context *cx, checkpoint_kind kind, oc_dtype dtype,
+                       const char *folder)
 {
     char path[4096], config[4096];
     tensor_writer w = { cx, oc_tensors_create(cx), dtype };
@@ -294,9 +304,11 @@ bool is_there(const char *folder, const char *file)
     return stat(path, &about) == 0;
 }
 
-bool checkpoint_make(oc_context *cx, checkpoint_kind kind, oc_dtype dtype, const char *folder)
+bool checkpoint_make(oc_context *cx, checkpoint_kind kind, oc_dtype dtype,
+                     const char *folder)
 {
-    if (is_there(folder, "config.json") && is_there(folder, "model.safetensors")) return true;
+    if (is_there(folder, "config.json") && is_there(folder, "model.safetensors"))
+        return true;
     if (!make_folders(folder)) return false;
     fprintf(stderr, "writing %s\n", folder);
     bool good = false;

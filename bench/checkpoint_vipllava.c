@@ -1,5 +1,5 @@
-/* Checkpoints of ViP-LLaVA's shape, several to many gigabytes: written shard by shard, so that
- * memory for one of them is enough. */
+/* Checkpoints of ViP-LLaVA's shape, several to many gigabytes: written shard by shard, so
+ * that memory for one of them is enough. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,14 @@
 #include "checkpoint.h"
 
 /* CLIP ViT-L/14 at 336 px, of which five layers go through the projector. */
-enum { VISION = 1024, VISION_LAYERS = 24, VISION_FFN = 4096, PATCH = 14, SIDE = 336, TAPS = 5 };
+enum {
+    VISION = 1024,
+    VISION_LAYERS = 24,
+    VISION_FFN = 4096,
+    PATCH = 14,
+    SIDE = 336,
+    TAPS = 5
+};
 enum { GROUP = 4 };                     /* layers of the language model in a shard */
 
 const checkpoint_llama checkpoint_llamas[] = {
@@ -23,7 +30,7 @@ const checkpoint_llama *checkpoint_llama_find(const char *name)
     return s->name ? s : NULL;
 }
 
-/* ---- parts ----------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------- */
 
 static void add_vision(const tensor_writer *w)
 {
@@ -81,35 +88,36 @@ double checkpoint_llama_weights(const checkpoint_llama *s)
     return s->layers * layer + width * s->vocab;
 }
 
-/* ---- files ----------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------- */
 
 static const char config[] =
-    "{\"architectures\": [\"VipLlavaForConditionalGeneration\"], \"model_type\": \"vipllava\",\n"
+    "{\"architectures\": [\"VipLlavaForConditionalGeneration\"], \"model_type\": "
+    "\"vipllava\",\n"
     "\"image_token_index\": 32000, \"pad_token_id\": 32001,\n"
-    "\"text_config\": {\"model_type\": \"llama\", \"vocab_size\": %d, \"hidden_size\": %d, "
-    "\"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"num_key_value_heads\": %d, "
-    "\"intermediate_size\": %d, \"max_position_embeddings\": %d, \"rms_norm_eps\": 1e-05},\n"
+    "\"text_config\": {\"model_type\": \"llama\", \"vocab_size\": %d, \"hidden_size\": "
+    "%d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
+    "\"num_key_value_heads\": %d, \"intermediate_size\": %d, "
+    "\"max_position_embeddings\": %d, \"rms_norm_eps\": 1e-05},\n"
     "\"vision_config\": {\"model_type\": \"clip_vision_model\", \"hidden_size\": 1024, "
-    "\"intermediate_size\": 4096, \"num_hidden_layers\": 24, \"num_attention_heads\": 16, "
-    "\"image_size\": 336, \"patch_size\": 14, \"projection_dim\": 768},\n"
+    "\"intermediate_size\": 4096, \"num_hidden_layers\": 24, \"num_attention_heads\": "
+    "16, \"image_size\": 336, \"patch_size\": 14, \"projection_dim\": 768},\n"
     "\"torch_dtype\": \"bfloat16\", \"transformers_version\": \"4.37.2\"}\n";
 static const char generation_config[] =
     "{\"bos_token_id\": 1, \"eos_token_id\": 2, \"pad_token_id\": 32001, "
     "\"transformers_version\": \"4.37.2\"}\n";
 static const char processor_config[] =
-    "{\"image_processor_type\": \"CLIPImageProcessor\", "
-    "\"crop_size\": {\"height\": 336, \"width\": 336}, \"size\": {\"shortest_edge\": 336}, "
-    "\"do_center_crop\": true, \"do_convert_rgb\": true, \"do_normalize\": true, "
-    "\"do_rescale\": true, \"do_resize\": true, \"resample\": 3,\n"
-    "\"rescale_factor\": 0.00392156862745098, "
-    "\"image_mean\": [0.48145466, 0.4578275, 0.40821073], "
-    "\"image_std\": [0.26862954, 0.26130258, 0.27577711]}\n";
+    "{\"image_processor_type\": \"CLIPImageProcessor\", \"crop_size\": {\"height\": 336, "
+    "\"width\": 336}, \"size\": {\"shortest_edge\": 336}, \"do_center_crop\": true, "
+    "\"do_convert_rgb\": true, \"do_normalize\": true, \"do_rescale\": true, "
+    "\"do_resize\": true, \"resample\": 3,\n"
+    "\"rescale_factor\": 0.00392156862745098, \"image_mean\": [0.48145466, 0.4578275, "
+    "0.40821073], \"image_std\": [0.26862954, 0.26130258, 0.27577711]}\n";
 
 static bool write_configs(const checkpoint_llama *s, const char *folder)
 {
     char text[sizeof config + 64];
-    snprintf(text, sizeof text, config, s->vocab, s->width, s->layers, s->heads, s->key_heads,
-             s->ffn, s->positions);
+    snprintf(text, sizeof text, config, s->vocab, s->width, s->layers, s->heads,
+             s->key_heads, s->ffn, s->positions);
     return write_text(folder, "generation_config.json", generation_config) &&
            write_text(folder, "preprocessor_config.json", processor_config) &&
            write_text(folder, "config.json", text);
@@ -149,7 +157,8 @@ static bool write_shard(oc_context *cx, const checkpoint_llama *s, int shard, in
     return oc_context_status(cx) == OC_OK;
 }
 
-bool checkpoint_make_vipllava(oc_context *cx, const checkpoint_llama *s, const char *folder)
+bool checkpoint_make_vipllava(oc_context *cx, const checkpoint_llama *s,
+                              const char *folder)
 {
     char path[4096];
     int shards = (s->layers + GROUP - 1) / GROUP + 2;

@@ -1,6 +1,6 @@
 /* ocelli ask: a question about a picture. The model's family says how it is answered: a
- * ViP-LLaVA talks, a Donut writes a document, a VisualBERT chooses one of its labels by what is in
- * the regions. */
+ * ViP-LLaVA talks, a Donut writes a document, a VisualBERT chooses one of its labels by
+ * what is in the regions. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,8 @@
 typedef struct asking {
     const char *picture, *question;
     const char *task;                       /* of Donut */
-    const char *regions, *image_id;         /* of VisualBERT: a file in place of a picture */
+    const char *regions, *image_id;         /* of VisualBERT: a file in place of a
+                                               picture */
     int64_t top;
     cli_marks *marks;                       /* drawn on the picture */
     oc_chat_options chat;                   /* of ViP-LLaVA */
@@ -50,7 +51,8 @@ static void ask_chat(cli *c, const oc_model *model, const asking *a)
     oc_image *image = open_picture(c, a);
     oc_chat *chat = oc_chat_create(c->cx, model, &how);
     oc_chat_add_image(c->cx, chat, image);
-    const char *answer = oc_chat_say(c->cx, chat, a->question, c->json ? NULL : on_piece, c);
+    const char *answer = oc_chat_say(c->cx, chat, a->question, c->json ? NULL : on_piece,
+                                     c);
     if (!cli_failed(c) && c->json) {
         json_t *out = begin_json(a);
         json_object_set_new(out, "answer", cli_json_text(answer, strlen(answer)));
@@ -70,16 +72,19 @@ static void ask_chat(cli *c, const oc_model *model, const asking *a)
 /* Donut writes {"question": …, "answer": …}; the answer in a new reference, or NULL. */
 static json_t *answer_of(const oc_text *text)
 {
-    json_t *tree = text && text->is_json ? json_loads(text->text, JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *tree = text && text->is_json ? json_loads(text->text, JSON_ALLOW_NUL, NULL)
+                                         : NULL;
     json_t *answer = json_incref(json_object_get(tree, "answer"));
     json_decref(tree);
     return answer;
 }
 
-static void print_written(cli *c, const asking *a, const oc_text *text, json_t *answer, double ms)
+static void print_written(cli *c, const asking *a, const oc_text *text, json_t *answer,
+                          double ms)
 {
     if (c->json) {
-        json_t *out = begin_json(a), *confidence = json_real(text->confidence);  /* NULL for NaN */
+        /* NULL for NaN */
+        json_t *out = begin_json(a), *confidence = json_real(text->confidence);
         json_object_set(out, "answer", answer);
         json_object_set_new(out, "confidence", confidence ? confidence : json_null());
         json_object_set_new(out, "tokens", json_integer(text->tokens));
@@ -95,8 +100,9 @@ static void print_written(cli *c, const asking *a, const oc_text *text, json_t *
 static void ask_document(cli *c, const oc_model *model, const asking *a)
 {
     char *config = cli_config_text(c);
-    const oc_parse_options how = { .size = sizeof how, .task = a->task, .question = a->question,
-                                   .config = config };
+    const oc_parse_options how = {
+        .size = sizeof how, .task = a->task, .question = a->question, .config = config
+    };
     double start = cli_seconds();
     oc_image *image = open_picture(c, a);
     oc_texts *texts = oc_parse(c->cx, model, &image, 1, &how);
@@ -131,9 +137,9 @@ static void print_chosen(cli *c, const asking *a, const oc_answers *answers, dou
     for (size_t i = 0; i < oc_answers_count(answers); i++) {
         const oc_answer *one = oc_answers_get(answers, i);
         if (c->json)
-            json_array_append_new(list, json_pack("{s:s, s:I, s:f}", "answer", one->text, "label",
-                                                  (json_int_t)one->label, "probability",
-                                                  one->probability));
+            json_array_append_new(list, json_pack("{s:s, s:I, s:f}", "answer", one->text,
+                                                  "label", (json_int_t)one->label,
+                                                  "probability", one->probability));
         else if (a->top > 1)
             cli_print(c, "%s\t%.4f", one->text, one->probability);
         else
@@ -167,12 +173,15 @@ static bool options_fit(cli *c, const asking *a, bool chooses, bool talks)
     bool marked = a->marks->count || a->marks->file || a->marks->save;
     if (talks && a->task) cli_usage(c, "--task is for a Donut");
     else if (!talks && (a->chat.style || a->chat.system || c->kv_dtype))
-        cli_usage(c, "--template, --system and --kv-dtype are for models that talk (ViP-LLaVA)");
+        cli_usage(c, "--template, --system and --kv-dtype are for models that talk "
+                     "(ViP-LLaVA)");
     else if (a->regions && marked) cli_usage(c, "marks go on an IMAGE");
     if (chooses && (a->task || json_object_size(c->config) > 0))
-        cli_usage(c, "--task and options of generation are for models that write their answers");
+        cli_usage(c, "--task and options of generation are for models that write their "
+                     "answers");
     else if (!chooses && (a->regions || a->top > 1))
-        cli_usage(c, "--regions and --top are for models that choose their answers (VisualBERT)");
+        cli_usage(c, "--regions and --top are for models that choose their answers "
+                     "(VisualBERT)");
     return c->status == CLI_DONE;
 }
 
@@ -185,10 +194,11 @@ int command_ask(cli *c)
           "features of regions, no picture: .safetensors, .npy, .npz, .tsv", 0, 0, 0 },
         { "image-id", CLI_TEXT, &a.image_id, "ID",
           "which picture of FILE: an image_id, or a number from 0", 0, 0, 0 },
-        { "top", CLI_NUMBER, &a.top, "K", "the K most probable answers, with probabilities", 1,
+        { "top", CLI_NUMBER, &a.top, "K", "the K most probable answers, with "
+                                          "probabilities", 1,
           1000000, 0 },
-        { "task", CLI_TEXT, &a.task, "TASK", "Donut: the model's name for asking; docvqa", 0,
-          0, 0 },
+        { "task", CLI_TEXT, &a.task, "TASK", "Donut: the model's name for asking; docvqa",
+          0, 0, 0 },
         CLI_MARK_OPTIONS(&marks), CLI_CHAT_OPTIONS(&a.chat), CLI_KV_OPTION(c),
         CLI_MODEL_OPTIONS(c), { 0 }
     };
@@ -196,7 +206,8 @@ int command_ask(cli *c)
     if (!cli_begin(c, options, 2, 3)) return c->status;
     if (c->operand_count != (a.regions ? 2 : 3))
         return cli_usage(c, "expected %s, found %d operands",
-                         a.regions ? "MODEL QUESTION beside --regions" : "MODEL IMAGE QUESTION",
+                         a.regions ? "MODEL QUESTION beside --regions"
+                                   : "MODEL IMAGE QUESTION",
                          c->operand_count);
     if (a.image_id && !a.regions) return cli_usage(c, "--image-id goes with --regions");
     c->inputs = 1;

@@ -175,7 +175,8 @@ int command_bench(cli *c)
                          "{\"min_new_tokens\": 32, \"max_new_tokens\": 32}";
     double load_ms;
     oc_machine machine = { 0 };
-    char *text = oc_inspect(c->cx, name, &OC_OPTIONS(oc_inspect_options, .tensors = true));
+    char *text = oc_inspect(c->cx, name,
+                            &OC_OPTIONS(oc_inspect_options, .tensors = true));
     json_t *about = text ? json_loads(text, JSON_ALLOW_NUL, NULL) : NULL;
     oc_model *model = open_timed(c, name, &load_ms);
     oc_image *image =

@@ -27,7 +27,7 @@ static bool met_error(talk *t)
     if (status == OC_OK) return false;
     if (status == OC_E_CANCELLED && t->terminal) {
         oc_context_clear(c->cx);
-        cli_resume(c);                  /* Ctrl-C ended the answer, not the conversation */
+        cli_resume(c);                 /* Ctrl-C ended the answer, not the conversation */
         cli_print_line(c, "", 0);
         return true;
     }
@@ -52,8 +52,8 @@ static void print_turn(talk *t, double ms)
     json_t *out = json_pack("{s:o, s:o, s:b, s:I, s:I, s:I}", "question",
                             cli_json_text(turn.question, strlen(turn.question)), "answer",
                             cli_json_text(turn.answer, strlen(turn.answer)), "whole",
-                            (int)turn.whole, "images", (json_int_t)turn.images, "positions",
-                            (json_int_t)length, "read", (json_int_t)fresh);
+                            (int)turn.whole, "images", (json_int_t)turn.images,
+                            "positions", (json_int_t)length, "read", (json_int_t)fresh);
     if (out) json_object_set_new(out, "ms", json_real(ms));
     cli_print_json(t->c, out);
 }
@@ -90,9 +90,9 @@ static json_t *turns_of(const talk *t)
     json_t *list = json_array();
     for (size_t i = 0; i < oc_chat_count(t->chat); i++) {
         oc_chat_turn turn = oc_chat_get(t->chat, i);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "question", turn.question,
-                                              "answer", turn.answer, "images",
-                                              (json_int_t)turn.images));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "question",
+                                              turn.question, "answer", turn.answer,
+                                              "images", (json_int_t)turn.images));
     }
     return list;
 }
@@ -111,7 +111,8 @@ static void save(talk *t, const char *path)
         good = false;
         errno = EEXIST;
     }
-    good = good && json_dump_file(turns, temp, JSON_INDENT(2)) == 0 && rename(temp, path) == 0;
+    good = good && json_dump_file(turns, temp, JSON_INDENT(2)) == 0 &&
+           rename(temp, path) == 0;
     if (!good) {
         cli_error(t->c, "%s: could not be written: %s", path, strerror(errno));
         cli_input_bad(t->c, CLI_FAILED);
@@ -162,8 +163,10 @@ static void listen(talk *t)
 {
     cli_line line = { 0 };
     t->c->inputs = 2;                   /* a line that fails is one of several */
-    for (prompt(t); !t->over && cli_go_on(t->c) && cli_read_line(t->c, &line); prompt(t)) {
-        while (line.size > 0 && line.text[line.size - 1] == '\r') line.text[--line.size] = '\0';
+    for (prompt(t); !t->over && cli_go_on(t->c) && cli_read_line(t->c, &line);
+         prompt(t)) {
+        while (line.size > 0 && line.text[line.size - 1] == '\r')
+            line.text[--line.size] = '\0';
         if (line.size == 0) continue;
         if (line.text[0] == '/') command(t, line.text);
         else ask(t, line.text);

@@ -1,4 +1,5 @@
-/* ocelli classify: which of some labels fit a picture, by a model that was never taught them. */
+/* ocelli classify: which of some labels fit a picture,
+ * by a model that was never taught them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ typedef struct score {
     size_t label;
 } score;
 
-/* ---- labels ---------------------------------------------------------------------------- */
+/* ---- labels ------------------------------------------------------------------------ */
 
 /* White space around a label is none of its. */
 static bool add_label(classifier *k, const char *text, size_t size)
@@ -47,7 +48,8 @@ static bool add_label(classifier *k, const char *text, size_t size)
 static bool take_line(void *user, const cli_line *line)
 {
     classifier *k = user;
-    if (!memchr(line->text, '\0', line->size)) return add_label(k, line->text, line->size);
+    if (!memchr(line->text, '\0', line->size))
+        return add_label(k, line->text, line->size);
     cli_error(k->c, "--labels: %s: line %lld: expected text, found U+0000", line->path,
               (long long)line->number);
     k->c->status = oc_status_exit_code(OC_E_MALFORMED);
@@ -78,13 +80,13 @@ static bool read_labels(classifier *k)
 /* The labels' vectors, once for all pictures: a bad label is no picture's fault. */
 static bool embed_labels(classifier *k)
 {
-    k->texts = oc_classify(k->c->cx, k->model, NULL, 0, (const char *const *)k->labels, k->count,
-                           &k->options);
+    k->texts = oc_classify(k->c->cx, k->model, NULL, 0, (const char *const *)k->labels,
+                           k->count, &k->options);
     k->options.earlier = k->texts;
     return !cli_input_failed(k->c, "--labels");
 }
 
-/* ---- what comes out -------------------------------------------------------------------- */
+/* ---- what comes out ---------------------------------------------------------------- */
 
 /* The most probable first; of equals the one that was named first. NaN comes last. */
 static int by_probability(const void *a, const void *b)
@@ -96,7 +98,8 @@ static int by_probability(const void *a, const void *b)
 }
 
 /* {"file", "label", "probability", "labels": [{"label", "probability", "logit"}, …]} */
-static void print_json(const classifier *k, const char *file, const score *scores, size_t count)
+static void print_json(const classifier *k, const char *file, const score *scores,
+                       size_t count)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
@@ -104,8 +107,9 @@ static void print_json(const classifier *k, const char *file, const score *score
         json_t *p = json_real((double)scores[i].probability);       /* NULL for NaN */
         json_t *logit = json_real((double)scores[i].logit);
         json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "label",
-            cli_json_text(label, strlen(label)), "probability", p ? p : json_null(), "logit",
-            logit ? logit : json_null()));
+                                              cli_json_text(label, strlen(label)),
+                                              "probability", p ? p : json_null(), "logit",
+                                              logit ? logit : json_null()));
     }
     const char *best = k->labels[scores[0].label];
     json_t *p = json_real((double)scores[0].probability);
@@ -114,7 +118,8 @@ static void print_json(const classifier *k, const char *file, const score *score
         "probability", p ? p : json_null(), "labels", list));
 }
 
-static void print_table(const classifier *k, const char *file, const score *scores, size_t count)
+static void print_table(const classifier *k, const char *file, const score *scores,
+                        size_t count)
 {
     bool several = k->c->operand_count > 2;
     if (several) cli_print(k->c, "%s", file);
@@ -163,11 +168,13 @@ int command_classify(cli *c)
 {
     classifier k = { .c = c, .options.size = sizeof k.options, .batch = 8 };
     const cli_option options[] = {
-        { "labels", CLI_TEXT, &k.list, "A,B,...", "what to look for; @FILE has one a line", 0, 0,
+        { "labels", CLI_TEXT, &k.list, "A,B,...", "what to look for; @FILE has one a "
+                                                  "line", 0, 0,
           true },
         { "template", CLI_TEXT, &k.options.pattern, "TEXT",
           "the text of a label, which goes where {} is", 0, 0, 0 },
-        { "top", CLI_NUMBER, &k.top, "N", "labels to print; 5, with --json all", 1, 1 << 24, 0 },
+        { "top", CLI_NUMBER, &k.top, "N", "labels to print; 5, with --json all", 1,
+          1 << 24, 0 },
         { "batch", CLI_NUMBER, &k.batch, "N", "pictures that are done together; 8", 1,
           CLI_BATCH_MOST, 0 },
         CLI_MODEL_OPTIONS(c),

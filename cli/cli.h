@@ -57,7 +57,7 @@ struct cli {
     const char **operands;      /* those of args that are no options; owned */
     int operand_count;
     json_t *config;             /* GenerationConfig's options; NULL: takes none */
-    const char *config_name, *config_value;     /* the last of them that took an argument */
+    const char *config_name, *config_value;   /* the last of them that took an argument */
     int64_t threads;
     int isa;                    /* an oc_isa */
     const char *device;
@@ -74,21 +74,21 @@ struct cli {
 };
 
 /* Rows for the tables of commands that open a model (cli_open_model), or its folder. */
-#define CLI_REVISION_OPTION(c)                                                                 \
-    { "revision", CLI_TEXT, &(c)->revision, "R",                                               \
+#define CLI_REVISION_OPTION(c)                                                           \
+    { "revision", CLI_TEXT, &(c)->revision, "R",                                         \
       "branch, tag or commit of a MODEL in the hub's cache", 0, 0, 0 }
-#define CLI_FILE_OPTIONS(c)                                                                    \
-    { "weights", CLI_TEXT, &(c)->weights, "FILE",                                              \
-      "file of MODEL, or index of shards, to take the weights from", 0, 0, 0 },                \
+#define CLI_FILE_OPTIONS(c)                                                              \
+    { "weights", CLI_TEXT, &(c)->weights, "FILE",                                        \
+      "file of MODEL, or index of shards, to take the weights from", 0, 0, 0 },          \
     CLI_REVISION_OPTION(c)
 #define CLI_WEIGHTS_DTYPES "as-is|f32|bf16|f16|int8|int8-channel|int4"
-#define CLI_MODEL_OPTIONS(c)                                                                   \
-    { "weights-dtype", CLI_CHOICE, &(c)->weights_dtype, CLI_WEIGHTS_DTYPES,                    \
-      "type to keep the weights in; as in their file", 0, 0, 0 },                              \
-    { "arithmetic", CLI_CHOICE, &(c)->arithmetic, "f32|bf16|int8",                             \
-      "rounds what narrow weights are multiplied by, for speed; f32: not", 0, 0, 0 },          \
-    { "framework", CLI_CHOICE, &(c)->framework, "pt|tf|flax",                                  \
-      "whose answers, where Transformers' classes differ; pt", 0, 0, 0 },                      \
+#define CLI_MODEL_OPTIONS(c)                                                             \
+    { "weights-dtype", CLI_CHOICE, &(c)->weights_dtype, CLI_WEIGHTS_DTYPES,              \
+      "type to keep the weights in; as in their file", 0, 0, 0 },                        \
+    { "arithmetic", CLI_CHOICE, &(c)->arithmetic, "f32|bf16|int8",                       \
+      "rounds what narrow weights are multiplied by, for speed; f32: not", 0, 0, 0 },    \
+    { "framework", CLI_CHOICE, &(c)->framework, "pt|tf|flax",                            \
+      "whose answers, where Transformers' classes differ; pt", 0, 0, 0 },                \
     CLI_FILE_OPTIONS(c)
 
 /* Parses args into `options` and the common ones, checks the number of operands (`most`
@@ -121,8 +121,8 @@ void cli_close(cli *c);
 /* The type that CLI_WEIGHTS_DTYPES' word number `index` means. */
 oc_dtype cli_weights_dtype(int index);
 /* For commands that generate: what they keep of the positions before, and its type. */
-#define CLI_KV_OPTION(c)                                                                       \
-    { "kv-dtype", CLI_CHOICE, &(c)->kv_dtype, "f32|bf16|int8",                                 \
+#define CLI_KV_OPTION(c)                                                                 \
+    { "kv-dtype", CLI_CHOICE, &(c)->kv_dtype, "f32|bf16|int8",                           \
       "keep keys and values of earlier positions so: f32 is exact", 0, 0, 0 }
 oc_dtype cli_kv_dtype(const cli *c);
 /* oc_model_open, with what CLI_MODEL_OPTIONS took laid over the options (may be NULL). */
@@ -161,37 +161,40 @@ typedef struct cli_mark {       /* as it was given */
     double width, alpha;
 } cli_mark;
 
-typedef struct cli_marks {      /* in the order in which they came, behind those of `file` */
+typedef struct cli_marks {      /* in the order in which they came, behind those of
+                                   `file` */
     cli_mark at[CLI_MARKS_MOST];
     int count;
     const char *file, *save;
 } cli_marks;
 
-#define CLI_MARK_ROW(m, name, points)                                                          \
+#define CLI_MARK_ROW(m, name, points)                                                    \
     { name, CLI_MARK, (m), points, "draws one on the picture", 0, 0, 0 }
-#define CLI_MARKS_HELP                                                                         \
+#define CLI_MARKS_HELP                                                                   \
     "marks as JSON: [{\"shape\": \"box\", \"points\": [X0,Y0,X1,Y1], \"color\": \"red\"}]"
-#define CLI_MARK_OPTIONS(m)                                                                    \
-    CLI_MARK_ROW(m, "box", "X0,Y0,X1,Y1[:COLOR[:WIDTH]]"),                                     \
-    CLI_MARK_ROW(m, "ellipse", "X0,Y0,X1,Y1[:COLOR[:WIDTH]]"),                                 \
-    CLI_MARK_ROW(m, "arrow", "TAILX,TAILY,TIPX,TIPY[:COLOR[:WIDTH]]"),                         \
-    CLI_MARK_ROW(m, "point", "X,Y[:COLOR[:RADIUS]]"),                                          \
-    CLI_MARK_ROW(m, "scribble", "X,Y,X,Y,...[:COLOR[:WIDTH]]"),                                \
-    CLI_MARK_ROW(m, "triangle", "X,Y,X,Y,X,Y[:COLOR[:WIDTH]]"),                                \
-    CLI_MARK_ROW(m, "contour", "X,Y,X,Y,X,Y,...[:COLOR[:WIDTH]]"),                             \
-    { "mask", CLI_MARK, (m), "FILE[:COLOR[:ALPHA]]",                                           \
-      "colours what is light on a picture of the same size", 0, 0, 0 },                        \
-    { "marks", CLI_TEXT, &(m)->file, "FILE", CLI_MARKS_HELP, 0, 0, 0 },                        \
-    { "save-prompt", CLI_OUT, &(m)->save, "FILE", "writes the marked picture as PNG", 0, 0, 0 }
+#define CLI_MARK_OPTIONS(m)                                                              \
+    CLI_MARK_ROW(m, "box", "X0,Y0,X1,Y1[:COLOR[:WIDTH]]"),                               \
+    CLI_MARK_ROW(m, "ellipse", "X0,Y0,X1,Y1[:COLOR[:WIDTH]]"),                           \
+    CLI_MARK_ROW(m, "arrow", "TAILX,TAILY,TIPX,TIPY[:COLOR[:WIDTH]]"),                   \
+    CLI_MARK_ROW(m, "point", "X,Y[:COLOR[:RADIUS]]"),                                    \
+    CLI_MARK_ROW(m, "scribble", "X,Y,X,Y,...[:COLOR[:WIDTH]]"),                          \
+    CLI_MARK_ROW(m, "triangle", "X,Y,X,Y,X,Y[:COLOR[:WIDTH]]"),                          \
+    CLI_MARK_ROW(m, "contour", "X,Y,X,Y,X,Y,...[:COLOR[:WIDTH]]"),                       \
+    { "mask", CLI_MARK, (m), "FILE[:COLOR[:ALPHA]]",                                     \
+      "colours what is light on a picture of the same size", 0, 0, 0 },                  \
+    { "marks", CLI_TEXT, &(m)->file, "FILE", CLI_MARKS_HELP, 0, 0, 0 },                  \
+    { "save-prompt", CLI_OUT, &(m)->save, "FILE",                                        \
+      "writes the marked picture as PNG", 0, 0, 0 }
 bool cli_take_mark(cli *c, cli_marks *marks, const char *name, const char *value);
 /* The picture with all marks on it, and saved if asked for; `image` is released. */
 oc_image *cli_draw_marks(cli *c, const cli_marks *marks, oc_image *image);
 
 /* Rows for an oc_chat_options. */
-#define CLI_CHAT_OPTIONS(o)                                                                    \
-    { "template", CLI_TEXT, &(o)->style, "NAME",                                               \
-      "prompts as vipllava, vicuna, llava, llama or plain; the folder's own", 0, 0, 0 },       \
-    { "system", CLI_TEXT, &(o)->system, "TEXT", "what the conversation begins with", 0, 0, 0 }
+#define CLI_CHAT_OPTIONS(o)                                                              \
+    { "template", CLI_TEXT, &(o)->style, "NAME",                                         \
+      "prompts as vipllava, vicuna, llava, llama or plain; the folder's own", 0, 0, 0 }, \
+    { "system", CLI_TEXT, &(o)->system, "TEXT",                                          \
+      "what the conversation begins with", 0, 0, 0 }
 
 /* ---- output.c ---- */
 
@@ -228,18 +231,19 @@ typedef struct cli_pictures {
     int first;                  /* operand: it and all behind it are pictures */
     int64_t batch;              /* most at a time, up to CLI_BATCH_MOST */
     /* Does `count` pictures; false if the context then has an error. */
-    bool (*run)(void *user, oc_image *const *images, const char *const *files, size_t count);
+    bool (*run)(void *user, oc_image *const *images, const char *const *files,
+                size_t count);
     void *user;
 } cli_pictures;
 /* Whether the context's error is about an input, and not about the call. */
 bool cli_about_input(const cli *c);
-/* Opens the pictures, turned as EXIF says, and runs batches of them. Bad ones are reported and
- * counted, the others done. False: the command should end. */
+/* Opens the pictures, turned as EXIF says, and runs batches of them. Bad ones are
+ * reported and counted, the others done. False: the command should end. */
 bool cli_each_picture(cli *c, const cli_pictures *pictures);
-/* Every line of a file ("-": stdin), until `take` returns false. The same. A byte order mark is
- * no part of the first one. */
-bool cli_each_line(cli *c, const char *path, bool (*take)(void *user, const cli_line *line),
-                   void *user);
+/* Every line of a file ("-": stdin), until `take` returns false. The same. A byte order
+ * mark is no part of the first one. */
+bool cli_each_line(cli *c, const char *path,
+                   bool (*take)(void *user, const cli_line *line), void *user);
 
 /* ---- progress.c ---- */
 

@@ -1,5 +1,5 @@
-/* ocelli doctor: what a model folder is and what is wrong with it. oc_doctor tells it as JSON;
- * here it is set as text. */
+/* ocelli doctor: what a model folder is and what is wrong with it. oc_doctor tells it as
+ * JSON; here it is set as text. */
 #include <string.h>
 
 #include "cli.h"
@@ -17,16 +17,17 @@ static void print_files(cli *c, const json_t *files)
     json_array_foreach(files, i, file)
         cli_print(c, "%-14s%s, %.1f MB, %s", i ? "" : "files", text_of(file, "name"),
                   1e-6 * json_number_value(json_object_get(file, "bytes")),
-                  json_is_true(json_object_get(file, "read")) ? "read whole" : "not readable");
+                  json_is_true(json_object_get(file, "read")) ? "read whole"
+                                                              : "not readable");
 }
 
 static void print_ties(cli *c, const json_t *ties)
 {
     size_t i;
     const json_t *tie;
-    json_array_foreach(ties, i, tie)
-        cli_print(c, "%-14s%s = %s", i ? "" : "tied", json_string_value(json_array_get(tie, 0)),
-                  json_string_value(json_array_get(tie, 1)));
+    json_array_foreach(ties, i, tie) cli_print(c, "%-14s%s = %s", i ? "" : "tied",
+                                               json_string_value(json_array_get(tie, 0)),
+                                               json_string_value(json_array_get(tie, 1)));
 }
 
 static void print_dtypes(cli *c, json_t *dtypes)
@@ -45,11 +46,12 @@ static void print_run(cli *c, const json_t *o)
     if (tokenizer)
         cli_print(c, "%-14s%lld ids and back: %s", "tokenizer",
                   (long long)json_integer_value(json_object_get(tokenizer, "tokens")),
-                  json_is_true(json_object_get(tokenizer, "same_text")) ? "the same text" :
-                  json_is_true(json_object_get(tokenizer, "same_ids"))  ? "the same ids"
-                                                                        : "other ids");
+                  json_is_true(json_object_get(tokenizer, "same_text"))  ? "the same text"
+                  : json_is_true(json_object_get(tokenizer, "same_ids")) ? "the same ids"
+                                                                         : "other ids");
     if (forward)
-        cli_print(c, "%-14s%s, %lld outputs, %s", "forward hash", text_of(forward, "hash"),
+        cli_print(c, "%-14s%s, %lld outputs, %s", "forward hash",
+                  text_of(forward, "hash"),
                   (long long)json_integer_value(json_object_get(forward, "outputs")),
                   text_of(forward, "isa"));
 }
@@ -86,7 +88,8 @@ static void print_report(cli *c, const json_t *o)
     json_array_foreach(json_object_get(o, "findings"), i, finding)
         cli_print(c, "%s: %s: %s", text_of(finding, "level"), text_of(finding, "about"),
                   text_of(finding, "text"));
-    cli_print(c, "%s", json_is_true(json_object_get(o, "healthy")) ? "healthy" : "not healthy");
+    cli_print(c, "%s",
+              json_is_true(json_object_get(o, "healthy")) ? "healthy" : "not healthy");
 }
 
 int command_doctor(cli *c)
@@ -95,9 +98,11 @@ int command_doctor(cli *c)
     const cli_option options[] = {
         { "against", CLI_TEXT, &o.against, "REF",
           "compare outputs with these, a safetensors file", 0, 0, 0 },
-        { "in", CLI_TEXT, &o.in, "IN", "arguments of the forward pass; without, seeded ones", 0, 0,
+        { "in", CLI_TEXT, &o.in, "IN", "arguments of the forward pass; without, seeded "
+                                       "ones", 0, 0,
           0 },
-        { "save-inputs", CLI_OUT, &o.save_inputs, "FILE", "where to write those arguments", 0, 0,
+        { "save-inputs", CLI_OUT, &o.save_inputs, "FILE", "where to write those "
+                                                          "arguments", 0, 0,
           0 },
         { "class", CLI_TEXT, &o.class_name, "NAME",
           "Transformers class; without it, architectures[0] of config.json", 0, 0, 0 },

@@ -25,10 +25,11 @@ typedef struct embedder {
     size_t queued;
 } embedder;
 
-/* ---- what comes out -------------------------------------------------------------------- */
+/* ---- what comes out ---------------------------------------------------------------- */
 
 /* Nine digits are a float32 and no other. */
-static void print_numbers(cli *c, const char *head, const float *x, size_t n, const char *tail)
+static void print_numbers(cli *c, const char *head, const float *x, size_t n,
+                          const char *tail)
 {
     enum { DIGITS = 18 };
     size_t size = strlen(head), room = size + n * DIGITS + strlen(tail) + 1;
@@ -40,16 +41,17 @@ static void print_numbers(cli *c, const char *head, const float *x, size_t n, co
     }
     memcpy(text, head, size);
     for (size_t i = 0; i < n; i++)
-        size += (size_t)snprintf(text + size, room - size, "%s%.9g", !i ? "" : *tail ? "," : " ",
-                                 (double)x[i]);
+        size += (size_t)snprintf(text + size, room - size, "%s%.9g",
+                                 !i ? "" : *tail ? "," : " ", (double)x[i]);
     size += (size_t)snprintf(text + size, room - size, "%s", tail);
     cli_print_line(c, text, size);
     free(text);
 }
 
-/* {"file": …, "embedding": […]}, or, where the numbers go to a file, {"file": …, "row": N}. */
-static void print_json(const embedder *e, const char *kind, const char *what, const float *x,
-                       size_t width, size_t row)
+/* {"file": …, "embedding": […]}, or, where the numbers go to a file, {"file":
+ * …, "row": N}. */
+static void print_json(const embedder *e, const char *kind, const char *what,
+                       const float *x, size_t width, size_t row)
 {
     json_t *name = cli_json_text(what, strlen(what));
     if (e->out) {
@@ -122,11 +124,12 @@ static void write_rows(embedder *e)
     else
         oc_tensors_save(c->cx, set, e->out);
     if (!cli_failed(c)) cli_print_tensors(c, e->out, set);
-    if (c->bad_inputs) cli_error(c, "%s: %d inputs have no row there", e->out, c->bad_inputs);
+    if (c->bad_inputs)
+        cli_error(c, "%s: %d inputs have no row there", e->out, c->bad_inputs);
     oc_tensors_free(set);
 }
 
-/* ---- pictures, texts ------------------------------------------------------------------- */
+/* ---- pictures, texts --------------------------------------------------------------- */
 
 static bool embed_pictures(void *user, oc_image *const *images, const char *const *files,
                            size_t count)
@@ -237,13 +240,15 @@ static bool check_usage(embedder *e)
     if (e->regions && (c->operand_count != 2 || texts || !e->out))
         cli_usage(c, "--regions takes one IMAGE, no text, and --out");
     else if (e->regions && (e->options.normalize || e->options.truncate))
-        cli_usage(c, "--regions: the file says what becomes of the vectors, not --normalize");
+        cli_usage(c, "--regions: the file says what becomes of the vectors, not "
+                     "--normalize");
     else if (e->out && ends_in(e->out, ".npz"))
         cli_usage(c, "--out: expected a .safetensors or .npy file, found '%s'", e->out);
     else if (c->operand_count < 2 && !texts)
         cli_usage(c, "expected pictures, --text or --texts");
     else if (e->out && is_npy(e->out) && c->operand_count > 1 && texts)
-        cli_usage(c, "--out: a .npy holds pictures or texts, not both; .safetensors does");
+        cli_usage(c, "--out: a .npy holds pictures or texts, not both; .safetensors "
+                     "does");
     return c->status == CLI_DONE;
 }
 
@@ -252,12 +257,14 @@ int command_embed(cli *c)
     embedder e = { .c = c, .options.size = sizeof e.options, .batch = 8,
                    .images.name = "image_embeds", .lines.name = "text_embeds" };
     const cli_option options[] = {
-        { "out", CLI_OUT, &e.out, "OUT", "a .safetensors or .npy file; without it, stdout", 0,
+        { "out", CLI_OUT, &e.out, "OUT", "a .safetensors or .npy file; without it, "
+                                         "stdout", 0,
           0, 0 },
         { "text", CLI_TEXT, &e.text, "TEXT", "a text", 0, 0, 0 },
-        { "texts", CLI_TEXT, &e.texts, "FILE", "texts, one a line; - is standard input", 0, 0,
+        { "texts", CLI_TEXT, &e.texts, "FILE", "texts, one a line; - is standard input",
+          0, 0, 0 },
+        { "normalize", CLI_FLAG, &e.options.normalize, NULL, "vectors of length 1", 0, 0,
           0 },
-        { "normalize", CLI_FLAG, &e.options.normalize, NULL, "vectors of length 1", 0, 0, 0 },
         { "truncate", CLI_FLAG, &e.options.truncate, NULL,
           "cut texts that are longer than the model's positions", 0, 0, 0 },
         { "regions", CLI_TEXT, &e.regions, "FILE",

@@ -55,8 +55,8 @@ bool cli_take_mark(cli *c, cli_marks *marks, const char *name, const char *value
 {
     const char *end = value;
     if (marks->count == CLI_MARKS_MOST) {
-        cli_usage(c, "--%s: expected at most %d marks (--marks FILE has no such bound)", name,
-                  CLI_MARKS_MOST);
+        cli_usage(c, "--%s: expected at most %d marks (--marks FILE has no such bound)",
+                  name, CLI_MARKS_MOST);
         return false;
     }
     cli_mark *mark = &marks->at[marks->count++];
@@ -81,8 +81,9 @@ static oc_image *draw(cli *c, const cli_mark *m, oc_image *image)
 {
     oc_image *mask = m->file[0] ? oc_image_open(c->cx, m->file, NULL) : NULL;
     const oc_mark mark = { .size = sizeof mark, .shape = m->shape, .points = m->numbers,
-                           .count = m->number_count / 2, .width = m->width, .alpha = m->alpha,
-                           .color = m->color[0] ? m->color : NULL, .mask = mask };
+                           .count = m->number_count / 2, .width = m->width,
+                           .alpha = m->alpha, .color = m->color[0] ? m->color : NULL,
+                           .mask = mask };
     oc_image *out = oc_image_mark(c->cx, image, &mark);
     oc_image_free(mask);
     oc_image_free(image);

@@ -102,8 +102,10 @@ static bool take_value(cli *c, const cli_option *o, const char *value)
         return true;
     case CLI_OUT:
         if (strcmp(value, "-") == 0) {
-            cli_usage(c, "--%s: expected a file, found - (tensors, tables and pictures do not go "
-                      "to standard output)", o->name);
+            cli_usage(c,
+                      "--%s: expected a file, found - (tensors, tables and pictures do "
+                      "not go to standard output)",
+                      o->name);
             return false;
         }
         *(const char **)o->to = value;
@@ -211,9 +213,11 @@ static bool wants_help(const cli *c)
 static bool check_required(cli *c, const cli_option *options, int least, int most)
 {
     if (c->operand_count < least && c->config_name) {
-        cli_usage(c, "missing argument: ocelli %s %s (--%s is none of the command's own "
-                  "options, so '%s' was taken as its value, for generation)", c->command->name,
-                  c->command->synopsis, c->config_name, c->config_value);
+        cli_usage(c,
+                  "missing argument: ocelli %s %s (--%s is none of the command's own "
+                  "options, so '%s' was taken as its value, for generation)",
+                  c->command->name, c->command->synopsis, c->config_name,
+                  c->config_value);
         return false;
     }
     if (c->operand_count < least) {

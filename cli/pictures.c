@@ -18,7 +18,8 @@ typedef struct batch {
 bool cli_about_input(const cli *c)
 {
     oc_status status = oc_context_status(c->cx);
-    return status != OC_E_ARGUMENT && status != OC_E_CANCELLED && status != OC_E_UNSUPPORTED;
+    return status != OC_E_ARGUMENT && status != OC_E_CANCELLED &&
+           status != OC_E_UNSUPPORTED;
 }
 
 static bool run(const batch *b, size_t first, size_t count)
@@ -26,8 +27,8 @@ static bool run(const batch *b, size_t first, size_t count)
     return b->of->run(b->of->user, b->images + first, b->files + first, count);
 }
 
-/* A batch that fails is done again picture by picture, to keep the good ones. Empties it. False:
- * the command should end. */
+/* A batch that fails is done again picture by picture, to keep the good ones. Empties it.
+ * False: the command should end. */
 static bool run_batch(cli *c, batch *b)
 {
     bool go_on = b->count == 0 || run(b, 0, b->count);
@@ -61,7 +62,8 @@ bool cli_each_picture(cli *c, const cli_pictures *pictures)
             pixels += oc_image_width(image) * oc_image_height(image);
         }
         bool last = i + 1 == c->operand_count;
-        if (!last && (int64_t)b.count < pictures->batch && pixels < batch_pixels) continue;
+        if (!last && (int64_t)b.count < pictures->batch && pixels < batch_pixels)
+            continue;
         go_on = run_batch(c, &b);
         pixels = 0;
         if (!last)
@@ -78,15 +80,16 @@ static cli_line unmarked(const cli_line *line)
 {
     static const char mark[3] = { '\xef', '\xbb', '\xbf' };
     cli_line rest = *line;
-    if (line->number == 1 && line->size >= sizeof mark && !memcmp(line->text, mark, sizeof mark)) {
+    if (line->number == 1 && line->size >= sizeof mark &&
+        !memcmp(line->text, mark, sizeof mark)) {
         rest.text += sizeof mark;
         rest.size -= sizeof mark;
     }
     return rest;
 }
 
-bool cli_each_line(cli *c, const char *path, bool (*take)(void *user, const cli_line *line),
-                   void *user)
+bool cli_each_line(cli *c, const char *path,
+                   bool (*take)(void *user, const cli_line *line), void *user)
 {
     cli_line line = { .path = path };
     bool standard = strcmp(path, "-") == 0, go_on = true;
@@ -102,7 +105,8 @@ bool cli_each_line(cli *c, const char *path, bool (*take)(void *user, const cli_
             go_on = take(user, &rest);
             continue;
         }
-        cli_error(c, "%s: line %lld: longer than a text may be", path, (long long)line.number);
+        cli_error(c, "%s: line %lld: longer than a text may be", path,
+                  (long long)line.number);
         cli_input_bad(c, CLI_LIMIT);
     }
     go_on = go_on && !ferror(line.file);

@@ -15,7 +15,8 @@ int command_pull(cli *c)
     const char *include = NULL;
     int64_t retries = 5;
     const cli_option options[] = {
-        { "revision", CLI_TEXT, &o.revision, "R", "branch, tag or commit; main", 0, 0, 0 },
+        { "revision", CLI_TEXT, &o.revision, "R", "branch, tag or commit; main", 0, 0,
+          0 },
         { "include", CLI_TEXT, &include, "GLOB",
           "files of such names, and of the further arguments'; none others", 0, 0, 0 },
         { "retries", CLI_NUMBER, &retries, "N",
@@ -28,7 +29,7 @@ int command_pull(cli *c)
 
     const char *name = c->operands[0];
     if (include) {
-        c->operands[0] = include;       /* its place is free: all that follows are patterns */
+        c->operands[0] = include;   /* its place is free: all that follows are patterns */
         o.include = c->operands;
         o.include_count = (size_t)c->operand_count;
     }

@@ -1,6 +1,6 @@
-/* ocelli read, caption, parse: pictures to lines, sentences, data. One loop serves all three;
- * they differ in the model that they take if none is named, and parse in what it asks. And
- * image-to-text, which is one of them by the model. */
+/* ocelli read, caption, parse: pictures to lines, sentences, data. One loop serves all
+ * three; they differ in the model that they take if none is named, and parse in what it
+ * asks. And image-to-text, which is one of them by the model. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,8 @@ static json_t *describe(const char *file, const oc_text *text, double ms)
     json_t *confidence = json_real(text->confidence);       /* NULL for NaN */
     json_t *what = text->is_json ? json_loadb(text->text, size, JSON_ALLOW_NUL, NULL)
                                  : cli_json_text(text->text, size);
-    return json_pack("{s:o, s:o, s:o, s:I, s:f}", "file", cli_json_text(file, strlen(file)),
+    return json_pack("{s:o, s:o, s:o, s:I, s:f}", "file",
+                     cli_json_text(file, strlen(file)),
                      text->is_json ? "document" : "text", what, "confidence",
                      confidence ? confidence : json_null(), "tokens",
                      (json_int_t)text->tokens, "ms", ms);
@@ -49,8 +50,8 @@ static void print_text(const reader *r, size_t i, const oc_text *text, double ms
     else cli_print_line(r->c, text->text, strlen(text->text));
 }
 
-/* Reads `count` pictures of the batch from `first` on together; num_return_sequences can make
- * several texts of one. False: the context has an error. */
+/* Reads `count` pictures of the batch from `first` on together; num_return_sequences can
+ * make several texts of one. False: the context has an error. */
 static bool read_some(reader *r, size_t first, size_t count)
 {
     r->options.first_picture = r->parse.first_picture = r->done + (int64_t)first;
@@ -61,7 +62,8 @@ static bool read_some(reader *r, size_t first, size_t count)
     double share = (cli_seconds() - start) * 1000 / (double)count;
     size_t each = oc_texts_count(texts) / count;
     for (size_t i = 0; i < oc_texts_count(texts); i++)
-        print_text(r, first + i / each, oc_texts_get(texts, i), r->ms[first + i / each] + share);
+        print_text(r, first + i / each, oc_texts_get(texts, i),
+                   r->ms[first + i / each] + share);
     oc_texts_free(texts);
     return oc_context_status(r->c->cx) == OC_OK;
 }
@@ -124,8 +126,9 @@ static void read_all(reader *r)
 /* Whether a folder's encoder is that of Donut and Nougat, which write documents. */
 static bool is_document_model(cli *c, const char *name)
 {
-    char *text = oc_inspect(c->cx, name, &OC_OPTIONS(oc_inspect_options, .weights = c->weights,
-                                                     .revision = c->revision));
+    char *text = oc_inspect(c->cx, name,
+                            &OC_OPTIONS(oc_inspect_options, .weights = c->weights,
+                                        .revision = c->revision));
     json_t *root = text ? json_loads(text, 0, NULL) : NULL;
     const char *type = json_string_value(json_object_get(json_object_get(root, "encoder"),
                                                          "model_type"));
@@ -159,7 +162,8 @@ static int run(cli *c, reader *r)
     if (!cli_begin(c, may_parse ? options : options + OF_PARSE, 1, -1)) return c->status;
     if (r->by_model) r->parses = is_document_model(c, r->model_name);
     if (!r->parses && (r->parse.task || r->parse.question))
-        return cli_usage(c, "--task and --question: expected a model of documents, found %s",
+        return cli_usage(c,
+                         "--task and --question: expected a model of documents, found %s",
                          r->model_name);
     c->inputs = c->operand_count;
     if (r->note && r->model_name == own && !c->quiet) cli_error(c, "%s", r->note);
@@ -176,24 +180,30 @@ static int run(cli *c, reader *r)
 
 int command_read(cli *c)
 {
-    reader r = { .c = c, .model_name = "printed-line-ocr", .options.size = sizeof r.options,
+    reader r = { .c = c,
+                 .model_name = "printed-line-ocr",
+                 .options.size = sizeof r.options,
                  .batch = 8 };
     return run(c, &r);
 }
 
 int command_caption(cli *c)
 {
-    reader r = { .c = c, .model_name = "emoji-caption", .options.size = sizeof r.options,
+    reader r = { .c = c,
+                 .model_name = "emoji-caption",
+                 .options.size = sizeof r.options,
                  .batch = 8,
-                 .note = "emoji-caption knows pictures of one to four emoji and the colour "
-                         "behind them, nothing else; --model takes another" };
+                 .note = "emoji-caption knows pictures of one to four emoji and the "
+                         "colour behind them, nothing else; --model takes another" };
     return run(c, &r);
 }
 
 int command_image_to_text(cli *c)
 {
     reader r = { .c = c, .model_name = "printed-line-ocr", .by_model = true,
-                 .options.size = sizeof r.options, .parse.size = sizeof r.parse, .batch = 8 };
+                 .options.size = sizeof r.options,
+                 .parse.size = sizeof r.parse,
+                 .batch = 8 };
     return run(c, &r);
 }
 

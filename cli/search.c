@@ -1,4 +1,5 @@
-/* ocelli search: an index of pictures, and what is in it that looks like a text or a picture. */
+/* ocelli search: an index of pictures, and what is in it that looks
+ * like a text or a picture. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ typedef struct searcher {
     int64_t top, batch;                 /* batch 0: not given */
 } searcher;
 
-/* ---- search index ---------------------------------------------------------------------- */
+/* ---- search index ------------------------------------------------------------------ */
 
 static void on_progress(void *user, const oc_index_progress *p)
 {
@@ -33,16 +34,19 @@ static void print_report(const searcher *s, const oc_index_report *r)
 {
     long long pictures = (long long)(r->added + r->changed + r->kept);
     if (s->c->json)
-        cli_print_json(s->c, json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "file",
-            cli_json_text(s->out, strlen(s->out)), "pictures", (json_int_t)pictures, "added",
-            (json_int_t)r->added, "changed", (json_int_t)r->changed, "kept",
-            (json_int_t)r->kept, "removed", (json_int_t)r->removed, "refused",
-            (json_int_t)r->refused));
+        cli_print_json(s->c,
+                       json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "file",
+                                 cli_json_text(s->out, strlen(s->out)), "pictures",
+                                 (json_int_t)pictures, "added", (json_int_t)r->added,
+                                 "changed", (json_int_t)r->changed, "kept",
+                                 (json_int_t)r->kept, "removed", (json_int_t)r->removed,
+                                 "refused", (json_int_t)r->refused));
     else
-        cli_print(s->c, "%s: %lld pictures: %lld added, %lld changed, %lld kept, %lld removed, "
-                  "%lld not readable", s->out, pictures, (long long)r->added,
-                  (long long)r->changed, (long long)r->kept, (long long)r->removed,
-                  (long long)r->refused);
+        cli_print(s->c,
+                  "%s: %lld pictures: %lld added, %lld changed, %lld kept, %lld removed, "
+                  "%lld not readable",
+                  s->out, pictures, (long long)r->added, (long long)r->changed,
+                  (long long)r->kept, (long long)r->removed, (long long)r->refused);
 }
 
 static bool is_folder(const char *path)
@@ -71,7 +75,7 @@ static void make_index(const searcher *s)
     oc_model_close(model);
 }
 
-/* ---- results --------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------- */
 
 /* Of a file that may be gone since; then a grey square. */
 static oc_image *thumbnail(const searcher *s, const char *path, int64_t side)
@@ -107,7 +111,8 @@ static void put_base64(FILE *file, const unsigned char *data, size_t size)
     static const char digits[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < size; i += 3) {
-        unsigned x = (unsigned)data[i] << 16 | (i + 1 < size ? (unsigned)data[i + 1] << 8 : 0) |
+        unsigned x = (unsigned)data[i] << 16 |
+                     (i + 1 < size ? (unsigned)data[i + 1] << 8 : 0) |
                      (i + 2 < size ? data[i + 2] : 0);
         fputc(digits[x >> 18], file);
         fputc(digits[x >> 12 & 63], file);
@@ -128,8 +133,8 @@ static const char page_style[] =
     "</style></head><body>\n<h1>";
 
 /* The pictures are in the page itself, so that it can be sent or moved. */
-static void put_page(const searcher *s, FILE *file, const char *title, const oc_index *index,
-                     const oc_hit *hits, size_t found)
+static void put_page(const searcher *s, FILE *file, const char *title,
+                     const oc_index *index, const oc_hit *hits, size_t found)
 {
     fputs(page_head, file);
     put_escaped(file, title);
@@ -230,24 +235,25 @@ static void print_hits(const searcher *s, const oc_index *index, const oc_hit *h
     for (size_t i = 0; i < found; i++) {
         const char *path = oc_index_path(index, hits[i].picture);
         if (s->c->json)
-            cli_print_json(s->c, json_pack("{s:f, s:o}", "score", (double)hits[i].score, "file",
-                                           cli_json_text(path, strlen(path))));
+            cli_print_json(s->c, json_pack("{s:f, s:o}", "score", (double)hits[i].score,
+                                           "file", cli_json_text(path, strlen(path))));
         else cli_print(s->c, "%.4f  %s", (double)hits[i].score, path);
     }
 }
 
-/* ---- search ---------------------------------------------------------------------------- */
+/* ---- search ------------------------------------------------------------------------ */
 
 /* Options that mean nothing here are not passed over in silence. */
 static bool options_fit(const searcher *s, bool makes)
 {
     if (makes && (s->image || s->model || s->html || s->montage))
-        cli_usage(s->c, "--image, --model, --html and --montage are for an index that is there");
+        cli_usage(s->c, "--image, --model, --html and --montage are for an index that is "
+                        "there");
     else if (!makes && (s->out || s->dtype || s->batch))
         cli_usage(s->c, "--out, --dtype and --batch are for search index");
     else if (s->montage && s->top > MONTAGE_MOST)
-        cli_usage(s->c, "--montage: expected --top of at most %d, found %lld", MONTAGE_MOST,
-                  (long long)s->top);
+        cli_usage(s->c, "--montage: expected --top of at most %d, found %lld",
+                  MONTAGE_MOST, (long long)s->top);
     return s->c->status == CLI_DONE;
 }
 
@@ -261,7 +267,8 @@ static void find(const searcher *s)
     const char *name = s->model ? s->model : oc_index_model_name(index);
     oc_model *model = index ? cli_open_model(c, name, NULL) : NULL;
     oc_image *image = s->image ? oc_image_open(c->cx, s->image, &turned) : NULL;
-    size_t top = (size_t)s->top < oc_index_count(index) ? (size_t)s->top : oc_index_count(index);
+    size_t top = (size_t)s->top < oc_index_count(index) ? (size_t)s->top
+                                                        : oc_index_count(index);
     oc_hit *hits = malloc((top + 1) * sizeof *hits);
     size_t found = !hits ? 0
                    : image ? oc_index_search_image(c->cx, index, model, image, top, hits)
@@ -283,18 +290,23 @@ int command_search(cli *c)
 {
     searcher s = { .c = c, .top = 5 };
     const cli_option options[] = {
-        { "out", CLI_OUT, &s.out, "FILE", "index: the file to make, or to bring up to date",
+        { "out", CLI_OUT, &s.out, "FILE", "index: the file to make, or to bring up to "
+                                          "date",
           0, 0, 0 },
         { "dtype", CLI_CHOICE, &s.dtype, "f32|int8",
           "index: int8 takes half the room and a third of the time; f32", 0, 0, 0 },
-        { "batch", CLI_NUMBER, &s.batch, "N", "index: pictures that are embedded together; 8",
+        { "batch", CLI_NUMBER, &s.batch, "N", "index: pictures that are embedded "
+                                              "together; 8",
           1, 256, 0 },
         { "top", CLI_NUMBER, &s.top, "N", "pictures to find; 5", 1, 1000000, 0 },
-        { "image", CLI_TEXT, &s.image, "FILE", "find what looks like this, instead of TEXT",
+        { "image", CLI_TEXT, &s.image, "FILE", "find what looks like this, instead of "
+                                               "TEXT",
           0, 0, 0 },
-        { "model", CLI_TEXT, &s.model, "MODEL", "where the index's model is now", 0, 0, 0 },
+        { "model", CLI_TEXT, &s.model, "MODEL", "where the index's model is now", 0, 0,
+          0 },
         { "html", CLI_OUT, &s.html, "FILE", "a page with the pictures found", 0, 0, 0 },
-        { "montage", CLI_OUT, &s.montage, "FILE", "a PNG with the pictures found", 0, 0, 0 },
+        { "montage", CLI_OUT, &s.montage, "FILE", "a PNG with the pictures found", 0, 0,
+          0 },
         CLI_MODEL_OPTIONS(c),
         { 0 }
     };

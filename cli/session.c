@@ -100,7 +100,8 @@ oc_dtype cli_kv_dtype(const cli *c)
 
 oc_model *cli_open_model(cli *c, const char *name, const oc_model_options *options)
 {
-    oc_model_options o = options ? *options : OC_OPTIONS(oc_model_options, .weights = NULL);
+    oc_model_options o = options ? *options
+                                 : OC_OPTIONS(oc_model_options, .weights = NULL);
     o.weights = c->weights;
     o.revision = c->revision;
     o.weights_dtype = cli_weights_dtype(c->weights_dtype);
@@ -116,8 +117,8 @@ void cli_close(cli *c)
     free(c->operands);
 }
 
-/* File names are any bytes; those that could steer a terminal or break the line, C0, DEL and
- * C1 (in UTF-8: c2 80 to c2 9f), are shown as \xNN. */
+/* File names are any bytes; those that could steer a terminal or break the line, C0, DEL
+ * and C1 (in UTF-8: c2 80 to c2 9f), are shown as \xNN. */
 static void print_escaped(const char *text)
 {
     for (const unsigned char *s = (const unsigned char *)text; *s; s++) {

@@ -12,7 +12,8 @@ static inline void check_tensors(const oc_tensors *set)
     for (size_t i = 0; i < oc_tensors_count(set); i++) {
         oc_tensor_view v = oc_tensors_get(set, i), found;
         size_t bytes;
-        if (!oci_shape_bytes(v.dtype, v.rank, v.shape, &bytes) || bytes != v.bytes) abort();
+        if (!oci_shape_bytes(v.dtype, v.rank, v.shape, &bytes) || bytes != v.bytes)
+            abort();
         if (!oc_tensors_find(set, v.name, &found) || found.data != v.data) abort();
         for (size_t k = 0; k < bytes; k++) sum += ((const unsigned char *)v.data)[k];
     }

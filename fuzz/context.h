@@ -1,5 +1,5 @@
-/* What targets share that need no more than a context: one for all inputs, in which nothing
- * may be left. */
+/* What targets share that need no more than a context: one for all inputs, in which
+ * nothing may be left. */
 #ifndef OCELLI_FUZZ_CONTEXT_H
 #define OCELLI_FUZZ_CONTEXT_H
 
@@ -9,8 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Of one thread, without an error, with `budget` bytes to have (0: any). Limits are low where
- * they bound work, so that a run tests parsers. */
+/* Of one thread, without an error, with `budget` bytes to have (0: any). Limits are low
+ * where they bound work, so that a run tests parsers. */
 static inline oc_context *fuzz_context(uint64_t budget)
 {
     static oc_context *cx;

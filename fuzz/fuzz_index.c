@@ -1,6 +1,6 @@
-/* Index files over any bytes, without the checksum of the whole, which would keep nearly all
- * of them out. What is accepted must hold its promises: every path ends, every vector lies in
- * the file, and a search finds each picture once. */
+/* Index files over any bytes, without the checksum of the whole, which would keep nearly
+ * all of them out. What is accepted must hold its promises: every path ends, every vector
+ * lies in the file, and a search finds each picture once. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* The .npy reader over any bytes. What it accepts must be of the size that its shape says. */
+/* The .npy reader over any bytes. What it accepts must be of the
+ * size that its shape says. */
 #include "arrays.h"
 
 static void parse(oc_context *cx, const uint8_t *data, size_t size)

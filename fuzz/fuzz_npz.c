@@ -1,4 +1,5 @@
-/* Zip archives of arrays over any bytes: libzip behind our rules, then each entry as .npy. */
+/* Zip archives of arrays over any bytes: libzip behind our rules,
+ * then each entry as .npy. */
 #include <string.h>
 
 #include "arrays.h"

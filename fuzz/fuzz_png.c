@@ -1,5 +1,5 @@
-/* PNG files. Checksums are put right first, or nearly every change would end at the first one
- * that is wrong. */
+/* PNG files. Checksums are put right first, or nearly every change would end at the first
+ * one that is wrong. */
 #include "image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,7 +35,8 @@ static void repair_checksums(uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* Every eighth input stays as it is, for the sake of wrong checksums. */
-    if (size < 8 || size % 8 == 0) return fuzz_image(data, size, "\x89PNG\r\n\x1a\n", 8, 0);
+    if (size < 8 || size % 8 == 0)
+        return fuzz_image(data, size, "\x89PNG\r\n\x1a\n", 8, 0);
     uint8_t *copy = malloc(size);
     if (!copy) return 0;
     memcpy(copy, data, size);

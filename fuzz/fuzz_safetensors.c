@@ -27,8 +27,10 @@ static void check(const oci_safetensors *file)
     for (size_t i = 0; i < file->count; i++) {
         const oci_entry *e = &file->entries[i];
         size_t bytes;
-        if (!oci_shape_bytes(e->dtype, e->rank, e->shape, &bytes) || bytes != e->bytes) abort();
-        if (e->offset > file->bytes->size || e->bytes > file->bytes->size - e->offset) abort();
+        if (!oci_shape_bytes(e->dtype, e->rank, e->shape, &bytes) || bytes != e->bytes)
+            abort();
+        if (e->offset > file->bytes->size || e->bytes > file->bytes->size - e->offset)
+            abort();
         if (e->offset % oci_dtype_size(e->dtype)) abort();
         if (oci_safetensors_find(file, e->name) != e) abort();
         for (size_t k = 0; k < e->bytes; k++) sum += file->bytes->data[e->offset + k];
@@ -38,8 +40,8 @@ static void check(const oci_safetensors *file)
     (void)sum;
 }
 
-/* What is taken for weights in blocks is as long as its shape wants, so that reading its scales
- * stays inside. */
+/* What is taken for weights in blocks is as long as its shape wants, so that reading its
+ * scales stays inside. */
 static void check_blocks(oc_context *cx, oci_safetensors *file)
 {
     size_t found = 0;

@@ -1,4 +1,5 @@
-/* Files of torch.save over any bytes: the archive around the pickle, and the older form. */
+/* Files of torch.save over any bytes: the archive around the pickle,
+ * and the older form. */
 #include "weights.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,5 +1,5 @@
-/* The search in a .tsv over any bytes: fed whole and in pieces, with an id and without, it
- * must find the same. */
+/* The search in a .tsv over any bytes: fed whole and in pieces, with an id and without,
+ * it must find the same. */
 #include "arrays.h"
 #include "io/regions_tsv.h"
 
@@ -18,7 +18,8 @@ static size_t search(oc_context *cx, const uint8_t *data, size_t size, const cha
     *status = oc_context_status(cx);
     if ((set != NULL) != (*status == OC_OK)) abort();
     check_tensors(set);
-    for (size_t i = 0; i < oc_tensors_count(set); i++) sum += oc_tensors_get(set, i).bytes;
+    for (size_t i = 0; i < oc_tensors_count(set); i++)
+        sum += oc_tensors_get(set, i).bytes;
     oc_tensors_free(set);
     oc_context_clear(cx);
     return sum;

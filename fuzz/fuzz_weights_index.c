@@ -1,4 +1,5 @@
-/* The index of shards over any bytes, beside two good shards: nothing but those is opened. */
+/* The index of shards over any bytes, beside two good shards:
+ * nothing but those is opened. */
 #include "weights.h"
 
 #include "io/weights.h"
@@ -14,8 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
              fuzz_file("model.safetensors.index.json", data, size));
     *strrchr(folder, '/') = '\0';
     for (int i = 1; i <= 2 && !made; i++) {
-        oci_save_tensor tensor = { .name = i == 1 ? "a" : "b", .dtype = OC_F32, .data = &value,
-                                   .bytes = sizeof value };
+        oci_save_tensor tensor = { .name = i == 1 ? "a" : "b", .dtype = OC_F32,
+                                   .data = &value, .bytes = sizeof value };
         snprintf(shard, sizeof shard, "%s/model-0000%d-of-00002.safetensors", folder, i);
         if (oci_safetensors_save(cx, shard, &tensor, 1, NULL, 0)) abort();
     }

@@ -1,5 +1,5 @@
-/* The body of the three image targets: decode with EXIF, resize, and hold nothing at the end.
- * Limits are low so that a run tests parsers, not memory. */
+/* The body of the three image targets: decode with EXIF, resize, and hold nothing at the
+ * end. Limits are low so that a run tests parsers, not memory. */
 #ifndef FUZZ_IMAGE_H
 #define FUZZ_IMAGE_H
 
@@ -28,7 +28,8 @@ static inline int fuzz_image(const uint8_t *data, size_t size, const char *magic
     oc_image *small = oci_image_resize(cx, image, 8, 8, (oci_resample)(size % 6));
     oc_image_free(small);
     oc_image_free(image);
-    if (oc_context_memory(cx).live_count != 0 || oc_context_memory(cx).live_bytes != 0) abort();
+    if (oc_context_memory(cx).live_count != 0 || oc_context_memory(cx).live_bytes != 0)
+        abort();
     oc_context_free(cx);
     return 0;
 }

@@ -40,9 +40,10 @@ static inline void check_stream(oc_context *cx, const oc_tokenizer *t, const int
     char *whole = oc_decode(cx, t, ids, count, skip, clean, &size);
     require(whole && oci_utf8_valid(whole, size));
     oci_detokenizer *s = oci_detokenizer_create(cx, t, skip, clean);
-    for (size_t i = 0; i <= count; i++) {
-        const char *piece = i < count ? oci_detokenizer_push(cx, s, ids[i], &n)
-                                      : oci_detokenizer_finish(cx, s, &n);
+    for (size_t i = 0; i < count; i++) {
+        const char *piece = i + 1 < count
+                                ? oci_detokenizer_push(cx, s, ids[i], &n)
+                                : oci_detokenizer_push_last(cx, s, ids[i], &n);
         require(n <= size - done && !memcmp(piece, whole + done, n));
         require(oci_utf8_valid(piece, n));
         done += n;

@@ -29,8 +29,8 @@ static inline const char *fuzz_file(const char *name, const uint8_t *data, size_
     return path;
 }
 
-/* Opens the bytes as a file of weights and reads every tensor, mapped and not, as they lie and as
- * PyTorch has them. Both ways must agree. */
+/* Opens the bytes as a file of weights and reads every tensor, mapped and not, as they
+ * lie and as PyTorch has them. Both ways must agree. */
 static inline int fuzz_weights(const char *name, const uint8_t *data, size_t size)
 {
     oc_context *cx = fuzz_context(FUZZ_WEIGHTS_BUDGET);
@@ -42,14 +42,16 @@ static inline int fuzz_weights(const char *name, const uint8_t *data, size_t siz
         oci_entry torch;
         char text[OCI_MAX_NAME];
         int order[OCI_MAX_RANK];
-        bool opened = oci_weight_file_open(cx, &file, oci_weight_format_of(name), path, false,
-                                           map != 0);
+        bool opened = oci_weight_file_open(cx, &file, oci_weight_format_of(name), path,
+                                           false, map != 0);
         if (opened != (oc_context_status(cx) == OC_OK)) abort();
         for (size_t i = 0; opened && i < file.count && !oci_failed(cx); i++) {
             const oci_entry *e = &file.entries[i];
-            unsigned char *bytes = oci_alloc(cx, e->bytes), *other = oci_alloc(cx, e->bytes);
+            unsigned char *bytes = oci_alloc(cx, e->bytes),
+                          *other = oci_alloc(cx, e->bytes);
             if (other && file.format->read(cx, &file, e, bytes)) {
-                for (size_t k = 0; k < e->bytes; k++) sums[map] = sums[map] * 31 + bytes[k];
+                for (size_t k = 0; k < e->bytes; k++)
+                    sums[map] = sums[map] * 31 + bytes[k];
                 const unsigned char *at = file.format->peek(&file, e);
                 if (at && e->bytes && memcmp(at, bytes, e->bytes)) abort();
                 if (oci_layout_entry(file.layout, e, &torch, text, order) &&

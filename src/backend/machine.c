@@ -1,6 +1,6 @@
-/* oc_measure_machine: the limits that speeds are given as shares of. Several short runs, the
- * best counts: every disturbance on a shared machine makes a run slower, none makes it
- * faster. */
+/* oc_measure_machine: the limits that speeds are given as shares of. Several
+ * short runs, the best counts: every disturbance on a shared machine makes a run
+ * slower, none makes it faster. */
 #include <string.h>
 
 #include "backend/backend.h"
@@ -52,13 +52,15 @@ oc_status oc_measure_machine(oc_context *cx, oc_machine *machine)
     if (!oci_given(cx, machine, __func__, "a place for the result"))
         return oc_context_status(cx);
     int64_t threads = oci_pool_threads(cx->pool);
-    measurement m = { .backend = oci_backend_get(cx), .each = FLOATS / threads / 256 * 256 };
+    measurement m = { .backend = oci_backend_get(cx),
+                      .each = FLOATS / threads / 256 * 256 };
     m.operations = m.backend->fma_loop(1) * ROUNDS;
     float *memory = oci_alloc(cx, FLOATS * sizeof *memory);
     if (!memory) return cx->status;
     memset(memory, 0, FLOATS * sizeof *memory);
     m.memory = memory;
-    machine->fma_gflops = m.operations * (double)threads / least_seconds(cx, fma_task, &m) / 1e9;
+    machine->fma_gflops = m.operations * (double)threads /
+                          least_seconds(cx, fma_task, &m) / 1e9;
     machine->read_gbps = (double)(m.each * threads) * sizeof *memory /
                          least_seconds(cx, read_task, &m) / 1e9;
     oci_free(memory);

@@ -8,11 +8,13 @@
 
 enum { ALIGN = 64 };
 
-/* No object of C is larger than half the address space; asking for more is always the result
- * of arithmetic on hostile numbers, and some allocators (sanitizers') end the process. */
+/* No object of C is larger than half the address space; asking for more is
+ * always the result of arithmetic on hostile numbers, and some allocators
+ * (sanitizers') end the process. */
 static const size_t MAX_BLOCK = SIZE_MAX >> 25;     /* 512 GiB */
 
-/* In front of every block, a cache line of its own so that blocks keep their alignment. */
+/* In front of every block, a cache line of its own so that
+ * blocks keep their alignment. */
 typedef struct block_head {
     oci_heap *heap;     /* counted reference: the heap outlives its blocks */
     size_t size;        /* without the head */
@@ -59,7 +61,8 @@ bool oci_heap_charge_to(oc_context *cx, oci_heap *h, uint64_t bytes)
                          : atomic_load(&h->live_bytes) + bytes;
     if (h->budget && (!fits || live > h->budget)) {
         if (fits) atomic_fetch_sub(&h->live_bytes, bytes);
-        oci_fail(cx, OC_E_MEMORY, "memory budget of %llu bytes: %llu held, %llu more asked for",
+        oci_fail(cx, OC_E_MEMORY,
+                 "memory budget of %llu bytes: %llu held, %llu more asked for",
                  (unsigned long long)h->budget, (unsigned long long)(live - bytes),
                  (unsigned long long)bytes);
         return false;
@@ -84,7 +87,8 @@ void *oci_alloc(oc_context *cx, size_t size)
     }
     whole = whole / ALIGN * ALIGN;              /* head + size, rounded up */
     if (!oci_heap_charge(cx, size)) return NULL;
-    bool fault = cx->heap->fault && cx->heap->fault(cx->heap->fault_user, OCI_FAULT_ALLOC);
+    bool fault = cx->heap->fault &&
+                 cx->heap->fault(cx->heap->fault_user, OCI_FAULT_ALLOC);
     block_head *head = fault ? NULL : aligned_alloc(ALIGN, whole);
     if (!head) {
         oci_heap_discharge(cx->heap, size);

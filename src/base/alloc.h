@@ -1,10 +1,10 @@
-/* The only door to memory. A heap counts what it gives, holds a budget, and lets a test fail
- * any request (base/fault.h). Contexts share a heap by reference; every block remembers its
- * heap, so freeing needs no context and may happen on any thread.
+/* The only door to memory. A heap counts what it gives, holds a budget, and lets a test
+ * fail any request (base/fault.h). Contexts share a heap by reference; every block
+ * remembers its heap, so freeing needs no context and may happen on any thread.
  *
- * Blocks are aligned to 64 bytes, a cache line and an AVX-512 register. A request that fails
- * sets OC_E_MEMORY in the context (the first error sticks) and returns NULL. While the context
- * holds an error, requests return NULL at once. */
+ * Blocks are aligned to 64 bytes, a cache line and an AVX-512 register. A request that
+ * fails sets OC_E_MEMORY in the context (the first error sticks) and returns NULL. While
+ * the context holds an error, requests return NULL at once. */
 #ifndef OCI_BASE_ALLOC_H
 #define OCI_BASE_ALLOC_H
 
@@ -39,9 +39,11 @@ OC_NODISCARD char *oci_strndup(oc_context *cx, const char *text, size_t n);
 OC_NODISCARD char *oci_strdup(oc_context *cx, const char *text);
 void oci_free(void *block);
 
-/* One more or fewer bytes under the budget, for memory that comes from elsewhere (mappings). */
+/* One more or fewer bytes under the budget, for memory that comes
+ * from elsewhere (mappings). */
 bool oci_heap_charge(oc_context *cx, uint64_t bytes);
-/* The same for something that may outlive the context, and stays with the heap it began on. */
+/* The same for something that may outlive the context,
+ * and stays with the heap it began on. */
 bool oci_heap_charge_to(oc_context *cx, oci_heap *heap, uint64_t bytes);
 void oci_heap_discharge(oci_heap *heap, uint64_t bytes);
 

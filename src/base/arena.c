@@ -11,8 +11,9 @@ struct oci_arena_block {
     unsigned char *data;        /* `room` bytes, after this head in the same allocation */
 };
 
-/* A block after `last` with at least `size` bytes, twice as large as the one before. Beyond
- * LARGE_BLOCK a block is as large as what it is made for: twice that is memory for nothing. */
+/* A block after `last` with at least `size` bytes, twice as large as the one
+ * before. Beyond LARGE_BLOCK a block is as large as what it is made for: twice
+ * that is memory for nothing. */
 static oci_arena_block *add_block(oc_context *cx, oci_arena *arena, oci_arena_block *last,
                                   size_t size)
 {

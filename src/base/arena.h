@@ -1,6 +1,6 @@
 /* A stack of memory for values that die together: activations of a layer, a step, a call.
- * Blocks are kept when the arena is reset, so a loop whose steps need the same room allocates
- * in its first step only. Not for threads: one arena belongs to one context. */
+ * Blocks are kept when the arena is reset, so a loop whose steps need the same room
+ * allocates in its first step only. Not for threads: one arena belongs to one context. */
 #ifndef OCI_BASE_ARENA_H
 #define OCI_BASE_ARENA_H
 

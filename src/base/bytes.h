@@ -1,5 +1,6 @@
-/* A growable byte string that is born with its largest size. An append that fails releases
- * what was there and leaves an error in the context, so only the end needs a check. */
+/* A growable byte string that is born with its largest size. An append
+ * that fails releases what was there and leaves an error in the context,
+ * so only the end needs a check. */
 #ifndef OCI_BASE_BYTES_H
 #define OCI_BASE_BYTES_H
 

@@ -15,7 +15,8 @@ const oci_limits oci_default_limits = {
 #undef VALUE
 };
 
-/* Falls back to what there is, with the error set: a context must work well enough to tell. */
+/* Falls back to what there is, with the error set: a context must
+ * work well enough to tell. */
 static void choose_isa(oc_context *cx, oc_isa wanted)
 {
     cx->isa = wanted == OC_ISA_AUTO ? oci_cpu_best_isa() : wanted;
@@ -43,7 +44,8 @@ oc_context *oc_context_create(const oc_context_options *options)
 {
     oc_context_options o = { .size = sizeof o };
     oci_take_options(&o, sizeof o, options);
-    oci_heap *heap = o.share ? oci_heap_ref(o.share->heap) : oci_heap_create(o.memory_budget);
+    oci_heap *heap = o.share ? oci_heap_ref(o.share->heap)
+                             : oci_heap_create(o.memory_budget);
     if (!heap) return NULL;
     oc_context *cx = calloc(1, sizeof *cx);
     if (!cx) {
@@ -76,9 +78,18 @@ void oc_context_free(oc_context *cx)
     free(cx);
 }
 
-oc_status oc_context_status(const oc_context *cx) { return cx ? cx->status : OC_E_MEMORY; }
-int oc_context_threads(const oc_context *cx) { return cx ? oci_pool_threads(cx->pool) : 0; }
-const char *oc_context_isa(const oc_context *cx) { return cx ? oci_isa_name(cx->isa) : ""; }
+oc_status oc_context_status(const oc_context *cx)
+{
+    return cx ? cx->status : OC_E_MEMORY;
+}
+int oc_context_threads(const oc_context *cx)
+{
+    return cx ? oci_pool_threads(cx->pool) : 0;
+}
+const char *oc_context_isa(const oc_context *cx)
+{
+    return cx ? oci_isa_name(cx->isa) : "";
+}
 
 const char *oc_context_message(const oc_context *cx)
 {
@@ -105,18 +116,21 @@ bool oci_cancelled(oc_context *cx)
     return true;
 }
 
-/* A bound may come down, for a server that knows its inputs; up is what nobody has tested. */
+/* A bound may come down, for a server that knows its inputs;
+ * up is what nobody has tested. */
 oc_status oc_context_limit(oc_context *cx, const char *name, uint64_t value)
 {
     if (!cx) return OC_E_MEMORY;
     if (!name) name = "(NULL)";
-#define SET(field, largest, what)                                                             \
-    if (!strcmp(name, #field)) {                                                              \
-        if (value > (largest))                                                                \
-            return oci_fail(cx, OC_E_ARGUMENT, "limit %s: expected at most %llu, found %llu", \
-                            name, (unsigned long long)(largest), (unsigned long long)value);  \
-        cx->limits.field = value;                                                             \
-        return cx->status;                                                                    \
+#define SET(field, largest, what)                                                        \
+    if (!strcmp(name, #field)) {                                                         \
+        if (value > (largest))                                                           \
+            return oci_fail(cx, OC_E_ARGUMENT,                                           \
+            "limit %s: expected at most %llu, found %llu",                               \
+                            name, (unsigned long long)(largest),                         \
+                            (unsigned long long)value);                                  \
+        cx->limits.field = value;                                                        \
+        return cx->status;                                                               \
     }
     OCI_LIMITS_MAP(SET)
 #undef SET
@@ -128,7 +142,8 @@ oc_status oc_context_set_arithmetic(oc_context *cx, oc_dtype arithmetic)
     if (!cx) return OC_E_MEMORY;
     if (oci_failed(cx)) return cx->status;
     if (arithmetic != OC_F32 && arithmetic != OC_BF16 && arithmetic != OC_INT8)
-        return oci_fail(cx, OC_E_ARGUMENT, "arithmetic: expected F32, BF16 or INT8, found %s",
+        return oci_fail(cx, OC_E_ARGUMENT,
+                        "arithmetic: expected F32, BF16 or INT8, found %s",
                         oci_dtype_name(arithmetic));
     cx->arithmetic = arithmetic;
     return OC_OK;
@@ -139,8 +154,10 @@ oc_status oc_context_set_framework(oc_context *cx, oc_framework framework)
     if (!cx) return OC_E_MEMORY;
     if (oci_failed(cx)) return cx->status;
     if (framework != OC_PYTORCH && framework != OC_TENSORFLOW && framework != OC_FLAX)
-        return oci_fail(cx, OC_E_ARGUMENT, "framework: expected OC_PYTORCH, OC_TENSORFLOW or "
-                        "OC_FLAX, found %d", (int)framework);
+        return oci_fail(cx, OC_E_ARGUMENT,
+                        "framework: expected OC_PYTORCH, OC_TENSORFLOW or OC_FLAX, found "
+                        "%d",
+                        (int)framework);
     cx->framework = framework;
     return OC_OK;
 }

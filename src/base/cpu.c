@@ -22,7 +22,8 @@ bool oci_cpu_has_isa(oc_isa isa)
     if (isa == OC_ISA_GENERIC) return true;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                has_f16c();
     if (isa == OC_ISA_AVX2) return avx2;
     if (isa == OC_ISA_AVX512)       /* what src/backend/cpu/avx512.c is compiled for */
         return avx2 && __builtin_cpu_supports("avx512f") &&

@@ -18,7 +18,8 @@ static void sha1_block(uint32_t *state, const unsigned char *block)
     static const uint32_t k[4] = { 0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6 };
     uint32_t w[80], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
     for (int t = 0; t < 16; t++) w[t] = big_endian(block + 4 * t);
-    for (int t = 16; t < 80; t++) w[t] = left(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
+    for (int t = 16; t < 80; t++)
+        w[t] = left(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
     for (int t = 0; t < 80; t++) {
         uint32_t f = t < 20 ? (b & c) ^ (~b & d)
                    : t < 40 || t >= 60 ? b ^ c ^ d
@@ -114,7 +115,8 @@ void oci_digest_text(oci_digest *d, char text[OCI_DIGEST_TEXT])
     uint64_t bits = d->total * 8;
     size_t held = d->total % BLOCK;
     for (int i = 0; i < 8; i++) length[i] = (unsigned char)(bits >> (56 - 8 * i));
-    oci_digest_add(d, padding, held < LENGTH_AT ? LENGTH_AT - held : BLOCK + LENGTH_AT - held);
+    oci_digest_add(d, padding,
+                   held < LENGTH_AT ? LENGTH_AT - held : BLOCK + LENGTH_AT - held);
     oci_digest_add(d, length, sizeof length);
     int words = d->kind == OCI_SHA1 ? 5 : 8;
     for (int i = 0; i < 8 * words; i++)

@@ -1,10 +1,11 @@
-/* SHA-256 and SHA-1 (FIPS 180-4) of bytes that come in pieces: the names that the hub gives to
- * files, which are the SHA-256 of a large one and, as git does it, the SHA-1 of "blob SIZE\0"
- * and the content of a small one.
+/* SHA-256 and SHA-1 (FIPS 180-4) of bytes that come in pieces: the names that the hub
+ * gives to files, which are the SHA-256 of a large one and, as git does it, the SHA-1 of
+ * "blob SIZE\0" and the content of a small one.
  *
- * Ours and not a library's: there is none among those that a build without downloads has, and
- * what libcurl brings along differs from system to system (OpenSSL, GnuTLS, none). SHA-1 is
- * broken against intent, and so proves no more than that a transfer is undamaged. */
+ * Ours and not a library's: there is none among those that a build without
+ * downloads has, and what libcurl brings along differs from system to system
+ * (OpenSSL, GnuTLS, none). SHA-1 is broken against intent, and so proves no more
+ * than that a transfer is undamaged. */
 #ifndef OCI_BASE_DIGEST_H
 #define OCI_BASE_DIGEST_H
 

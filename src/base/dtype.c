@@ -37,13 +37,14 @@ uint16_t oci_f32_to_bf16(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);    /* NaN */
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);  /* NaN */
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 float oci_f16_to_f32(uint16_t x)
 {
-    uint32_t sign = (uint32_t)(x & 0x8000) << 16, exponent = x >> 10 & 31, mantissa = x & 0x3ff;
+    uint32_t sign = (uint32_t)(x & 0x8000) << 16, exponent = x >> 10 & 31,
+             mantissa = x & 0x3ff;
     if (exponent == 0) {                        /* zero and subnormal: mantissa * 2^-24 */
         float f = (float)mantissa * 0x1p-24f;
         return sign ? -f : f;
@@ -62,11 +63,11 @@ uint16_t oci_f32_to_f16(float x)
     uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
     bits &= 0x7fffffff;
     if (bits > 0x7f800000) return sign | 0x7e00;                /* NaN */
-    if (bits >= 0x477ff000) return sign | 0x7c00;               /* rounds to 2^16 or more */
+    if (bits >= 0x477ff000) return sign | 0x7c00;             /* rounds to 2^16 or more */
     if (bits < 0x38800000) {                    /* below 2^-14: a multiple of 2^-24 */
         float f;
         memcpy(&f, &bits, sizeof f);
-        f += 0.5f;                              /* 0.5 has an ulp of 2^-24: rounds for us */
+        f += 0.5f;                            /* 0.5 has an ulp of 2^-24: rounds for us */
         memcpy(&bits, &f, sizeof bits);
         return sign | (uint16_t)(bits - 0x3f000000);
     }

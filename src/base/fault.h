@@ -1,6 +1,6 @@
-/* Fault hooks: the allocator and the file gateway ask before each operation whether a test
- * wants it to fail. tests/faults counts the questions of a job, then fails the n-th for
- * n = 1, 2, 3 … and looks for leaks, half-written files and lost messages. */
+/* Fault hooks: the allocator and the file gateway ask before each operation whether a
+ * test wants it to fail. tests/faults counts the questions of a job, then fails the n-th
+ * for n = 1, 2, 3 … and looks for leaks, half-written files and lost messages. */
 #ifndef OCI_BASE_FAULT_H
 #define OCI_BASE_FAULT_H
 

@@ -1,5 +1,6 @@
-/* XXH64, Yann Collet's 64-bit hash (https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md),
- * seed 0, of bytes that come in pieces. For checksums against damage, not against intent. */
+/* XXH64, Yann Collet's 64-bit hash (https://github.com/Cyan4973/xxHash,
+ * doc/xxhash_spec.md), seed 0, of bytes that come in pieces. For checksums against
+ * damage, not against intent. */
 #ifndef OCI_BASE_HASH_H
 #define OCI_BASE_HASH_H
 

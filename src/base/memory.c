@@ -1,5 +1,5 @@
-/* The kernel's own pseudo-files are read here and not through io/file.h: they belong to no user,
- * and whoever lacks them is not stopped, but only not asked. */
+/* The kernel's own pseudo-files are read here and not through io/file.h: they belong to
+ * no user, and whoever lacks them is not stopped, but only not asked. */
 #include "base/memory.h"
 
 #include <fcntl.h>
@@ -36,18 +36,18 @@ static bool number_of(const char *text, const char *key, uint64_t *number)
     return true;
 }
 
-/* Control groups of both versions: where they are in the process' list, and what they call the
- * limit, what is used, and the files in it that the kernel would drop. */
+/* Control groups of both versions: where they are in the process' list, and what they
+ * call the limit, what is used, and the files in it that the kernel would drop. */
 typedef struct kind { const char *listed, *root, *most, *used, *files; } kind;
 
 static const kind kinds[] = {
     { "0::/", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file" },
-    { ":memory:/", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-      "total_inactive_file" },
+    { ":memory:/", "/sys/fs/cgroup/memory", "memory.limit_in_bytes",
+      "memory.usage_in_bytes", "total_inactive_file" },
 };
 
-static bool read_number(const kind *k, const char *group, const char *file, const char *key,
-                        uint64_t *number)
+static bool read_number(const kind *k, const char *group, const char *file,
+                        const char *key, uint64_t *number)
 {
     char path[PATH + 128], text[TEXT];
     snprintf(path, sizeof path, "%s%s/%s", k->root, group, file);

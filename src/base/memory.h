@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes that can be taken without swapping: what Linux calls available, or what the control
- * groups of this process have left, if that is less. False: not known on this system. */
+/* Bytes that can be taken without swapping: what Linux calls available, or
+ * what the control groups of this process have left, if that is less. False:
+ * not known on this system. */
 bool oci_memory_available(uint64_t *bytes);
 
 #endif

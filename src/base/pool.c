@@ -13,9 +13,9 @@
 #define PAUSE() ((void)0)
 #endif
 
-/* Workers spin for about 30 us: longer than the serial code between two products of one layer,
- * shorter than anyone notices on an idle core. A caller that waits for the others gives its
- * core away after as long, for they may be waiting for one. */
+/* Workers spin for about 30 us: longer than the serial code between two products of one
+ * layer, shorter than anyone notices on an idle core. A caller that waits for the others
+ * gives its core away after as long, for they may be waiting for one. */
 enum { SPINS = 4000, LINE = 64 };
 
 struct oci_pool {
@@ -53,7 +53,8 @@ static void run_job(oci_pool *pool, int worker)
     }
 }
 
-/* Until there is a job newer than *seen, which then is its number; false when the pool stops. */
+/* Until there is a job newer than *seen, which then is its number;
+ * false when the pool stops. */
 static bool wait_for_job(oci_pool *pool, unsigned *seen)
 {
     unsigned now = *seen;
@@ -80,9 +81,10 @@ static void *worker_main(void *argument)
     oci_pool *pool = start.pool;
     unsigned seen = 0;
     while (wait_for_job(pool, &seen)) {
-        /* Whoever comes late finds the pool closed and goes back: the caller does not wait for
-         * a worker that had no core. Entering before looking, against closing before counting
-         * who is inside, leaves no gap (both in sequentially consistent order). */
+        /* Whoever comes late finds the pool closed and goes back: the caller does
+         * not wait for a worker that had no core. Entering before looking, against
+         * closing before counting who is inside, leaves no gap (both in
+         * sequentially consistent order). */
         atomic_fetch_add(&pool->inside, 1);
         if (atomic_load(&pool->open)) run_job(pool, start.worker);
         atomic_fetch_sub_explicit(&pool->inside, 1, memory_order_release);
@@ -90,8 +92,8 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* Raises the ticket and wakes whoever sleeps. Taking the lock orders this after the check of
- * a worker that is about to sleep, so none misses it. */
+/* Raises the ticket and wakes whoever sleeps. Taking the lock orders this after the check
+ * of a worker that is about to sleep, so none misses it. */
 static void announce(oci_pool *pool)
 {
     atomic_fetch_add(&pool->ticket, 1);
@@ -106,14 +108,15 @@ static bool start_worker(oci_pool *pool, int worker)
     worker_start *start = malloc(sizeof *start);
     if (!start) return false;
     *start = (worker_start){ pool, worker };
-    if (pthread_create(&pool->ids[worker - 1], NULL, worker_main, start) == 0) return true;
+    if (pthread_create(&pool->ids[worker - 1], NULL, worker_main, start) == 0)
+        return true;
     free(start);
     return false;
 }
 
 oci_pool *oci_pool_create(oci_heap *heap, int threads, oc_status *status)
 {
-    oci_pool *pool = aligned_alloc(LINE, sizeof *pool);     /* a multiple of its alignment */
+    oci_pool *pool = aligned_alloc(LINE, sizeof *pool);  /* a multiple of its alignment */
     pthread_t *ids = calloc((size_t)threads, sizeof *ids);
     if (!pool || !ids) {
         free(pool);

@@ -10,13 +10,14 @@
  * many runs that grow, each for itself, by a few hundred bytes at a time. */
 static void *take_addresses(oc_context *cx, size_t size)
 {
-    bool fault = cx->heap->fault && cx->heap->fault(cx->heap->fault_user, OCI_FAULT_ALLOC);
+    bool fault = cx->heap->fault &&
+                 cx->heap->fault(cx->heap->fault_user, OCI_FAULT_ALLOC);
     void *data = fault ? MAP_FAILED
                        : mmap(NULL, size, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data == MAP_FAILED) {
-        oci_fail(cx, OC_E_MEMORY, "out of memory: addresses for %zu bytes were not to be had",
-                 size);
+        oci_fail(cx, OC_E_MEMORY,
+                 "out of memory: addresses for %zu bytes were not to be had", size);
         return NULL;
     }
 #if defined(MADV_NOHUGEPAGE)
@@ -43,7 +44,8 @@ bool oci_reserve_use(oc_context *cx, oci_reserve *reserve, uint64_t bytes)
 {
     if (bytes <= reserve->charged) return true;
     /* The heap that will be discharged is the one of whoever made it. */
-    if (oci_failed(cx) || !oci_heap_charge_to(cx, reserve->heap, bytes - reserve->charged))
+    if (oci_failed(cx) ||
+        !oci_heap_charge_to(cx, reserve->heap, bytes - reserve->charged))
         return false;
     reserve->charged = bytes;
     return true;

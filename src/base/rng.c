@@ -28,12 +28,15 @@ void oci_rng_init(oci_rng *rng, uint64_t seed, uint64_t stream)
     *rng = (oci_rng){ .seed = seed, .stream = stream };
 }
 
-/* Four numbers a block, in order; the block is a pure function of (seed, stream, counter). */
+/* Four numbers a block, in order; the block is a pure function of (seed,
+ * stream, counter). */
 uint32_t oci_rng_u32(oci_rng *rng)
 {
     if (rng->left == 0) {
-        const uint32_t counter[4] = { (uint32_t)rng->counter, (uint32_t)(rng->counter >> 32),
-                                      (uint32_t)rng->stream, (uint32_t)(rng->stream >> 32) };
+        const uint32_t counter[4] = { (uint32_t)rng->counter,
+                                      (uint32_t)(rng->counter >> 32),
+                                      (uint32_t)rng->stream,
+                                      (uint32_t)(rng->stream >> 32) };
         philox(counter, rng->seed, rng->block);
         rng->counter++;
         rng->left = 4;

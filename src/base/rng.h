@@ -1,6 +1,6 @@
-/* A counter-based generator (Philox4x32-10; Salmon et al. 2011, "Parallel random numbers: as
- * easy as 1, 2, 3"): the n-th number of a stream is a function of seed, stream and n, so
- * results do not depend on threads, batches or machines. */
+/* A counter-based generator (Philox4x32-10; Salmon et al. 2011, "Parallel random numbers:
+ * as easy as 1, 2, 3"): the n-th number of a stream is a function of seed, stream and n,
+ * so results do not depend on threads, batches or machines. */
 #ifndef OCI_BASE_RNG_H
 #define OCI_BASE_RNG_H
 

@@ -1,5 +1,5 @@
-/* Checked size arithmetic. Every size that depends on input goes through these; the result is
- * stored only when it fits, and the return value says so. */
+/* Checked size arithmetic. Every size that depends on input goes through these; the
+ * result is stored only when it fits, and the return value says so. */
 #ifndef OCI_BASE_SIZE_H
 #define OCI_BASE_SIZE_H
 
@@ -37,8 +37,8 @@ static inline int64_t oci_ceil_div(int64_t n, int64_t size)
 static inline int64_t oci_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t oci_max(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* Lays a caller's option struct, which begins with its own size, over our defaults: what an
- * older caller's struct lacks keeps them, what a newer one has beyond ours is left. */
+/* Lays a caller's option struct, which begins with its own size, over our defaults: what
+ * an older caller's struct lacks keeps them, what a newer one has beyond ours is left. */
 static inline void oci_take_options(void *own, size_t own_size, const void *given)
 {
     size_t size;

@@ -1,5 +1,6 @@
-/* oc_convert: a folder of one format from a folder of another, through no model: the config is
- * opened, its parameters are walked, and each goes from file to file on its own. */
+/* oc_convert: a folder of one format from a folder of another, through no
+ * model: the config is opened, its parameters are walked, and each goes
+ * from file to file on its own. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,8 +24,8 @@ static void visit(oci_walker *walker, const oci_param *p)
     const oci_weight_ref *ref = oci_model_weight(c->model.arch, &c->weights, p->name);
     if (ref) c->used[ref - c->weights.refs] = true;
     else if (!p->optional && !p->tied)
-        oci_fail(walker->cx, OC_E_MALFORMED, "%s: %s: required, but missing", c->weights.folder,
-                 p->name);
+        oci_fail(walker->cx, OC_E_MALFORMED, "%s: %s: required, but missing",
+                 c->weights.folder, p->name);
 }
 
 static void check_tensors(conversion *c)
@@ -41,19 +42,21 @@ static void check_tensors(conversion *c)
         unused++;
     }
     if (unused && !oci_failed(c->cx))
-        oci_log(c->cx, OC_LOG_WARNING, "%s: %zu tensors are not part of this model and were left "
-                "out, the first of them %s", c->weights.folder, unused, first);
+        oci_log(c->cx, OC_LOG_WARNING,
+                "%s: %zu tensors are not part of this model and were left out, the first "
+                "of them %s",
+                c->weights.folder, unused, first);
     oci_free(c->used);
 }
 
-/* The one type that all weights have, which the new config then names as save_pretrained would;
- * 0: there are several. */
+/* The one type that all weights have, which the new config then names as save_pretrained
+ * would; 0: there are several. */
 static oc_dtype common_dtype(const conversion *c)
 {
     oc_dtype found = (oc_dtype)0;
     for (size_t i = 0; i < c->weights.count; i++) {
         oc_dtype dtype = c->weights.refs[i].entry->dtype;
-        if (oci_dtype_is_blocks(dtype)) return (oc_dtype)0;     /* and others beside them */
+        if (oci_dtype_is_blocks(dtype)) return (oc_dtype)0;   /* and others beside them */
         if (dtype != OC_F32 && dtype != OC_BF16 && dtype != OC_F16) continue;
         if (found && dtype != found) return (oc_dtype)0;
         found = dtype;
@@ -61,12 +64,14 @@ static oc_dtype common_dtype(const conversion *c)
     return found;
 }
 
-/* Weights of two formats in one folder: which of them it is would depend on the reader. */
-static void check_target(oc_context *cx, const char *from, const char *to, const char *format)
+/* Weights of two formats in one folder: which of them it is
+ * would depend on the reader. */
+static void check_target(oc_context *cx, const char *from, const char *to,
+                         const char *format)
 {
     if (oci_same_file(from, to)) {
-        oci_fail(cx, OC_E_ARGUMENT, "%s: expected another folder than the one that is converted",
-                 to);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "%s: expected another folder than the one that is converted", to);
         return;
     }
     for (const oci_weight_format *f = oci_weight_formats; f->suffix; f++) {
@@ -75,14 +80,17 @@ static void check_target(oc_context *cx, const char *from, const char *to, const
         for (size_t i = 0; i < 2; i++) {
             char *path = oci_path_join(cx, to, names[i]);
             if (path && oci_file_exists(cx, path))
-                oci_fail(cx, OC_E_ARGUMENT, "%s: expected a folder without weights of another "
-                         "format, found %s", to, names[i]);
+                oci_fail(cx, OC_E_ARGUMENT,
+                         "%s: expected a folder without weights of another format, found "
+                         "%s",
+                         to, names[i]);
             oci_free(path);
         }
     }
 }
 
-static void write_folder(conversion *c, const char *from, const char *to, oc_save_options save)
+static void write_folder(conversion *c, const char *from, const char *to,
+                         oc_save_options save)
 {
     const char *format = save.format ? save.format : "safetensors";
     check_target(c->cx, from, to, format);

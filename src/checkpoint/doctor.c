@@ -1,5 +1,5 @@
-/* oc_doctor: from the files up to a forward pass, telling on the way what is wrong, odd or
- * missing. */
+/* oc_doctor: from the files up to a forward pass, telling on the way what
+ * is wrong, odd or missing. */
 #include "checkpoint/doctor.h"
 
 #include <stdarg.h>
@@ -16,7 +16,8 @@
 
 enum { NAMES_SHOWN = 5 };
 
-void oci_doctor_find(oci_doctor *d, const char *level, const char *about, const char *format, ...)
+void oci_doctor_find(oci_doctor *d, const char *level, const char *about,
+                     const char *format, ...)
 {
     char text[OCI_MAX_MESSAGE];
     va_list list;
@@ -24,7 +25,8 @@ void oci_doctor_find(oci_doctor *d, const char *level, const char *about, const 
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     if (strcmp(level, "error") == 0) d->errors++;
-    json_t *finding = json_pack("{s:s, s:s, s:s}", "level", level, "about", about, "text", text);
+    json_t *finding = json_pack("{s:s, s:s, s:s}", "level", level, "about", about, "text",
+                                text);
     /* A message can quote bytes that are no UTF-8. */
     if (!finding)
         finding = json_pack("{s:s, s:s, s:s}", "level", level, "about", about, "text",
@@ -44,7 +46,7 @@ bool oci_doctor_take_error(oci_doctor *d, const char *level, const char *about)
     return false;
 }
 
-/* ---- the files ------------------------------------------------------------------------- */
+/* ---- the files --------------------------------------------------------------------- */
 
 /* JSON files that nothing below opens, or that would be opened without a word. */
 static void check_companions(oci_doctor *d)
@@ -72,15 +74,17 @@ static void check_formats(oci_doctor *d)
             bool there = path && oci_file_exists(d->cx, path);
             oci_free(path);
             if (there && taken)
-                oci_doctor_find(d, "note", names[i], "not read: %s comes first, here and in "
-                                "Transformers (--weights %s takes this one)", taken, names[i]);
+                oci_doctor_find(d, "note", names[i],
+                                "not read: %s comes first, here and in Transformers "
+                                "(--weights %s takes this one)",
+                                taken, names[i]);
             else if (there)
                 taken = names[i];
         }
     }
 }
 
-/* ---- the weights ----------------------------------------------------------------------- */
+/* ---- the weights ------------------------------------------------------------------- */
 
 typedef struct tie {
     oci_tensor **slot;
@@ -128,11 +132,14 @@ static void check_tie(examination *e, const oci_param *p, const oci_weight_ref *
         json_array_append_new(e->missing, json_string(first->name));
     } else if (first->ref && ref && first->ref != ref) {
         void *a = bytes_of(e->d->cx, first->ref), *b = bytes_of(e->d->cx, ref);
-        if (a && b && (first->ref->entry->bytes != ref->entry->bytes ||
-                       memcmp(a, b, ref->entry->bytes)))
-            oci_doctor_find(e->d, "warning", p->name, "is tied to %s, but the file has other "
-                            "values for it; Transformers loads one over the other, and so do we: "
-                            "the later one stays", first->name);
+        if (a && b &&
+            (first->ref->entry->bytes != ref->entry->bytes ||
+             memcmp(a, b, ref->entry->bytes)))
+            oci_doctor_find(e->d, "warning", p->name,
+                            "is tied to %s, but the file has other values for it; "
+                            "Transformers loads one over the other, and so do we: the "
+                            "later one stays",
+                            first->name);
         oci_free(a);
         oci_free(b);
     }
@@ -195,12 +202,16 @@ static void tell_names(examination *e)
     char text[OCI_MAX_MESSAGE / 2] = "";
     tell_wrapper(e);
     if (json_array_size(e->missing))
-        oci_doctor_find(e->d, "error", "weights", "%zu parameters are in no file: %s. Transformers "
-                        "draws them at random and warns; --allow-missing does so",
-                        json_array_size(e->missing), some_names(e->missing, text, sizeof text));
+        oci_doctor_find(e->d, "error", "weights",
+                        "%zu parameters are in no file: %s. Transformers draws them at "
+                        "random and warns; --allow-missing does so",
+                        json_array_size(e->missing),
+                        some_names(e->missing, text, sizeof text));
     if (json_array_size(e->unused))
-        oci_doctor_find(e->d, "warning", "weights", "%zu tensors are no part of this class: %s. "
-                        "Transformers leaves them out and warns", json_array_size(e->unused),
+        oci_doctor_find(e->d, "warning", "weights",
+                        "%zu tensors are no part of this class: %s. Transformers leaves "
+                        "them out and warns",
+                        json_array_size(e->unused),
                         some_names(e->unused, text, sizeof text));
 }
 
@@ -212,7 +223,8 @@ static void read_all(examination *e, const oci_weight_file *file)
     int64_t bytes = 0, nan = 0;
     const char *first = NULL, *slash = strrchr(file->path, '/');
     const char *name = slash ? slash + 1 : file->path;
-    for (size_t i = 0; i < e->weights.count && !oci_cancelled(cx) && !oci_failed(cx); i++) {
+    for (size_t i = 0; i < e->weights.count && !oci_cancelled(cx) && !oci_failed(cx);
+         i++) {
         const oci_weight_ref *ref = &e->weights.refs[i];
         if (ref->file != file) continue;
         const void *data = oci_weight_bytes(cx, ref, &room);
@@ -221,7 +233,8 @@ static void read_all(examination *e, const oci_weight_file *file)
         bytes += (int64_t)ref->entry->bytes;
         if (data && oci_dtype_is_blocks(t) && !oci_weight_finite(cx, ref, data, true))
             oci_doctor_take_error(e->d, "error", ref->name);
-        if (!data || !floats || !oci_bits_nan(t, data, ref->entry->bytes / oci_dtype_size(t)))
+        if (!data || !floats ||
+            !oci_bits_nan(t, data, ref->entry->bytes / oci_dtype_size(t)))
             continue;
         if (!first) first = ref->name;
         nan++;
@@ -229,11 +242,13 @@ static void read_all(examination *e, const oci_weight_file *file)
     oci_weight_room_free(&room);
     bool ok = oci_doctor_take_error(e->d, "error", name);
     if (nan)
-        oci_doctor_find(e->d, "warning", name, "%lld tensors have NaN in them, the first of them "
-                        "%s; Transformers loads them without a word", (long long)nan, first);
+        oci_doctor_find(e->d, "warning", name,
+                        "%lld tensors have NaN in them, the first of them %s; "
+                        "Transformers loads them without a word",
+                        (long long)nan, first);
     json_array_append_new(json_object_get(e->d->report, "files"),
-                          json_pack("{s:s, s:I, s:b}", "name", name, "bytes", (json_int_t)bytes,
-                                    "read", ok));
+                          json_pack("{s:s, s:I, s:b}", "name", name, "bytes",
+                                    (json_int_t)bytes, "read", ok));
 }
 
 static void put_dtypes(examination *e)
@@ -242,7 +257,8 @@ static void put_dtypes(examination *e)
     json_int_t of[OC_INT4 + 1] = { 0 };
     for (size_t i = 0; i < e->weights.count; i++) of[e->weights.refs[i].entry->dtype]++;
     for (int t = 0; t <= OC_INT4; t++)
-        if (of[t]) json_object_set_new(dtypes, oci_dtype_name((oc_dtype)t), json_integer(of[t]));
+        if (of[t])
+            json_object_set_new(dtypes, oci_dtype_name((oc_dtype)t), json_integer(of[t]));
     json_object_set_new(e->d->report, "dtype", dtypes);
 }
 
@@ -264,7 +280,7 @@ static void examine_weights(examination *e)
         read_all(e, &e->weights.files[i]);
 }
 
-/* ---- all ------------------------------------------------------------------------------- */
+/* ---- all --------------------------------------------------------------------------- */
 
 static void put_class(examination *e)
 {
@@ -293,7 +309,8 @@ static void examine(oci_doctor *d)
     if (!oci_failed(d->cx)) check_formats(d);
     if (config) put_class(&e);
     if (config && !oci_failed(d->cx))
-        oci_doctor_config(d, e.model.config.root, e.model.arch, weights ? &e.weights : NULL);
+        oci_doctor_config(d, e.model.config.root, e.model.arch,
+                          weights ? &e.weights : NULL);
     if (config && weights && !oci_failed(d->cx)) examine_weights(&e);
     oci_free(e.used);
     oci_free(e.params);

@@ -1,5 +1,5 @@
-/* The model at work: a text there and back, and a forward pass on seeded inputs, or on those
- * given, as a hash and beside a reference. */
+/* The model at work: a text there and back, and a forward pass on seeded inputs, or on
+ * those given, as a hash and beside a reference. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,34 +11,42 @@
 
 enum { TOKENS = 8, REGIONS = 4, CHOICES = 2, FEWEST_WORDS = 1000 };
 
-/* Outputs agree with the reference's up to this part of its largest number (docs/design.md). */
+/* Outputs agree with the reference's up to this part of its largest number
+ * (docs/design.md). */
 static const double tolerance = 1e-4;
 
-/* ---- the tokenizer --------------------------------------------------------------------- */
+/* ---- the tokenizer ----------------------------------------------------------------- */
 
 static const char sample[] = "The quick brown fox jumps over 13 lazy dogs.";
 
-/* Ids, their text, and the ids of that: the last must be the first again. Texts may differ from
- * the sample by what a tokenizer is meant to lose: case, accents, what it does not know. */
+/* Ids, their text, and the ids of that: the last must be the first again. Texts
+ * may differ from the sample by what a tokenizer is meant to lose: case,
+ * accents, what it does not know. */
 static void round_trip(oci_doctor *d, const oc_tokenizer *tokenizer)
 {
     oc_context *cx = d->cx;
-    const oc_encode_options plain = OC_OPTIONS(oc_encode_options, .no_special_tokens = true);
-    oc_encoding *first = oc_encode(cx, tokenizer, sample, sizeof sample - 1, NULL, 0, &plain);
+    const oc_encode_options plain = OC_OPTIONS(oc_encode_options,
+                                               .no_special_tokens = true);
+    oc_encoding *first = oc_encode(cx, tokenizer, sample, sizeof sample - 1, NULL, 0,
+                                   &plain);
     size_t count = first ? oc_encoding_count(first) : 0, size = 0;
     char *text = first ? oc_decode(cx, tokenizer, oc_encoding_ids(first), count, false,
                                    OC_CLEAN_UP_DEFAULT, &size) : NULL;
-    oc_encoding *second = text ? oc_encode(cx, tokenizer, text, size, NULL, 0, &plain) : NULL;
+    oc_encoding *second = text ? oc_encode(cx, tokenizer, text, size, NULL, 0, &plain)
+                               : NULL;
     if (second) {
         bool same = oc_encoding_count(second) == count &&
                     !memcmp(oc_encoding_ids(first), oc_encoding_ids(second),
                             count * sizeof(int64_t));
         bool exact = size == sizeof sample - 1 && !memcmp(text, sample, size);
-        json_object_set_new(d->report, "tokenizer", json_pack("{s:I, s:s%, s:b, s:b}", "tokens",
-            (json_int_t)count, "text", text, size, "same_ids", same, "same_text", exact));
+        json_object_set_new(d->report, "tokenizer",
+                            json_pack("{s:I, s:s%, s:b, s:b}", "tokens",
+                                      (json_int_t)count, "text", text, size, "same_ids",
+                                      same, "same_text", exact));
         if (!same)
-            oci_doctor_find(d, "note", "tokenizer", "\"%s\" comes back as \"%.200s\", which has "
-                            "other ids", sample, text);
+            oci_doctor_find(d, "note", "tokenizer",
+                            "\"%s\" comes back as \"%.200s\", which has other ids",
+                            sample, text);
     }
     oc_encoding_free(second);
     oc_encoding_free(first);
@@ -46,15 +54,18 @@ static void round_trip(oci_doctor *d, const oc_tokenizer *tokenizer)
     oci_doctor_take_error(d, "error", "tokenizer");
 }
 
-static void check_vocabulary(oci_doctor *d, const oc_model *model, const oc_tokenizer *tokenizer)
+static void check_vocabulary(oci_doctor *d, const oc_model *model,
+                             const oc_tokenizer *tokenizer)
 {
-    const json_t *config = model->core.config.root, *part = json_object_get(config, "decoder");
+    const json_t *config = model->core.config.root,
+                 *part = json_object_get(config, "decoder");
     if (!part) part = json_object_get(config, "text_config");
     const json_t *vocab = json_object_get(part ? part : config, "vocab_size");
     int64_t most = oc_tokenizer_vocab_size(tokenizer);
     if (json_is_integer(vocab) && most > json_integer_value(vocab))
-        oci_doctor_find(d, "warning", "vocab_size", "is %lld, but the tokenizer has ids up to "
-                        "%lld: in Transformers they are an IndexError",
+        oci_doctor_find(d, "warning", "vocab_size",
+                        "is %lld, but the tokenizer has ids up to %lld: in Transformers "
+                        "they are an IndexError",
                         (long long)json_integer_value(vocab), (long long)most - 1);
 }
 
@@ -65,13 +76,15 @@ static void check_tokenizer(oci_doctor *d, const oc_model *model)
         round_trip(d, model->tokenizer);
     } else if (model->tokenizer_message) {
         bool lacks = model->tokenizer_status == OC_E_FILE;
-        oci_doctor_find(d, lacks ? "note" : "error", "tokenizer", "%s", model->tokenizer_message);
+        oci_doctor_find(d, lacks ? "note" : "error", "tokenizer", "%s",
+                        model->tokenizer_message);
     }
     if (model->processor_message && model->processor_status != OC_E_FILE)
-        oci_doctor_find(d, "error", "preprocessor_config.json", "%s", model->processor_message);
+        oci_doctor_find(d, "error", "preprocessor_config.json", "%s",
+                        model->processor_message);
 }
 
-/* ---- seeded inputs --------------------------------------------------------------------- */
+/* ---- seeded inputs ----------------------------------------------------------------- */
 
 static int64_t number(const json_t *object, const char *key, int64_t fallback)
 {
@@ -135,13 +148,15 @@ static void add_picture(oc_context *cx, oc_tensors *set, const json_t *config)
     add_floats(cx, set, "pixel_values", 4, shape);
 }
 
-/* VisualBERT's: words and regions together, of each choice if the class has choices; its mask is
- * no option (4.37.2 fails without it). */
-static void add_regions(oc_context *cx, oc_tensors *set, const json_t *config, bool choices)
+/* VisualBERT's: words and regions together, of each choice if the class has choices; its
+ * mask is no option (4.37.2 fails without it). */
+static void add_regions(oc_context *cx, oc_tensors *set, const json_t *config,
+                        bool choices)
 {
     int64_t most = oci_min(number(config, "max_position_embeddings", TOKENS), TOKENS);
     const int64_t words[] = { 1, CHOICES, most }, pair[] = { 1, most };
-    const int64_t shape[] = { 1, CHOICES, REGIONS, number(config, "visual_embedding_dim", 512) };
+    const int64_t shape[] = { 1, CHOICES, REGIONS,
+                              number(config, "visual_embedding_dim", 512) };
     const int64_t one[] = { 1, REGIONS, shape[3] };
     add_floats(cx, set, "visual_embeds", choices ? 4 : 3, choices ? shape : one);
     add_ones(cx, set, "attention_mask", choices ? 3 : 2, choices ? words : pair);
@@ -168,15 +183,19 @@ static void place_picture(oc_context *cx, const oc_tensors *set, const json_t *c
     ids[0] = image;
 }
 
-/* What a class needs, of what it takes: a picture, words, regions; the rest has defaults. */
-static oc_tensors *seeded_inputs(oc_context *cx, const oci_model *model, const oci_class *class)
+/* What a class needs, of what it takes: a picture, words, regions;
+ * the rest has defaults. */
+static oc_tensors *seeded_inputs(oc_context *cx, const oci_model *model,
+                                 const oci_class *class)
 {
-    const json_t *config = model->config.root, *text = part_of(config, "decoder", "text_config");
+    const json_t *config = model->config.root,
+                 *text = part_of(config, "decoder", "text_config");
     int64_t words = oci_min(number(text, "vocab_size", FEWEST_WORDS), FEWEST_WORDS);
     int64_t most = oci_min(number(text, "max_position_embeddings", TOKENS), TOKENS);
     const int64_t many[] = { 1, CHOICES, most }, pair[] = { 1, most };
     oc_tensors *set = oc_tensors_create(cx);
-    for (const oci_input_spec *s = class->inputs; set && s->name && !oci_failed(cx); s++) {
+    for (const oci_input_spec *s = class->inputs; set && s->name && !oci_failed(cx);
+         s++) {
         bool choices = class->inputs[0].rank == 3;
         if (!strcmp(s->name, "pixel_values"))
             add_picture(cx, set, config);
@@ -194,7 +213,7 @@ static oc_tensors *seeded_inputs(oc_context *cx, const oci_model *model, const o
     return set;
 }
 
-/* ---- the pass -------------------------------------------------------------------------- */
+/* ---- the pass ---------------------------------------------------------------------- */
 
 static void put_hash(oci_doctor *d, const oc_tensors *out)
 {
@@ -208,8 +227,10 @@ static void put_hash(oci_doctor *d, const oc_tensors *out)
         oci_hash_add(&hash, t.data, t.bytes);
     }
     snprintf(text, sizeof text, "%016llx", (unsigned long long)oci_hash_value(&hash));
-    json_object_set_new(d->report, "forward", json_pack("{s:s, s:s, s:I}", "hash", text, "isa",
-        oc_context_isa(d->cx), "outputs", (json_int_t)oc_tensors_count(out)));
+    json_object_set_new(d->report, "forward",
+                        json_pack("{s:s, s:s, s:I}", "hash", text, "isa",
+                                  oc_context_isa(d->cx), "outputs",
+                                  (json_int_t)oc_tensors_count(out)));
 }
 
 static void check_finite(oci_doctor *d, const oc_tensors *out)
@@ -219,14 +240,15 @@ static void check_finite(oci_doctor *d, const oc_tensors *out)
         const float *x = t.data;
         for (size_t k = 0; t.dtype == OC_F32 && k < t.bytes / sizeof *x; k++) {
             if (isfinite(x[k])) continue;
-            oci_doctor_find(d, "warning", t.name, "the first output that is not finite: %g at "
-                            "place %zu", (double)x[k], k);
+            oci_doctor_find(d, "warning", t.name,
+                            "the first output that is not finite: %g at place %zu",
+                            (double)x[k], k);
             return;
         }
     }
 }
 
-/* ---- beside a reference ---------------------------------------------------------------- */
+/* ---- beside a reference ------------------------------------------------------------ */
 
 /* The largest difference, and the reference's largest number; NaN must meet NaN. */
 static void measure(oc_context *cx, oc_tensor_view a, oc_tensor_view b, double *most,
@@ -241,7 +263,8 @@ static void measure(oc_context *cx, oc_tensor_view a, oc_tensor_view b, double *
     }
     for (size_t i = 0; x && y && i < n; i++) {
         if (isnan(x[i]) != isnan(y[i])) *most = INFINITY;
-        else if (x[i] != y[i] && !isnan(x[i])) *most = fmax(*most, fabs((double)x[i] - y[i]));
+        else if (x[i] != y[i] && !isnan(x[i]))
+            *most = fmax(*most, fabs((double)x[i] - y[i]));
         if (isfinite(y[i])) *largest = fmax(*largest, fabs(y[i]));
     }
     oci_free(x);
@@ -254,17 +277,20 @@ static bool is_float(oc_dtype t)
 }
 
 /* One row of "against"; false if the two differ. */
-static bool compare_one(oci_doctor *d, oc_tensor_view own, oc_tensor_view theirs, json_t *rows)
+static bool compare_one(oci_doctor *d, oc_tensor_view own, oc_tensor_view theirs,
+                        json_t *rows)
 {
     double most = INFINITY, largest = 0;
-    bool alike = own.rank == theirs.rank && is_float(own.dtype) == is_float(theirs.dtype) &&
+    bool alike = own.rank == theirs.rank &&
+                 is_float(own.dtype) == is_float(theirs.dtype) &&
                  !memcmp(own.shape, theirs.shape, (size_t)own.rank * sizeof *own.shape);
     bool same;
     if (alike && is_float(own.dtype)) {
         measure(d->cx, own, theirs, &most, &largest);
         same = most <= tolerance * fmax(largest, 1e-6);
     } else {
-        same = alike && own.dtype == theirs.dtype && !memcmp(own.data, theirs.data, own.bytes);
+        same = alike && own.dtype == theirs.dtype &&
+               !memcmp(own.data, theirs.data, own.bytes);
     }
     json_t *row = json_pack("{s:s, s:b}", "name", own.name, "same", same);
     if (!alike) json_object_set_new(row, "shape", json_false());
@@ -288,22 +314,25 @@ static void compare(oci_doctor *d, const oc_tensors *out, const oc_tensors *refe
         differ++;
     }
     if (first)
-        oci_doctor_find(d, "error", first, "is the first that differs from the reference; %zu of "
-                        "%zu do", differ, compared);
+        oci_doctor_find(d, "error", first,
+                        "is the first that differs from the reference; %zu of %zu do",
+                        differ, compared);
     else if (!compared)
-        oci_doctor_find(d, "error", "against", "the reference has none of the outputs: names are "
-                        "those of `ocelli forward --output-hidden-states`");
+        oci_doctor_find(d, "error", "against",
+                        "the reference has none of the outputs: names are those of "
+                        "`ocelli forward --output-hidden-states`");
     json_object_set_new(d->report, "against", json_pack("{s:I, s:I, s:o}", "compared",
         (json_int_t)compared, "differ", (json_int_t)differ, "tensors", rows));
 }
 
-/* Outputs come in the order in which the model makes them, so the first that differs is where
- * to look. */
+/* Outputs come in the order in which the model makes them, so the first that differs is
+ * where to look. */
 static void run_forward(oci_doctor *d, const oc_model *model)
 {
     oc_context *cx = d->cx;
     const oc_doctor_options *o = d->options;
-    const oc_forward_options all = OC_OPTIONS(oc_forward_options, .output_hidden_states = true,
+    const oc_forward_options all = OC_OPTIONS(oc_forward_options,
+                                              .output_hidden_states = true,
                                               .class_name = o->class_name);
     const oci_class *class = oci_model_class(cx, &model->core, o->class_name);
     oc_tensors *in = !class ? NULL : o->in ? oc_tensors_open(cx, o->in)
@@ -325,7 +354,8 @@ static void run_forward(oci_doctor *d, const oc_model *model)
 
 void oci_doctor_run(oci_doctor *d)
 {
-    const oc_model_options open = OC_OPTIONS(oc_model_options, .weights = d->options->weights,
+    const oc_model_options open = OC_OPTIONS(oc_model_options,
+                                             .weights = d->options->weights,
                                              .class_name = d->options->class_name,
                                              .weights_dtype = d->options->weights_dtype);
     oc_model *model = oc_model_open(d->cx, d->folder, &open);

@@ -8,11 +8,12 @@
 #include "io/locate.h"
 #include "base/size.h"
 
-/* Moves the context's error into a part's place and clears it. Memory and interrupts are the
- * whole call's business. */
+/* Moves the context's error into a part's place and clears it. Memory and interrupts are
+ * the whole call's business. */
 static void keep_error(oc_context *cx, oc_status *status, char **message)
 {
-    if (!oci_failed(cx) || cx->status == OC_E_MEMORY || cx->status == OC_E_CANCELLED) return;
+    if (!oci_failed(cx) || cx->status == OC_E_MEMORY || cx->status == OC_E_CANCELLED)
+        return;
     char text[OCI_MAX_MESSAGE];
     snprintf(text, sizeof text, "%s", cx->message);
     *status = cx->status;
@@ -36,8 +37,8 @@ static void open_surroundings(oc_context *cx, oc_model *model, bool regions)
     keep_error(cx, &model->regions_status, &model->regions_message);
 }
 
-static oc_model *open_folder(oc_context *cx, const char *name, const oc_model_options *options,
-                             bool alone)
+static oc_model *open_folder(oc_context *cx, const char *name,
+                             const oc_model_options *options, bool alone)
 {
     if (!cx || oci_failed(cx)) return NULL;
     oc_model_options o = { .size = sizeof o };
@@ -47,7 +48,8 @@ static oc_model *open_folder(oc_context *cx, const char *name, const oc_model_op
     model->folder = oci_model_locate(cx, name, o.revision);
     if (model->folder && !o.no_weights)
         oci_model_load(cx, &model->core, model->folder, &o);
-    if (!oci_failed(cx) && !o.weights_only) open_surroundings(cx, model, !alone && !o.no_weights);
+    if (!oci_failed(cx) && !o.weights_only)
+        open_surroundings(cx, model, !alone && !o.no_weights);
     if (!oci_failed(cx)) return model;
     oc_model_close(model);
     return NULL;
@@ -94,7 +96,8 @@ const oc_tokenizer *oc_model_tokenizer(oc_context *cx, const oc_model *model)
     if (model->tokenizer_message)
         oci_fail(cx, model->tokenizer_status, "%s", model->tokenizer_message);
     else if (!model->tokenizer)
-        oci_fail(cx, OC_E_ARGUMENT, "%s: was opened without its tokenizer", model->folder);
+        oci_fail(cx, OC_E_ARGUMENT, "%s: was opened without its tokenizer",
+                 model->folder);
     return model->tokenizer;
 }
 
@@ -120,8 +123,10 @@ const oci_regions *oci_model_regions(oc_context *cx, const oc_model *model)
     if (model->regions_message)
         oci_fail(cx, model->regions_status, "%s", model->regions_message);
     else if (!model->regions.boxes)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a regions.json, which says how regions are "
-                 "made of a picture, found none: the features must be given", model->folder);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: expected a regions.json, which says how regions are made of a "
+                 "picture, found none: the features must be given",
+                 model->folder);
     return oci_failed(cx) ? NULL : &model->regions;
 }
 
@@ -129,7 +134,8 @@ oc_tensors *oc_forward(oc_context *cx, const oc_model *model, const oc_tensors *
                        const oc_forward_options *options)
 {
     if (!oci_given(cx, model, __func__, "a model") ||
-        !oci_given(cx, in, __func__, "named tensors") || !oci_model_has_weights(cx, model))
+        !oci_given(cx, in, __func__, "named tensors") ||
+        !oci_model_has_weights(cx, model))
         return NULL;
     oc_forward_options o = { .size = sizeof o };
     oci_take_options(&o, sizeof o, options);
@@ -139,7 +145,8 @@ oc_tensors *oc_forward(oc_context *cx, const oc_model *model, const oc_tensors *
 /* ---- pixel values ---- */
 
 /* Rows for `count` pictures of this size. */
-static float *make_rows(oc_context *cx, oc_tensors *set, size_t count, const oc_image *first)
+static float *make_rows(oc_context *cx, oc_tensors *set, size_t count,
+                        const oc_image *first)
 {
     const int64_t shape[] = { (int64_t)count, 3, first->height, first->width };
     oc_tensor_view view;
@@ -160,7 +167,8 @@ oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model, oc_image *const
     if (count == 0 || !images)
         oci_fail(cx, OC_E_ARGUMENT, "preprocess: expected images, found none");
     for (size_t i = 0; i < count && set && !oci_failed(cx); i++) {
-        if (!images[i]) oci_fail(cx, OC_E_ARGUMENT, "image %zu: expected one, found NULL", i);
+        if (!images[i])
+            oci_fail(cx, OC_E_ARGUMENT, "image %zu: expected one, found NULL", i);
         oc_image *shaped = oci_processor_shape(cx, p, images[i]);
         if (!shaped) break;
         if (i == 0) {
@@ -168,9 +176,10 @@ oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model, oc_image *const
             width = shaped->width;
             row = make_rows(cx, set, count, shaped);
         } else if (shaped->height != height || shaped->width != width) {
-            oci_fail(cx, OC_E_ARGUMENT, "image %zu: expected %lld x %lld like the first, found "
-                     "%lld x %lld", i, (long long)height, (long long)width,
-                     (long long)shaped->height, (long long)shaped->width);
+            oci_fail(cx, OC_E_ARGUMENT,
+                     "image %zu: expected %lld x %lld like the first, found %lld x %lld",
+                     i, (long long)height, (long long)width, (long long)shaped->height,
+                     (long long)shaped->width);
         }
         if (!oci_failed(cx)) oci_processor_values(p, shaped, row);
         oc_image_free(shaped);
@@ -215,7 +224,8 @@ oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folde
 {
     if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return oc_context_status(cx);
-    if (!folder) return oci_fail(cx, OC_E_ARGUMENT, "save: expected a folder, found NULL");
+    if (!folder)
+        return oci_fail(cx, OC_E_ARGUMENT, "save: expected a folder, found NULL");
     oci_folders folders = { model->folder, folder };
     /* The weights come last but for the config: a folder with a config is whole. */
     return oci_model_write(cx, &model->core, NULL, folder, options,

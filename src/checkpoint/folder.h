@@ -12,8 +12,8 @@ struct oc_model {
     oci_model core;
     char *folder;
     oci_json generation;            /* generation_config.json; root NULL: none */
-    /* What a folder may lack, or have broken, without harm to those who do not need it: the
-     * error is kept and given to whoever does. */
+    /* What a folder may lack, or have broken, without harm to those who do not need it:
+     * the error is kept and given to whoever does. */
     oc_tokenizer *tokenizer;
     oci_processor *processor;
     oci_regions regions;            /* no boxes: the folder has no regions.json */
@@ -21,14 +21,15 @@ struct oc_model {
     char *tokenizer_message, *processor_message, *regions_message;
 };
 
-/* oc_model_open, but what regions.json says is left alone: the model of features that such a
- * file names must not name another. */
+/* oc_model_open, but what regions.json says is left alone: the model of features that
+ * such a file names must not name another. */
 OC_NODISCARD oc_model *oci_model_open_alone(oc_context *cx, const char *name);
 
-/* Copies what a folder has beside config and weights, as it is: tokenizer's and processor's files
- * say nothing of weights. */
+/* Copies what a folder has beside config and weights, as it is: tokenizer's and
+ * processor's files say nothing of weights. */
 void oci_companions_copy(oc_context *cx, const char *from, const char *to);
-/* The same, of folders `from` and `to`, after making the latter: an oci_write_begin's call. */
+/* The same, of folders `from` and `to`, after making the latter:
+ * an oci_write_begin's call. */
 typedef struct oci_folders { const char *from, *to; } oci_folders;
 void oci_folder_begin(oc_context *cx, void *folders);
 

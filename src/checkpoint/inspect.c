@@ -23,7 +23,8 @@ static void visit(oci_walker *walker, const oci_param *p)
     inspection *i = walker->user;
     const oci_weight_ref *ref = oci_model_weight(i->model.arch, &i->weights, p->name);
     if (ref) i->used[ref - i->weights.refs] = true;
-    if (!ref && !p->optional && !p->tied) json_array_append_new(i->missing, json_string(p->name));
+    if (!ref && !p->optional && !p->tied)
+        json_array_append_new(i->missing, json_string(p->name));
     if (p->tied || !ref) return;
     int64_t n = 1;
     for (int d = 0; d < p->rank; d++) n *= p->shape[d];
@@ -33,7 +34,8 @@ static void visit(oci_walker *walker, const oci_param *p)
 static json_t *shape_json(const oci_entry *e)
 {
     json_t *shape = json_array();
-    for (int d = 0; d < e->rank; d++) json_array_append_new(shape, json_integer(e->shape[d]));
+    for (int d = 0; d < e->rank; d++)
+        json_array_append_new(shape, json_integer(e->shape[d]));
     return shape;
 }
 
@@ -42,9 +44,11 @@ static json_t *tensor_list(const inspection *i)
     json_t *list = json_array();
     for (size_t k = 0; k < i->weights.count; k++) {
         const oci_entry *e = i->weights.refs[k].entry;
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:I}", "name",
-            i->weights.refs[k].name, "dtype", oci_dtype_name(e->dtype), "shape", shape_json(e),
-            "bytes", (json_int_t)e->bytes));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:o, s:I}", "name",
+                                        i->weights.refs[k].name, "dtype",
+                                        oci_dtype_name(e->dtype), "shape", shape_json(e),
+                                        "bytes", (json_int_t)e->bytes));
     }
     return list;
 }
@@ -61,14 +65,16 @@ static void put_weights(const inspection *i, json_t *out)
             json_array_append_new(unused, json_string(ref->name));
     }
     for (int t = 0; t <= OC_INT4; t++)
-        if (of[t]) json_object_set_new(dtypes, oci_dtype_name((oc_dtype)t), json_integer(of[t]));
+        if (of[t])
+            json_object_set_new(dtypes, oci_dtype_name((oc_dtype)t), json_integer(of[t]));
     for (size_t k = 0; k < i->weights.file_count; k++) {
         const oci_weight_file *f = &i->weights.files[k];
         const char *slash = strrchr(f->path, '/');
         json_int_t size = 0;
         for (size_t n = 0; n < f->count; n++) size += (json_int_t)f->entries[n].bytes;
-        json_array_append_new(files, json_pack("{s:s, s:I}", "name", slash ? slash + 1 : f->path,
-                                               "bytes", size));
+        json_array_append_new(files,
+                              json_pack("{s:s, s:I}", "name", slash ? slash + 1 : f->path,
+                                        "bytes", size));
     }
     json_object_set_new(out, "bytes", json_integer(bytes));
     json_object_set_new(out, "dtype", dtypes);
@@ -79,12 +85,27 @@ static void put_weights(const inspection *i, json_t *out)
 /* The scalars and short lists of a config: what a reader wants of it. */
 static json_t *summary(const json_t *config)
 {
-    static const char *const keys[] = { "model_type", "hidden_size", "d_model",
-        "num_hidden_layers", "decoder_layers", "num_attention_heads",
-        "decoder_attention_heads", "intermediate_size", "decoder_ffn_dim", "image_size",
-        "patch_size", "num_channels", "vocab_size", "max_position_embeddings", "hidden_act",
-        "activation_function", "cross_attention_hidden_size", "dim", "n_layers", "n_heads",
-        "projection_dim" };
+    static const char *const keys[] = { "model_type",
+                                        "hidden_size",
+                                        "d_model",
+                                        "num_hidden_layers",
+                                        "decoder_layers",
+                                        "num_attention_heads",
+                                        "decoder_attention_heads",
+                                        "intermediate_size",
+                                        "decoder_ffn_dim",
+                                        "image_size",
+                                        "patch_size",
+                                        "num_channels",
+                                        "vocab_size",
+                                        "max_position_embeddings",
+                                        "hidden_act",
+                                        "activation_function",
+                                        "cross_attention_hidden_size",
+                                        "dim",
+                                        "n_layers",
+                                        "n_heads",
+                                        "projection_dim" };
     json_t *out = json_object();
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         json_t *value = json_object_get(config, keys[k]);
@@ -112,7 +133,8 @@ static void put_config(const inspection *i, json_t *out)
     json_t *size = json_object_get(encoder ? encoder : config, "image_size");
     const char *class_name = json_string_value(json_array_get(names, 0));
     json_object_set_new(out, "architecture",
-                        json_string(class_name ? class_name : i->model.arch->classes[0].name));
+                        json_string(class_name ? class_name
+                                               : i->model.arch->classes[0].name));
     json_object_set_new(out, "model_type", json_string(i->model.arch->model_type));
     if (vocab) json_object_set(out, "vocab_size", vocab);
     if (json_is_integer(size))
@@ -128,20 +150,24 @@ static void put_config(const inspection *i, json_t *out)
 /* What a user of this kind of model will miss. */
 static json_t *lacking(oc_context *cx, const oci_model *model, const char *folder)
 {
-    static const char *const wanted[] = { "preprocessor_config.json", "tokenizer_config.json",
+    static const char *const wanted[] = { "preprocessor_config.json",
+                                          "tokenizer_config.json",
                                           "generation_config.json" };
     /* The last is for what generates: a decoder, or a composite with one. */
-    bool generates = model->arch->decode || json_object_get(model->config.root, "decoder");
+    bool generates = model->arch->decode ||
+                     json_object_get(model->config.root, "decoder");
     size_t count = sizeof wanted / sizeof *wanted - !generates;
     char path[OCI_MAX_PATH];
     json_t *list = json_array();
     for (size_t k = 0; k < count; k++) {
         snprintf(path, sizeof path, "%s/%s", folder, wanted[k]);
-        if (!oci_file_exists(cx, path)) json_array_append_new(list, json_string(wanted[k]));
+        if (!oci_file_exists(cx, path))
+            json_array_append_new(list, json_string(wanted[k]));
     }
     bool have = false;
     static const char *const tokenizers[] = { "tokenizer.json", "vocab.json", "vocab.txt",
-                                              "sentencepiece.bpe.model", "tokenizer.model" };
+                                              "sentencepiece.bpe.model",
+                                              "tokenizer.model" };
     for (size_t k = 0; k < sizeof tokenizers / sizeof *tokenizers; k++) {
         snprintf(path, sizeof path, "%s/%s", folder, tokenizers[k]);
         have = have || oci_file_exists(cx, path);
@@ -150,7 +176,8 @@ static json_t *lacking(oc_context *cx, const oci_model *model, const char *folde
     return list;
 }
 
-/* What the model would take in memory in each weights_dtype, and a position of its cache. */
+/* What the model would take in memory in each weights_dtype,
+ * and a position of its cache. */
 static void put_memory(const inspection *i, json_t *out)
 {
     json_t *memory = json_object();
@@ -163,7 +190,8 @@ static void put_memory(const inspection *i, json_t *out)
     json_object_set_new(out, "memory", memory);
     const uint64_t position = oci_memory_position(&i->model);
     if (position)
-        json_object_set_new(out, "memory_per_position", json_integer((json_int_t)position));
+        json_object_set_new(out, "memory_per_position",
+                            json_integer((json_int_t)position));
 }
 
 static json_t *describe(inspection *i, const char *folder, bool tensors)

@@ -23,9 +23,9 @@ static json_t *put(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) ? NULL : object;
 }
 
-/* from_encoder_decoder_pretrained's and from_vision_text_pretrained's routing: the prefix says
- * whose option it is. Only decoder_start_token_id, which its users have to set on the whole
- * afterwards, goes there. */
+/* from_encoder_decoder_pretrained's and from_vision_text_pretrained's routing: the prefix
+ * says whose option it is. Only decoder_start_token_id, which its users have to set on
+ * the whole afterwards, goes there. */
 static void route(const oci_joint *joint, json_t *whole, json_t *const parts[2],
                   const json_t *options)
 {
@@ -44,8 +44,8 @@ static void route(const oci_joint *joint, json_t *whole, json_t *const parts[2],
     }
 }
 
-/* What an encoder and a decoder must be to be joined, whatever their configs say; the decoder's
- * options may not say otherwise. */
+/* What an encoder and a decoder must be to be joined, whatever their configs say; the
+ * decoder's options may not say otherwise. */
 static bool begin_encoder(json_t *whole, json_t *encoder)
 {
     bool good = put(whole, "is_encoder_decoder", json_true()) &&
@@ -82,8 +82,10 @@ static const oci_joint *joint_of(oc_context *cx, const json_t *options)
     const char *type = asked ? json_string_value(asked) : "vision-encoder-decoder";
     const oci_joint *joint = type ? oci_joint_find(type) : NULL;
     if (!joint)
-        oci_fail(cx, OC_E_UNSUPPORTED, "options: model_type: expected vision-encoder-decoder or "
-                 "vision-text-dual-encoder, found %.40s", type ? type : "no text");
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "options: model_type: expected vision-encoder-decoder or "
+                 "vision-text-dual-encoder, found %.40s",
+                 type ? type : "no text");
     return joint;
 }
 
@@ -98,7 +100,8 @@ static json_t *join_configs(oc_context *cx, const json_t *first, const json_t *s
                          json_deep_copy(second) };
     json_t *whole = json_pack("{s:s, s:[s]}", "model_type", joint->model_type,
                               "architectures", joint->class_name);
-    bool good = parts[0] && parts[1] && whole && (!decodes || begin_encoder(whole, parts[0]));
+    bool good = parts[0] && parts[1] && whole &&
+                (!decodes || begin_encoder(whole, parts[0]));
     if (good) route(joint, whole, parts, options);
     good = good && (!decodes || end_decoder(parts[1]));
     for (int i = 0; i < 2; i++) {

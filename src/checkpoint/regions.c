@@ -12,11 +12,14 @@ enum { VERSION = 1, BOX = 4 };
 /* A field that is not known may change what the others mean. */
 static void check_fields(oc_context *cx, const oci_json *doc)
 {
-    static const char *const known[] = { "version", "feature_model", "feature", "normalize",
-                                         "append_box", "regions", "visual_token_type" };
+    static const char *const known[] = {
+        "version", "feature_model", "feature", "normalize", "append_box", "regions",
+        "visual_token_type"
+    };
     const char *key;
     json_t *value;
-    if (!json_is_object(doc->root)) oci_json_expected(cx, doc, "file", "an object", doc->root);
+    if (!json_is_object(doc->root))
+        oci_json_expected(cx, doc, "file", "an object", doc->root);
     json_object_foreach(doc->root, key, value) {
         size_t i = 0;
         oci_quoted quoted;
@@ -49,23 +52,25 @@ static void read_boxes(oc_context *cx, oci_regions *r, const oci_json *doc)
         return;
     }
     if (count > cx->limits.regions) {
-        oci_fail(cx, OC_E_LIMIT, "%s: regions: expected at most %llu, found %zu", doc->name,
-                 (unsigned long long)cx->limits.regions, count);
+        oci_fail(cx, OC_E_LIMIT, "%s: regions: expected at most %llu, found %zu",
+                 doc->name, (unsigned long long)cx->limits.regions, count);
         return;
     }
     r->boxes = oci_calloc(cx, count, BOX * sizeof *r->boxes);
     for (r->count = 0; r->count < count && r->boxes && !oci_failed(cx); r->count++)
         if (!read_box(json_array_get(list, r->count), r->boxes + BOX * r->count))
-            oci_fail(cx, OC_E_MALFORMED, "%s: regions[%zu]: expected [x0, y0, x1, y1] with "
-                     "0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, found something else", doc->name,
-                     r->count);
+            oci_fail(cx, OC_E_MALFORMED,
+                     "%s: regions[%zu]: expected [x0, y0, x1, y1] with 0 <= x0 < x1 <= 1 "
+                     "and 0 <= y0 < y1 <= 1, found something else",
+                     doc->name, r->count);
 }
 
 /* ---- the feature model ---- */
 
-/* The folder of `name`, inside or beside ours, or else the name itself, which is then a bundled
- * model's. `path` has room for OCI_MAX_PATH. */
-static const char *find_model(oc_context *cx, const char *folder, const char *name, char *path)
+/* The folder of `name`, inside or beside ours, or else the name itself, which is then a
+ * bundled model's. `path` has room for OCI_MAX_PATH. */
+static const char *find_model(oc_context *cx, const char *folder, const char *name,
+                              char *path)
 {
     static const char *const between[] = { "/", "/../" };
     for (size_t i = 0; i < sizeof between / sizeof *between; i++) {
@@ -75,11 +80,13 @@ static const char *find_model(oc_context *cx, const char *folder, const char *na
     return name;
 }
 
-/* A file from elsewhere must not lead to models anywhere on this machine, so that a name is one
- * part of a path, and "../" before it may only mean what is beside the folder. */
-static void open_features(oc_context *cx, oci_regions *r, const oci_json *doc, const char *folder)
+/* A file from elsewhere must not lead to models anywhere on this machine, so that a name
+ * is one part of a path, and "../" before it may only mean what is beside the folder. */
+static void open_features(oc_context *cx, oci_regions *r, const oci_json *doc,
+                          const char *folder)
 {
-    const char *name = oci_json_text(cx, doc, doc->root, "feature_model", NULL), *plain = name;
+    const char *name = oci_json_text(cx, doc, doc->root, "feature_model", NULL),
+               *plain = name;
     if (oci_failed(cx)) return;
     if (name && !strncmp(name, "../", 3)) plain = name + 3;
     if (!plain || !plain[0] || plain[0] == '.' || strchr(plain, '/')) {
@@ -91,22 +98,25 @@ static void open_features(oc_context *cx, oci_regions *r, const oci_json *doc, c
     r->features = oci_model_open_alone(cx, find_model(cx, folder, plain, path));
 }
 
-static void read_file(oc_context *cx, oci_regions *r, const oci_json *doc, const char *folder)
+static void read_file(oc_context *cx, oci_regions *r, const oci_json *doc,
+                      const char *folder)
 {
     oci_quoted quoted;
     check_fields(cx, doc);
     if (oci_failed(cx)) return;
-    const int64_t version = oci_json_int(cx, doc, doc->root, "version", VERSION, 0, INT64_MAX);
+    const int64_t version = oci_json_int(cx, doc, doc->root, "version", VERSION, 0,
+                                         INT64_MAX);
     const char *feature = oci_json_text(cx, doc, doc->root, "feature", "image_embeds");
     if (!oci_failed(cx) && version != VERSION)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: version: expected %d, found %lld", doc->name, VERSION,
-                 (long long)version);
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: version: expected %d, found %lld", doc->name,
+                 VERSION, (long long)version);
     if (!oci_failed(cx) && strcmp(feature, "image_embeds"))
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: feature: expected image_embeds, found %s", doc->name,
-                 oci_quote(&quoted, feature));
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: feature: expected image_embeds, found %s",
+                 doc->name, oci_quote(&quoted, feature));
     r->normalize = oci_json_bool(cx, doc, doc->root, "normalize", false);
     r->append_box = oci_json_bool(cx, doc, doc->root, "append_box", false);
-    r->visual_token_type = oci_json_int(cx, doc, doc->root, "visual_token_type", 1, 0, INT32_MAX);
+    r->visual_token_type = oci_json_int(cx, doc, doc->root, "visual_token_type", 1, 0,
+                                        INT32_MAX);
     read_boxes(cx, r, doc);
     if (folder && !oci_failed(cx)) open_features(cx, r, doc, folder);
 }

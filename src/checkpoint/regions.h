@@ -13,8 +13,8 @@ typedef struct oci_regions {
     oc_model *features;             /* the dual encoder; NULL: the file names none */
 } oci_regions;
 
-/* Reads the file; with a folder, opens the feature model that it names, which may then not be
- * missing. False: error set, *regions empty. */
+/* Reads the file; with a folder, opens the feature model that it names, which may then
+ * not be missing. False: error set, *regions empty. */
 bool oci_regions_open(oc_context *cx, oci_regions *regions, const char *path,
                       const char *folder);
 void oci_regions_close(oci_regions *regions);

@@ -1,11 +1,11 @@
-/* Beam search, diverse beam search (Vijayakumar et al. 2016, arXiv:1610.02424) and beam sample:
- * 4.37.2's beam_search, group_beam_search and beam_sample, of which the first is the second
- * with one group.
- *   {logits → log softmax → processors (→ warpers) → + sum of the beam → for each group of an
- *    item the best candidates, or draws → scorer → ids and past of the beams that go on}
+/* Beam search, diverse beam search (Vijayakumar et al. 2016, arXiv:1610.02424) and beam
+ * sample: 4.37.2's beam_search, group_beam_search and beam_sample, of which the first is
+ * the second with one group.
+ *   {logits → log softmax → processors (→ warpers) → + sum of the beam
+ *    → for each group of an item the best candidates, or draws → scorer → ids and past of the beams that go on}
  *
- * K beams of an item are G groups of S. Beams move by index: ids are copied, keys and values
- * are not (nn/cache.h). */
+ * K beams of an item are G groups of S. Beams move by index: ids are copied, keys and
+ * values are not (nn/cache.h). */
 #include <math.h>
 #include <string.h>
 
@@ -43,8 +43,8 @@ static int64_t row_in_group(const beams *b, int64_t group, int64_t index)
 
 /* ---- candidates ---- */
 
-/* Ranks below: a smaller score or, of equals, a later place. NaN, which an end token that is
- * barred gets of the exponential decay, is the largest, as for torch.topk. */
+/* Ranks below: a smaller score or, of equals, a later place. NaN, which an end token that
+ * is barred gets of the exponential decay, is the largest, as for torch.topk. */
 static bool below(const oci_candidate *a, const oci_candidate *b)
 {
     if (isnan(a->score) != isnan(b->score)) return isnan(b->score);
@@ -110,7 +110,8 @@ static void draw(oc_context *cx, beams *b, int64_t item, const float *scores,
     for (int64_t k = 0; k < b->S; k++)
         for (int64_t v = 0; v < V; v++) all[k * V + v] = scores[k * V + v] + sums[k];
     oci_backend_get(cx)->softmax(cx, 1, n, all, oci_f32(p));
-    oci_rng rng = oci_draws_of(d->g.seed, d->o.first_picture + item, 0, d->length - d->prompt);
+    oci_rng rng = oci_draws_of(d->g.seed, d->o.first_picture + item, 0,
+                               d->length - d->prompt);
     oci_draw(cx, &rng, oci_f32(p), n, b->C, b->drawn);
     clear_heap(b->candidates, b->C);
     for (int64_t c = 0; c < b->C && !oci_failed(cx); c++)
@@ -122,8 +123,8 @@ static void draw(oc_context *cx, beams *b, int64_t item, const float *scores,
 
 /* ---- one group of one item ---- */
 
-/* Rows as the scorer sees them. The reference looks a hypothesis' beam_indices up in the list
- * of all groups as if it were group 0's, and so do we. */
+/* Rows as the scorer sees them. The reference looks a hypothesis' beam_indices up in the
+ * list of all groups as if it were group 0's, and so do we. */
 static void view_group(beams *b, int64_t item, int64_t group)
 {
     const oci_decoding *d = b->d;
@@ -138,8 +139,8 @@ static void view_group(beams *b, int64_t item, int64_t group)
     }
 }
 
-/* A finished group goes on with pads of no worth, on the past of the first item's: what 4.37.2
- * does, and what its scores to the last step show. */
+/* A finished group goes on with pads of no worth, on the past of the first item's: what
+ * 4.37.2 does, and what its scores to the last step show. */
 static void idle(beams *b, int64_t item, int64_t group)
 {
     for (int64_t k = 0; k < b->S; k++) {
@@ -167,7 +168,8 @@ static float *score_group(oc_context *cx, beams *b, const step_values *v, int64_
     for (int64_t k = 0; k < group * b->S; k++)
         b->tokens[k] = b->next[item * b->K + k].token;
     for (int64_t k = 0; k < b->S; k++) {
-        memcpy(scores + k * V, oci_step_row(d, v->raw, first + k), (size_t)V * sizeof *scores);
+        memcpy(scores + k * V, oci_step_row(d, v->raw, first + k),
+               (size_t)V * sizeof *scores);
         if (!oci_step_process(cx, d, first + k, earlier, scores + k * V)) return NULL;
     }
     return scores;
@@ -193,16 +195,19 @@ static void advance_group(oc_context *cx, beams *b, const step_values *v, int64_
     }
     view_group(b, item, group);
     if (oci_failed(cx) ||
-        !oci_beam_scorer_process(cx, &b->scorer, store, b->views, item * b->S, b->candidates,
-                                 b->C, b->next + first)) return;
+        !oci_beam_scorer_process(cx, &b->scorer, store, b->views, item * b->S,
+                                 b->candidates, b->C, b->next + first))
+        return;
     for (int64_t k = 0; k < b->S; k++)
         b->source[first + k] = item * b->S + b->next[first + k].beam;
 }
 
 /* ---- moving ---- */
 
-/* Rows of `size` bytes, `stride` apart: each of the group's becomes a copy of its source. */
-static void move_rows(const beams *b, int64_t group, void *rows, size_t stride, size_t size)
+/* Rows of `size` bytes, `stride` apart: each of the group's
+ * becomes a copy of its source. */
+static void move_rows(const beams *b, int64_t group, void *rows, size_t stride,
+                      size_t size)
 {
     int64_t n = b->d->items * b->S;
     char *spare = b->spare;
@@ -239,7 +244,8 @@ static void move_group(beams *b, int64_t group)
     oci_decoding *d = b->d;
     size_t room = (size_t)d->room, L = (size_t)d->length, steps = L - (size_t)d->prompt;
     move_rows(b, group, d->ids, room * sizeof *d->ids, L * sizeof *d->ids);
-    move_rows(b, group, d->logprobs, room * sizeof *d->logprobs, steps * sizeof *d->logprobs);
+    move_rows(b, group, d->logprobs, room * sizeof *d->logprobs,
+              steps * sizeof *d->logprobs);
     move_rows(b, group, d->origin, (size_t)d->places * sizeof *d->origin,
               (size_t)d->cache->length * sizeof *d->origin);
     /* Some decoders' caches keep the encoder's keys in place; see oci_decoder_shape. */
@@ -274,7 +280,8 @@ static void step(oc_context *cx, beams *b)
     oci_tensor *logits = oci_step_logits(cx, d, NULL), *own = NULL;
     if (!logits) return;
     oci_step_outputs(cx, d, d->slot, d->rows);
-    oci_backend_get(cx)->log_softmax(cx, d->batch_count, V, oci_f32(logits), oci_f32(logits));
+    oci_backend_get(cx)->log_softmax(cx, d->batch_count, V, oci_f32(logits),
+                                     oci_f32(logits));
     step_values v = { .raw = logits, .scores = oci_step_scores(cx, d, d->rows) };
     v.handed_out = v.scores != NULL;
     if (!v.handed_out) own = oci_tensor_create(cx, OC_F32, OCI_SHAPE(b->S, V));
@@ -299,7 +306,8 @@ static void add_running(beams *b)
         if (b->scorer.stores[store].done) continue;
         view_group(b, store / b->G, store % b->G);
         for (int64_t k = 0; k < b->S; k++) {
-            /* Here the list of all groups is looked up by row: right for one item only. */
+            /* Here the list of all groups is looked up by
+             * row: right for one item only. */
             if (b->trace)
                 b->views[k].trace = b->trace + (store * b->S + k) * (d->room + 1);
             oci_store_add(&b->scorer, store, &b->views[k], d->length - d->prompt);
@@ -326,8 +334,8 @@ static void write_result(beams *b, int64_t to, const oci_hypothesis *h)
         d->trace[to * d->room + t] = t < h->traced ? s->trace[at + t] : -1;
 }
 
-/* BeamSearchScorer.finalize: the n best of each item; the width of all is that of the longest
- * and an end token, within max_length. */
+/* BeamSearchScorer.finalize: the n best of each item; the width of all is that of the
+ * longest and an end token, within max_length. */
 static void finalize(oc_context *cx, beams *b)
 {
     oci_decoding *d = b->d;
@@ -340,7 +348,8 @@ static void finalize(oc_context *cx, beams *b)
         if (best[found]) longest = oci_max(longest, best[found++]->length);
     }
     bool ends = d->g.eos_token_id.count > 0;
-    d->length = oci_min(oci_max(longest + ends, d->prompt), oci_min(d->max_length, d->room));
+    d->length = oci_min(oci_max(longest + ends, d->prompt),
+                        oci_min(d->max_length, d->room));
     d->sequences = found;
     for (int64_t i = 0; i < found; i++) write_result(b, i, best[i]);
     oci_free(best);
@@ -359,11 +368,14 @@ static bool begin(oc_context *cx, beams *b)
     b->S = b->K / b->G;
     b->C = b->S * (g->do_sample ? 2 : oci_max(2, 1 + (int64_t)g->eos_token_id.count));
     if (b->C > b->S * d->shape.vocab_size)
-        oci_fail(cx, OC_E_ARGUMENT, "beam search: expected a vocabulary of at least %lld, "
-                 "found %lld", (long long)(b->C / b->S), (long long)d->shape.vocab_size);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "beam search: expected a vocabulary of at least %lld, found %lld",
+                 (long long)(b->C / b->S), (long long)d->shape.vocab_size);
     if (d->max_length <= d->prompt)
-        oci_fail(cx, OC_E_ARGUMENT, "beam search: expected a max_length over the prompt's %lld "
-                 "ids, found %lld", (long long)d->prompt, (long long)d->max_length);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "beam search: expected a max_length over the prompt's %lld ids, found "
+                 "%lld",
+                 (long long)d->prompt, (long long)d->max_length);
     b->sums = oci_calloc(cx, rows, sizeof *b->sums);
     b->next = oci_calloc(cx, rows, sizeof *b->next);
     b->source = oci_calloc(cx, rows, sizeof *b->source);
@@ -378,11 +390,13 @@ static bool begin(oc_context *cx, beams *b)
     }
     b->scorer = (oci_beam_scorer){
         .items = d->items, .groups = b->G, .size = b->S, .room = d->room,
-        .prompt = d->prompt, .max_length = d->max_length, .length_penalty = g->length_penalty,
-        .early = g->early_stopping, .eos = &g->eos_token_id };
+        .prompt = d->prompt, .max_length = d->max_length,
+        .length_penalty = g->length_penalty, .early = g->early_stopping,
+        .eos = &g->eos_token_id };
     if (!oci_beam_scorer_init(cx, &b->scorer)) return false;
     /* At first the beams of a group are alike: only the first may have candidates. */
-    for (int64_t r = 0; r < d->rows && !g->do_sample; r++) b->sums[r] = r % b->S ? -1e9f : 0;
+    for (int64_t r = 0; r < d->rows && !g->do_sample; r++)
+        b->sums[r] = r % b->S ? -1e9f : 0;
     return true;
 }
 
@@ -408,7 +422,8 @@ void oci_search_beams(oc_context *cx, oci_decoding *d)
     while (good) {
         if (oci_step_barred(cx, d)) break;
         step(cx, &b);
-        if (oci_failed(cx) || oci_beam_scorer_is_done(&b.scorer) || oci_time_is_up(d)) break;
+        if (oci_failed(cx) || oci_beam_scorer_is_done(&b.scorer) || oci_time_is_up(d))
+            break;
     }
     if (good && !oci_failed(cx)) finalize(cx, &b);
     end(&b);

@@ -54,11 +54,12 @@ static void copy_beam(oci_beam_scorer *s, const oci_beam *beam, oci_hypothesis *
     h->traced = beam->trace ? beam->traced : 0;
     memcpy(s->ids + at, beam->ids, (size_t)h->length * sizeof *s->ids);
     memcpy(s->logprobs + at, beam->logprobs, (size_t)h->made * sizeof *s->logprobs);
-    if (h->traced) memcpy(s->trace + at, beam->trace, (size_t)h->traced * sizeof *s->trace);
+    if (h->traced)
+        memcpy(s->trace + at, beam->trace, (size_t)h->traced * sizeof *s->trace);
 }
 
-/* The hypothesis that was made of the beam, or NULL if it is none of the best. A full store
- * never drops what is just coming: that is better than its worst. */
+/* The hypothesis that was made of the beam, or NULL if it is none of the best. A full
+ * store never drops what is just coming: that is better than its worst. */
 static oci_hypothesis *add(oci_beam_scorer *s, int64_t index, const oci_beam *beam,
                            int64_t generated)
 {
@@ -80,7 +81,8 @@ static oci_hypothesis *add(oci_beam_scorer *s, int64_t index, const oci_beam *be
     return h;
 }
 
-void oci_store_add(oci_beam_scorer *s, int64_t store, const oci_beam *beam, int64_t generated)
+void oci_store_add(oci_beam_scorer *s, int64_t store, const oci_beam *beam,
+                   int64_t generated)
 {
     add(s, store, beam, generated);
 }
@@ -91,8 +93,9 @@ bool oci_store_is_done(const oci_beam_scorer *s, int64_t index, double best_sum,
     const oci_store *store = &s->stores[index];
     if (store->count < s->size) return false;
     if (s->early == OCI_EARLY_YES) return true;
-    /* Sums only fall, so a longer text is worth most if it gains most by its length: with a
-     * positive penalty that of the greatest length. `false` looks at today's length only. */
+    /* Sums only fall, so a longer text is worth most if it gains most by its
+     * length: with a positive penalty that of the greatest length. `false`
+     * looks at today's length only. */
     bool ahead = s->early == OCI_EARLY_NEVER && s->length_penalty > 0;
     double generated = (double)((ahead ? s->max_length : length) - s->prompt);
     return store->worst >= best_sum / pow(generated, s->length_penalty);
@@ -132,9 +135,10 @@ bool oci_beam_scorer_process(oc_context *cx, oci_beam_scorer *s, int64_t store,
         else if (rank < s->size) finish(s, store, &beams[c->beam], row, c);
     }
     if (kept < s->size) {
-        oci_fail(cx, OC_E_ARGUMENT, "beam search: expected %lld candidates that do not end, "
-                 "found %lld among %lld", (long long)s->size, (long long)kept,
-                 (long long)count);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "beam search: expected %lld candidates that do not end, found %lld "
+                 "among %lld",
+                 (long long)s->size, (long long)kept, (long long)count);
         return false;
     }
     if (oci_store_is_done(s, store, (double)candidates[0].score, beams[0].length + 1))

@@ -1,13 +1,14 @@
-/* The scorer of beam search: which candidates of a step go on, which are kept as finished, and
- * when nothing better can come. 4.37.2's BeamSearchScorer and BeamHypotheses, arithmetic in
- * double as there. It knows ids and scores, and no model. */
+/* The scorer of beam search: which candidates of a step go on, which are
+ * kept as finished, and when nothing better can come. 4.37.2's
+ * BeamSearchScorer and BeamHypotheses, arithmetic in double as there. It
+ * knows ids and scores, and no model. */
 #ifndef OCI_GENERATE_BEAM_SCORER_H
 #define OCI_GENERATE_BEAM_SCORER_H
 
 #include "generate/config.h"
 
-/* A row as far as it has come. `trace` says for each generated id the row that it was chosen
- * from (beam_indices), or is NULL. Borrowed. */
+/* A row as far as it has come. `trace` says for each generated id the row that it was
+ * chosen from (beam_indices), or is NULL. Borrowed. */
 typedef struct oci_beam {
     const int64_t *ids, *trace;
     const float *logprobs;          /* of the generated ids */
@@ -52,22 +53,23 @@ typedef struct oci_beam_scorer {
 bool oci_beam_scorer_init(oc_context *cx, oci_beam_scorer *s);
 void oci_beam_scorer_deinit(oci_beam_scorer *s);
 
-/* Adds one, if it is among the `size` best; `generated` is the length that its sum is divided
- * by. */
-void oci_store_add(oci_beam_scorer *s, int64_t store, const oci_beam *beam, int64_t generated);
+/* Adds one, if it is among the `size` best; `generated` is the length
+ * that its sum is divided by. */
+void oci_store_add(oci_beam_scorer *s, int64_t store, const oci_beam *beam,
+                   int64_t generated);
 bool oci_store_is_done(const oci_beam_scorer *s, int64_t store, double best_sum,
                        int64_t length);
 
-/* One step of a store: candidates in descending order, beams [size] before it. The candidates
- * that go on are written to next [size]. `row` is the number of beam 0 in traces. False with
- * an error set if too many candidates end. */
+/* One step of a store: candidates in descending order, beams [size] before it. The
+ * candidates that go on are written to next [size]. `row` is the number of beam 0 in
+ * traces. False with an error set if too many candidates end. */
 bool oci_beam_scorer_process(oc_context *cx, oci_beam_scorer *s, int64_t store,
                              const oci_beam *beams, int64_t row,
                              const oci_candidate *candidates, int64_t count,
                              oci_candidate *next);
 bool oci_beam_scorer_is_done(const oci_beam_scorer *s);
-/* The best hypothesis of an item that was not taken yet, over all its groups; marks it taken.
- * NULL: there is none. */
+/* The best hypothesis of an item that was not taken yet, over all its groups; marks it
+ * taken. NULL: there is none. */
 const oci_hypothesis *oci_beam_scorer_take(oci_beam_scorer *s, int64_t item);
 
 #endif

@@ -8,7 +8,10 @@
 #include "base/size.h"
 #include "models/vipllava.h"
 
-static const oci_vipllava *model_of(const oc_chat *chat) { return chat->model->core.root; }
+static const oci_vipllava *model_of(const oc_chat *chat)
+{
+    return chat->model->core.root;
+}
 
 /* ---- create, free ---- */
 
@@ -22,7 +25,8 @@ static bool is_free(oc_context *cx, const oc_chat *chat, const char *call)
 {
     if (!oci_given(cx, chat, call, "a chat")) return false;
     if (!chat->answering) return true;
-    oci_fail(cx, OC_E_ARGUMENT, "%s: expected no answer under way: oc_chat_end comes first", call);
+    oci_fail(cx, OC_E_ARGUMENT,
+             "%s: expected no answer under way: oc_chat_end comes first", call);
     return false;
 }
 
@@ -37,7 +41,8 @@ static bool check_token(oc_context *cx, const oc_chat *chat)
     return false;
 }
 
-oc_chat *oc_chat_create(oc_context *cx, const oc_model *model, const oc_chat_options *options)
+oc_chat *oc_chat_create(oc_context *cx, const oc_model *model,
+                        const oc_chat_options *options)
 {
     if (!oci_given(cx, model, __func__, "a model") || !oci_model_has_weights(cx, model))
         return NULL;
@@ -133,8 +138,8 @@ oc_status oc_chat_add_image(oc_context *cx, oc_chat *chat, oc_image *image)
 {
     if (!is_free(cx, chat, __func__) || !oci_given(cx, image, __func__, "a picture"))
         return cx ? cx->status : OC_E_MEMORY;
-    oci_buffer **pictures = grow(cx, chat->pictures, &chat->picture_room, chat->picture_count,
-                                 sizeof(oci_buffer *));
+    oci_buffer **pictures = grow(cx, chat->pictures, &chat->picture_room,
+                                 chat->picture_count, sizeof(oci_buffer *));
     if (!pictures) return cx->status;
     chat->pictures = pictures;
     oci_buffer *picture = encode_picture(cx, chat, image);
@@ -156,7 +161,8 @@ static oc_status write_prompt(oc_context *cx, const oc_chat *chat, const char *q
         oci_prompt_answer(cx, chat->style, turn->answer, out);
     }
     if (oci_failed(cx)) return cx->status;
-    return oci_prompt_ask(cx, chat->style, chat->turn_count == 0, question, chat->waiting, out);
+    return oci_prompt_ask(cx, chat->style, chat->turn_count == 0, question, chat->waiting,
+                          out);
 }
 
 /* Its ids, a picture's as often as it has patches: input_ids [1, S]. */
@@ -168,8 +174,9 @@ static oc_tensors *read_prompt(oc_context *cx, const oc_chat *chat, const char *
     int64_t n = (int64_t)oc_encoding_count(e), pictures = 0;
     for (int64_t i = 0; i < n; i++) pictures += ids[i] == chat->image_id;
     if (e && pictures != (int64_t)chat->picture_count)
-        oci_fail(cx, OC_E_ARGUMENT, "the conversation: expected " OCI_IMAGE_TOKEN " %zu times, "
-                 "once for each picture, found it %lld times",
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "the conversation: expected " OCI_IMAGE_TOKEN
+                 " %zu times, once for each picture, found it %lld times",
                  chat->picture_count, (long long)pictures);
     /* Bounded by the text's limit and by pictures that are in memory. */
     int64_t shape[] = { 1, n + pictures * (chat->patches - 1) };
@@ -202,7 +209,8 @@ oc_tensors *oci_chat_prompt(oc_context *cx, const oc_chat *chat, const char *que
 bool oci_chat_add_turn(oc_context *cx, oc_chat *chat, const char *question, char *answer,
                        bool whole)
 {
-    oci_turn *turns = grow(cx, chat->turns, &chat->turn_room, chat->turn_count, sizeof *turns);
+    oci_turn *turns = grow(cx, chat->turns, &chat->turn_room, chat->turn_count,
+                           sizeof *turns);
     char *copy = turns ? oci_strdup(cx, question) : NULL;
     if (turns) chat->turns = turns;
     if (!copy) {
@@ -228,7 +236,8 @@ oc_status oc_chat_undo(oc_context *cx, oc_chat *chat)
 {
     if (!is_free(cx, chat, __func__)) return cx ? cx->status : OC_E_MEMORY;
     if (chat->turn_count == 0 && chat->waiting == 0)
-        return oci_fail(cx, OC_E_ARGUMENT, "expected a question to take back, found none");
+        return oci_fail(cx, OC_E_ARGUMENT,
+                        "expected a question to take back, found none");
     size_t pictures = chat->waiting;
     if (chat->turn_count > 0) {
         oci_turn *turn = &chat->turns[--chat->turn_count];

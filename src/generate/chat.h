@@ -20,7 +20,8 @@ typedef struct oci_teller {
     oc_chat_callback callback;
     void *user;
     oci_bytes text;                 /* all so far */
-    size_t begin, told;             /* where the answer begins in it; what has been passed on */
+    size_t begin, told;             /* where the answer begins in it; what has been
+                                       passed on */
     bool stopped, refused;          /* by the stop, by the callback */
 } oci_teller;
 
@@ -31,15 +32,16 @@ struct oc_chat {
     char *system, *config;          /* owned; NULL: the style's, none */
     int64_t context;                /* positions that a conversation may take */
     oc_dtype kv_dtype;
-    int64_t image_id, patches;      /* a picture's id; positions of a picture, 0 before any */
+    int64_t image_id, patches;      /* a picture's id; positions of a picture, 0
+                                       before any */
     oci_turn *turns;
     size_t turn_count, turn_room;
     oci_buffer **pictures;          /* F32 [patches, D] of each, encoded once */
     size_t picture_count, picture_room;
     size_t waiting;                 /* the last of them, for the question to come */
     oci_cache *cache;               /* what the model has read: … */
-    int64_t *read;                  /* … these ids, cache->length of them, a picture's once
-                                       for each patch; room for read_room */
+    int64_t *read;                  /* … these ids, cache->length of them, a picture's
+                                       once for each patch; room for read_room */
     int64_t read_room;
     int64_t fresh;                  /* ids that the last question's first pass read */
 

@@ -55,7 +55,8 @@ static bool on_token(void *user, int64_t row, int64_t token, const char *text)
     oci_teller *t = user;
     (void)row;
     (void)token;
-    if (text && *text && oci_bytes_append_text(t->cx, &t->text, text) == OC_OK) tell(t, false);
+    if (text && *text && oci_bytes_append_text(t->cx, &t->text, text) == OC_OK)
+        tell(t, false);
     return !t->stopped && !t->refused && !oci_failed(t->cx);
 }
 
@@ -66,7 +67,8 @@ static char *finish_text(oc_context *cx, oc_chat *chat)
     oci_teller *t = &chat->teller;
     size_t size;
     char *text = oc_decode(cx, chat->tokenizer, d->ids + d->prompt,
-                           (size_t)(d->length - d->prompt), true, OC_CLEAN_UP_DEFAULT, &size);
+                           (size_t)(d->length - d->prompt), true, OC_CLEAN_UP_DEFAULT,
+                           &size);
     if (!text) return NULL;
     t->text.size = 0;
     oci_bytes_append(cx, &t->text, text, size);
@@ -109,7 +111,8 @@ static void read_question(oc_context *cx, oc_chat *chat, const oc_tensors *in)
 {
     oci_decoding *d = &chat->decoding;
     const oc_generate_options how = { .size = sizeof how, .config = chat->config,
-                                      .callback = on_token, .callback_user = &chat->teller,
+                                      .callback = on_token,
+                                      .callback_user = &chat->teller,
                                       .first_picture = (int64_t)chat->turn_count };
     oci_arena_mark mark = oci_mark(cx);
     if (oci_decoding_begin_as(cx, d, chat->model, &oci_chat_family, chat, in, &how)) {
@@ -127,15 +130,17 @@ oc_status oc_chat_begin(oc_context *cx, oc_chat *chat, const char *question,
         !oci_given(cx, question, __func__, "a question"))
         return cx ? cx->status : OC_E_MEMORY;
     if (chat->answering)
-        return oci_fail(cx, OC_E_ARGUMENT, "%s: expected no answer under way: oc_chat_end comes "
-                        "first", __func__);
+        return oci_fail(cx, OC_E_ARGUMENT,
+                        "%s: expected no answer under way: oc_chat_end comes first",
+                        __func__);
     oc_tensors *in = oci_chat_prompt(cx, chat, question);
     chat->question = in ? oci_strdup(cx, question) : NULL;
     if (chat->question) {
         chat->answering = true;
         chat->decoding = (oci_decoding){ 0 };
-        chat->teller = (oci_teller){ .cx = cx, .stop = chat->style->stop, .callback = callback,
-                                     .user = user };
+        chat->teller = (oci_teller){
+            .cx = cx, .stop = chat->style->stop, .callback = callback, .user = user
+        };
         oci_bytes_init(&chat->teller.text, SIZE_MAX / 4);
         read_question(cx, chat, in);
         if (oci_failed(cx)) oci_chat_drop(chat);
@@ -159,7 +164,8 @@ static void step_together(oc_context *cx, oc_chat *const *chats, size_t count)
     for (size_t i = 0; logits && i < count && !oci_failed(cx); i++) {
         oci_decoding *d = &chats[i]->decoding;
         int64_t V = d->shape.vocab_size;
-        const oci_tensor *own = oci_tensor_view(cx, logits, OCI_SHAPE(1, 1, V), (int64_t)i * V);
+        const oci_tensor *own = oci_tensor_view(cx, logits, OCI_SHAPE(1, 1, V),
+                                                (int64_t)i * V);
         if (own) oci_step_check(cx, d, own);
         if (own && !oci_failed(cx)) oci_search_decide(cx, d, own);
     }
@@ -167,7 +173,8 @@ static void step_together(oc_context *cx, oc_chat *const *chats, size_t count)
 }
 
 /* Those that can be one pass are, and the others have one each. */
-static void step_all(oc_context *cx, oc_chat *const *chats, size_t count, oc_chat **together)
+static void step_all(oc_context *cx, oc_chat *const *chats, size_t count,
+                     oc_chat **together)
 {
     size_t n = 0;
     for (size_t i = 0; i < count && !oci_failed(cx); i++) {
@@ -183,19 +190,22 @@ static void step_all(oc_context *cx, oc_chat *const *chats, size_t count, oc_cha
     if (n > 1 && !oci_failed(cx)) step_together(cx, together, n);
 }
 
-static bool check_chats(oc_context *cx, oc_chat *const *chats, size_t count, const char *call)
+static bool check_chats(oc_context *cx, oc_chat *const *chats, size_t count,
+                        const char *call)
 {
     if (!oci_given(cx, count ? chats : NULL, call, "chats")) return false;
     for (size_t i = 0; i < count; i++) {
         if (!oci_given(cx, chats[i], call, "a chat")) return false;
         if (!chats[i]->answering)
-            oci_fail(cx, OC_E_ARGUMENT, "%s: chat %zu: expected an answer under way", call, i);
+            oci_fail(cx, OC_E_ARGUMENT, "%s: chat %zu: expected an answer under way",
+                     call, i);
         if (chats[i]->model != chats[0]->model)
-            oci_fail(cx, OC_E_ARGUMENT, "%s: chat %zu: expected the model of the first", call, i);
+            oci_fail(cx, OC_E_ARGUMENT, "%s: chat %zu: expected the model of the first",
+                     call, i);
         for (size_t k = 0; k < i; k++)
             if (chats[k] == chats[i])
-                oci_fail(cx, OC_E_ARGUMENT, "%s: chat %zu: expected another than chat %zu", call,
-                         i, k);
+                oci_fail(cx, OC_E_ARGUMENT,
+                         "%s: chat %zu: expected another than chat %zu", call, i, k);
     }
     return !oci_failed(cx);
 }
@@ -232,8 +242,9 @@ const char *oc_chat_end(oc_context *cx, oc_chat *chat)
     char *text = oci_failed(cx) ? NULL : finish_text(cx, chat);
     bool whole = is_whole(chat);
     if (!whole && chat->decoding.length >= chat->context)
-        oci_log(cx, OC_LOG_WARNING, "the conversation takes all %lld positions: the answer "
-                "stops there", (long long)chat->context);
+        oci_log(cx, OC_LOG_WARNING,
+                "the conversation takes all %lld positions: the answer stops there",
+                (long long)chat->context);
     if (text && !oci_chat_add_turn(cx, chat, chat->question, text, whole)) text = NULL;
     oci_chat_drop(chat);
     return text;

@@ -8,7 +8,8 @@
 #include "generate/chat.h"
 #include "models/vipllava.h"
 
-static const oci_input_spec inputs[] = { { "input_ids", OCI_INPUT_IDS, 2 }, OCI_INPUTS_END };
+static const oci_input_spec inputs[] = { { "input_ids", OCI_INPUT_IDS, 2 },
+                                         OCI_INPUTS_END };
 
 static oc_chat *chat_of(const oci_decoding *d) { return d->session; }
 static const oci_vipllava *model_of(const oci_decoding *d) { return d->model->core.root; }
@@ -17,7 +18,8 @@ static const oci_vipllava *model_of(const oci_decoding *d) { return d->model->co
 
 /* A cache for all that the conversation may come to, which costs what it has come to
  * (nn/cache.h), and room for the ids of `length` positions. */
-static void make_room(oc_context *cx, oc_chat *chat, const oci_decoder_shape *s, int64_t length)
+static void make_room(oc_context *cx, oc_chat *chat, const oci_decoder_shape *s,
+                      int64_t length)
 {
     if (!chat->cache)
         chat->cache = oci_cache_create(cx, (oci_cache_spec){
@@ -39,7 +41,8 @@ static void chat_open(oc_context *cx, oci_decoding *d, const oc_tensors *in)
     oc_chat *chat = chat_of(d);
     d->given = oci_input_required(cx, in, inputs, "input_ids");
     if (!d->given) return;
-    if (d->width != 1 || (d->search != OCI_SEARCH_GREEDY && d->search != OCI_SEARCH_SAMPLE)) {
+    if (d->width != 1 ||
+        (d->search != OCI_SEARCH_GREEDY && d->search != OCI_SEARCH_SAMPLE)) {
         oci_fail(cx, OC_E_UNSUPPORTED, "expected one answer, id by id: no beams, no "
                  "contrastive search, no num_return_sequences");
         return;
@@ -72,12 +75,13 @@ static bool is_patch(const oci_decoding *d, int64_t id, int64_t at)
 
 /* Embeddings of ids at positions from `from` on: patches where the picture's id
  * stands. */
-static oci_tensor *embed(oc_context *cx, const oci_decoding *d, oci_tensor *ids, int64_t from)
+static oci_tensor *embed(oc_context *cx, const oci_decoding *d, oci_tensor *ids,
+                         int64_t from)
 {
     const oc_chat *chat = chat_of(d);
     int64_t T = ids->shape[1], before = 0, own = 0, used = 0;
     for (int64_t t = 0; t < T; t++) own += is_patch(d, oci_i64(ids)[t], from + t);
-    oci_tensor *words = oci_llama_embed(cx, &model_of(d)->language, ids);   /* [1, T, D] */
+    oci_tensor *words = oci_llama_embed(cx, &model_of(d)->language, ids);  /* [1, T, D] */
     if (own == 0 || !words) return words;
     for (int64_t t = 0; t < from; t++) before += is_patch(d, d->ids[t], t);
     int64_t D = words->shape[2];
@@ -132,7 +136,7 @@ oci_tensor *oci_chat_pass_many(oc_context *cx, oc_chat *const *chats, size_t cou
     oci_cache all = oci_cache_join(members, n);
     oci_decode_call call = { .cache = &all, .last_only = true, .position_ids = positions,
                              .inputs_embeds = oci_llama_embed(cx, language, ids) };
-    return oci_failed(cx) ? NULL : oci_llama_decode(cx, language, call);    /* [B, 1, V] */
+    return oci_failed(cx) ? NULL : oci_llama_decode(cx, language, call);   /* [B, 1, V] */
 }
 
 static oci_decoder_shape chat_shape(const void *root)
@@ -140,5 +144,6 @@ static oci_decoder_shape chat_shape(const void *root)
     return oci_llama_arch.decoder_shape(&((const oci_vipllava *)root)->language);
 }
 
-const oci_family oci_chat_family = { .arch = &oci_vipllava_arch, .inputs = inputs, .outputs = "",
-                                     .shape = chat_shape, .open = chat_open, .pass = chat_pass };
+const oci_family oci_chat_family = { .arch = &oci_vipllava_arch, .inputs = inputs,
+                                     .outputs = "", .shape = chat_shape,
+                                     .open = chat_open, .pass = chat_pass };

@@ -1,5 +1,5 @@
-/* One table holds every name of GenerationConfig; reading, inheriting, warnings and the search
- * for a misspelt name all go through it. */
+/* One table holds every name of GenerationConfig; reading, inheriting, warnings and the
+ * search for a misspelt name all go through it. */
 #include "generate/config.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ typedef struct source {
     oc_status fault;        /* what a wrong type is */
 } source;
 
-/* ---- messages -------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------- */
 
 /* "NAME: PATH+FIELD: expected WHAT, found VALUE"; returns false. */
 static bool expected(oc_context *cx, const source *from, oc_status status, const field *f,
@@ -30,8 +30,8 @@ static bool expected(oc_context *cx, const source *from, oc_status status, const
     if (n < sizeof dump) dump[n] = '\0';
     else if (json_is_string(found)) value = json_string_value(found);
     else value = json_is_array(found) ? "a long array" : "a large object";
-    oci_fail(cx, status, "%s: %s%s: expected %s, found %s", from->name, from->path, f->name,
-             what, oci_quote(&text, value));
+    oci_fail(cx, status, "%s: %s%s: expected %s, found %s", from->name, from->path,
+             f->name, what, oci_quote(&text, value));
     return false;
 }
 
@@ -52,7 +52,7 @@ static bool expected_number(oc_context *cx, const source *from, const field *f,
     return expected(cx, from, from->fault, f, what, found);
 }
 
-/* ---- values ---------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------ */
 
 static bool is_id(const field *f, const json_t *value)
 {
@@ -68,7 +68,7 @@ static void clear_ids(oci_ids *ids)
 
 static void clear_biases(oci_biases *list)
 {
-    if (list->count) oci_free(list->at[0].ids.at);      /* the block of all entries' ids */
+    if (list->count) oci_free(list->at[0].ids.at);     /* the block of all entries' ids */
     oci_free(list->at);
     *list = (oci_biases){ 0 };
 }
@@ -111,15 +111,16 @@ static bool set_pairs(oc_context *cx, const source *from, const field *f, oci_id
     }
     if (!good) {
         oci_free(at);
-        return expected(cx, from, from->fault, f, "[[index, token id or null], ...]", value);
+        return expected(cx, from, from->fault, f, "[[index, token id or null], ...]",
+                        value);
     }
     clear_ids(ids);
     *ids = (oci_ids){ .at = at, .count = 2 * n };
     return true;
 }
 
-/* The ids of entry i of bad_words_ids ([id, …]) or sequence_bias ([[id, …], bias]); NULL if it
- * is not of that form. */
+/* The ids of entry i of bad_words_ids ([id, …]) or sequence_bias ([[id, …], bias]); NULL
+ * if it is not of that form. */
 static const json_t *entry_ids(const field *f, const json_t *value, size_t i, float *bias)
 {
     const json_t *entry = json_array_get(value, i), *ids = entry;
@@ -145,8 +146,8 @@ static int compare_entries(const void *left, const void *right)
     return (a > b) - (a < b);       /* equal ones in their order */
 }
 
-/* Equal entries become one, at the place of the first and with the value of the last: what a
- * Python dict makes of them. */
+/* Equal entries become one, at the place of the first and with the value of the last:
+ * what a Python dict makes of them. */
 static bool merge_equal(oc_context *cx, oci_biases *list)
 {
     size_t n = list->count, kept = 0;
@@ -171,7 +172,8 @@ static bool merge_equal(oc_context *cx, oci_biases *list)
     return true;
 }
 
-/* All or nothing, and an empty list is a fault: that of 4.37.2's processors, a ValueError. */
+/* All or nothing, and an empty list is a fault: that of 4.37.2's processors,
+ * a ValueError. */
 static bool set_biases(oc_context *cx, const source *from, const field *f, oci_biases *to,
                        const json_t *value)
 {
@@ -182,7 +184,8 @@ static bool set_biases(oc_context *cx, const source *from, const field *f, oci_b
     if (n == 0) return expected(cx, from, OC_E_ARGUMENT, f, what, value);
     for (size_t i = 0; i < n; i++) {
         const json_t *ids = entry_ids(f, value, i, &bias);
-        if (!ids) return expected(cx, from, OC_E_ARGUMENT, f, what, json_array_get(value, i));
+        if (!ids)
+            return expected(cx, from, OC_E_ARGUMENT, f, what, json_array_get(value, i));
         total += json_array_size(ids);      /* each is a value in memory: no overflow */
     }
     oci_biases list = { .at = oci_calloc(cx, n, sizeof *list.at) };
@@ -302,14 +305,15 @@ static bool set_field(oc_context *cx, const source *from, oci_generation_config 
     return true;
 }
 
-/* ---- sources --------------------------------------------------------------------------- */
+/* ---- sources ----------------------------------------------------------------------- */
 
 static void set_defaults(oci_generation_config *g)
 {
     for (const field *f = fields; f < fields_end; f++) set_number(g, f, f->fallback);
 }
 
-/* Every field that the object has; `inherit`: only into those that are at their default. */
+/* Every field that the object has; `inherit`: only into those
+ * that are at their default. */
 static bool read_object(oc_context *cx, const source *from, oci_generation_config *g,
                         const json_t *object, bool inherit)
 {
@@ -328,8 +332,10 @@ static bool read_class(oc_context *cx, const json_t *object, const char *model_t
     size_t i = 0, n = sizeof class_ids / sizeof *class_ids;
     while (i < n && strcmp(class_ids[i].model_type, model_type)) i++;
     if (i == n) return true;
-    int64_t *const scalars[] = { &g->pad_token_id, &g->bos_token_id, &g->decoder_start_token_id };
-    const char *const names[] = { "pad_token_id", "bos_token_id", "decoder_start_token_id" };
+    int64_t *const scalars[] = { &g->pad_token_id, &g->bos_token_id,
+                                 &g->decoder_start_token_id };
+    const char *const names[] = { "pad_token_id", "bos_token_id",
+                                  "decoder_start_token_id" };
     const int64_t ids[] = { class_ids[i].pad, class_ids[i].bos, class_ids[i].start };
     for (int k = 0; k < 3; k++)
         if (!json_object_get(object, names[k]) && *scalars[k] < 0) *scalars[k] = ids[k];
@@ -373,8 +379,8 @@ static bool sets_something(const oci_generation_config *g)
     return false;
 }
 
-static bool read_files(oc_context *cx, oci_generation_config *g, const oci_json *generation,
-                       const oci_json *config)
+static bool read_files(oc_context *cx, oci_generation_config *g,
+                       const oci_json *generation, const oci_json *config)
 {
     bool own = generation && generation->root, model = config && config->root;
     if (model && (!own || json_is_true(json_object_get(generation->root,
@@ -388,14 +394,15 @@ static bool read_files(oc_context *cx, oci_generation_config *g, const oci_json 
     source from = { generation->name, "", OC_E_MALFORMED };
     for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)
         if (json_object_get(generation->root, arguments[i])) {
-            oci_fail(cx, OC_E_ARGUMENT, "%s: %s is an argument of a call, not of a config",
-                     generation->name, arguments[i]);
+            oci_fail(cx, OC_E_ARGUMENT,
+                     "%s: %s is an argument of a call, not of a config", generation->name,
+                     arguments[i]);
             return false;
         }
     return read_object(cx, &from, g, generation->root, false);
 }
 
-/* ---- overrides ------------------------------------------------------------------------- */
+/* ---- overrides --------------------------------------------------------------------- */
 
 enum { NAME_ROOM = 40 };        /* longer than every field's name */
 
@@ -421,7 +428,8 @@ static int distance(const char *a, const char *b)
 
 static bool check_names(oc_context *cx, const source *from, json_t *object)
 {
-    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+    for (void *at = json_object_iter(object); at;
+         at = json_object_iter_next(object, at)) {
         const char *name = json_object_iter_key(at), *nearest = "";
         int best = INT32_MAX;
         for (const field *f = fields; f < fields_end && best > 0; f++) {
@@ -451,7 +459,7 @@ static bool read_overrides(oc_context *cx, oci_generation_config *g, const char 
     return good;
 }
 
-/* ---- combinations ---------------------------------------------------------------------- */
+/* ---- combinations ------------------------------------------------------------------ */
 
 /* GenerationConfig.validate, and what the warpers of sampling refuse to be made with. */
 static bool check_combinations(oc_context *cx, const oci_generation_config *g)
@@ -498,8 +506,10 @@ bool oci_generation_config_read(oc_context *cx, oci_generation_config *g,
 {
     *g = (oci_generation_config){ 0 };
     set_defaults(g);
-    /* 4.37.2 looks at a file's combinations when it loads it, and again at those of a call. */
-    if (oci_failed(cx) || !read_files(cx, g, generation, config) || !check_combinations(cx, g))
+    /* 4.37.2 looks at a file's combinations when it loads it,
+     * and again at those of a call. */
+    if (oci_failed(cx) || !read_files(cx, g, generation, config) ||
+        !check_combinations(cx, g))
         return false;
     if (overrides && (!read_overrides(cx, g, overrides) || !check_combinations(cx, g)))
         return false;

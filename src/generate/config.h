@@ -1,6 +1,6 @@
-/* GenerationConfig of Transformers 4.37.2: its fields, where their values come from, and what
- * is refused. All its names are known here; what this version cannot do (constraints, guidance,
- * assisted decoding) is refused where it would run. */
+/* GenerationConfig of Transformers 4.37.2: its fields, where their values come from, and
+ * what is refused. All its names are known here; what this version cannot do
+ * (constraints, guidance, assisted decoding) is refused where it would run. */
 #ifndef OCI_GENERATE_CONFIG_H
 #define OCI_GENERATE_CONFIG_H
 
@@ -12,8 +12,10 @@ typedef struct oci_ids {            /* a list of token ids; owned by the config 
     size_t count;
 } oci_ids;
 
-typedef struct oci_bias {           /* sequence_bias, bad_words_ids: ids and what is added */
-    oci_ids ids;                    /* never empty; a slice of one block that entry 0 begins */
+typedef struct oci_bias {           /* sequence_bias, bad_words_ids: ids and what is
+                                       added */
+    oci_ids ids;                    /* never empty; a slice of one block that entry
+                                       0 begins */
     float bias;
 } oci_bias;
 
@@ -22,7 +24,11 @@ typedef struct oci_biases {
     size_t count;
 } oci_biases;
 
-typedef enum oci_early_stopping { OCI_EARLY_NO, OCI_EARLY_YES, OCI_EARLY_NEVER } oci_early_stopping;
+typedef enum oci_early_stopping {
+    OCI_EARLY_NO,
+    OCI_EARLY_YES,
+    OCI_EARLY_NEVER
+} oci_early_stopping;
 
 typedef struct oci_generation_config {
     int64_t max_length, max_new_tokens, min_length, min_new_tokens;     /* -1: null */
@@ -39,7 +45,7 @@ typedef struct oci_generation_config {
     double repetition_penalty, encoder_repetition_penalty;
     double length_penalty, diversity_penalty;
     int64_t pad_token_id, bos_token_id, decoder_start_token_id;         /* -1: null */
-    oci_ids eos_token_id;                                               /* count 0: null */
+    oci_ids eos_token_id;                                              /* count 0: null */
     int64_t forced_bos_token_id;                                        /* -1: null */
     oci_ids forced_eos_token_id, suppress_tokens, begin_suppress_tokens;
     oci_ids forced_decoder_ids;         /* index, id, index, id, …; id -1: null */
@@ -50,15 +56,17 @@ typedef struct oci_generation_config {
 } oci_generation_config;
 
 /* The values that generate() works with, by 4.37.2's rules: defaults; then
- * generation_config.json if the folder has one, else what config.json says at its top level
- * and, where that left a default, in `decoder`, `generator`, `text_config` (spec: VED §4).
- * generation_config.json also gives way when it says _from_model_config and config.json's top
- * level sets something: 4.37.2 then takes it as edited by hand. Last come `overrides` (text
- * of a JSON object, or NULL; unknown names are OC_E_ARGUMENT naming the nearest known one).
+ * generation_config.json if the folder has one, else what config.json says at its top
+ * level and, where that left a default, in `decoder`, `generator`, `text_config` (spec:
+ * VED §4). generation_config.json also gives way when it says _from_model_config and
+ * config.json's top level sets something: 4.37.2 then takes it as edited by hand. Last
+ * come `overrides` (text of a JSON object, or NULL; unknown names are OC_E_ARGUMENT
+ * naming the nearest known one).
  *
- * Wrong types and ranges are OC_E_MALFORMED in a file and OC_E_ARGUMENT in the overrides; what
- * 4.37.2 answers with ValueError is OC_E_ARGUMENT. `generation` and `config` may be NULL or
- * empty (root NULL). Free with oci_generation_config_deinit, also after a failure. */
+ * Wrong types and ranges are OC_E_MALFORMED in a file and OC_E_ARGUMENT in the
+ * overrides; what 4.37.2 answers with ValueError is OC_E_ARGUMENT. `generation` and
+ * `config` may be NULL or empty (root NULL). Free with
+ * oci_generation_config_deinit, also after a failure. */
 bool oci_generation_config_read(oc_context *cx, oci_generation_config *g,
                                 const oci_json *generation, const oci_json *config,
                                 const char *overrides);

@@ -27,7 +27,8 @@ typedef struct field {
     int flags;
 } field;
 
-/* Counts stay where a double holds them exactly and where sums with lengths cannot overflow. */
+/* Counts stay where a double holds them exactly and where sums
+ * with lengths cannot overflow. */
 #define LARGEST 9007199254740992.0
 #define LAST_ID ((double)INT32_MAX)
 #define REFUSED NAN
@@ -41,7 +42,8 @@ typedef struct field {
 #define F_BOOL(name, fallback, null, flags) \
     { #name, BOOL, AT(name), fallback, null, 0, 0, flags }
 #define F_ID(name, flags) F_INT(name, -1, -1, -1, LAST_ID, flags)
-#define F_LIST(name, type, low, flags) { #name, type, AT(name), 0, 0, low, LAST_ID, flags }
+#define F_LIST(name, type, low, flags) \
+    { #name, type, AT(name), 0, 0, low, LAST_ID, flags }
 #define F_NOTHING(name) { #name, NOTHING, 0, 0, 0, 0, 0, 0 }
 
 static const field fields[] = {
@@ -50,7 +52,8 @@ static const field fields[] = {
     F_INT(max_new_tokens, -1, -1, 0, LARGEST, 0),
     F_INT(min_length, 0, 0, 0, LARGEST, OLD),
     F_INT(min_new_tokens, -1, -1, 0, LARGEST, 0),
-    { "early_stopping", EARLY, AT(early_stopping), OCI_EARLY_NO, REFUSED, 0, 0, OLD | BEAMS },
+    { "early_stopping", EARLY, AT(early_stopping), OCI_EARLY_NO, REFUSED, 0, 0,
+      OLD | BEAMS },
     F_REAL(max_time, -1, -1, 0, 0),
     F_BOOL(do_sample, false, REFUSED, OLD),
     F_INT(num_beams, 1, 1, 1, LAST_ID, OLD),
@@ -75,7 +78,8 @@ static const field fields[] = {
     F_ID(forced_bos_token_id, OLD),
     F_LIST(forced_eos_token_id, IDS, 0, OLD),
     F_BOOL(remove_invalid_values, false, false, OLD),
-    { "exponential_decay_length_penalty", DECAY, AT(decay_start), -1, -1, 0, LARGEST, OLD },
+    { "exponential_decay_length_penalty", DECAY, AT(decay_start), -1, -1, 0, LARGEST,
+      OLD },
     F_LIST(suppress_tokens, IDS, 0, OLD),
     F_LIST(begin_suppress_tokens, IDS, 0, OLD),
     F_LIST(forced_decoder_ids, PAIRS, 0, 0),
@@ -93,7 +97,8 @@ static const field fields[] = {
     F_ID(decoder_start_token_id, 0),
     F_INT(prompt_lookup_num_tokens, -1, -1, 0, LARGEST, 0),
     F_INT(seed, 0, 0, 0, LARGEST, 0),       /* ours */
-    /* Of assisted decoding and of contrastive search's memory, and what only describes. */
+    /* Of assisted decoding and of contrastive search's memory,
+     * and what only describes. */
     F_NOTHING(num_assistant_tokens), F_NOTHING(num_assistant_tokens_schedule),
     F_NOTHING(low_memory), F_NOTHING(generation_kwargs), F_NOTHING(transformers_version),
     F_NOTHING(_from_model_config), F_NOTHING(_commit_hash),
@@ -104,7 +109,8 @@ static const field *const fields_end = fields + sizeof fields / sizeof *fields;
 /* Arguments of generate() itself: 4.37.2 refuses to find them in the config. */
 static const char *const arguments[] = {
     "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "synced_gpus",
-    "assistant_model", "streamer", "negative_prompt_ids", "negative_prompt_attention_mask",
+    "assistant_model", "streamer", "negative_prompt_ids",
+    "negative_prompt_attention_mask",
 };
 
 /* Ids that a config class has where its JSON is silent (defaults of the constructors in

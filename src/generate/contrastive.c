@@ -1,11 +1,11 @@
-/* Contrastive search — Su et al. 2022, "A contrastive framework for neural text generation",
- * arXiv:2202.06417; 4.37.2's contrastive_search:
- *   {processors on the logits at hand → the k most probable ids → one pass over all k as if
- *    each came next → score (1 - alpha) p - alpha max cos(its hidden state, those before)
+/* Contrastive search — Su et al. 2022, "A contrastive framework for neural text
+ * generation", arXiv:2202.06417; 4.37.2's contrastive_search:
+ *   {processors on the logits at hand → the k most probable ids
+ *    → one pass over all k as if each came next → score (1 - alpha) p - alpha max cos(its hidden state, those before)
  *    → the best one's id, hidden state, logits and past are the sequence's}
  *
- * The k candidates of a picture are its rows in the cache. They share the past by index; the
- * chosen one's new position joins it by index, too. */
+ * The k candidates of a picture are its rows in the cache. They share the past by index;
+ * the chosen one's new position joins it by index, too. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,8 @@ typedef struct contrastive {
     int64_t *chosen;            /* [B] row of the batch */
 } contrastive;
 
-/* The decoder's last hidden states of the pass: the held output with the highest number. */
+/* The decoder's last hidden states of the pass: the held
+ * output with the highest number. */
 static bool last_hidden(oc_context *cx, const oci_decoding *d, oc_tensor_view *view)
 {
     char stem[64];
@@ -38,8 +39,9 @@ static bool last_hidden(oc_context *cx, const oci_decoding *d, oc_tensor_view *v
         most = number;
         *view = each;
     }
-    if (most < 0) oci_fail(cx, OC_E_UNSUPPORTED, "contrastive search: the decoder hands out no "
-                           "hidden states");
+    if (most < 0)
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "contrastive search: the decoder hands out no hidden states");
     return most >= 0;
 }
 
@@ -77,7 +79,8 @@ static void start(oc_context *cx, contrastive *c)
 /* ---- a step ---- */
 
 /* The k most probable ids of picture b, most probable first, the first of equals. */
-static void take_candidates(oc_context *cx, contrastive *c, int64_t b, const float *scores)
+static void take_candidates(oc_context *cx, contrastive *c, int64_t b,
+                            const float *scores)
 {
     int64_t V = c->d->shape.vocab_size, n = 0, *tokens = c->tokens + b * c->k;
     float *p = c->p + b * c->k;
@@ -99,8 +102,8 @@ static void take_candidates(oc_context *cx, contrastive *c, int64_t b, const flo
     oci_arena_reset(&cx->arena, mark);
 }
 
-/* The candidate of picture b that is probable and unlike what was before; `hidden` are the
- * states [k, width] of its candidates. */
+/* The candidate of picture b that is probable and unlike what was before; `hidden` are
+ * the states [k, width] of its candidates. */
 static int64_t rank(const contrastive *c, int64_t b, const float *hidden, float *unit)
 {
     const oci_decoding *d = c->d;
@@ -125,10 +128,10 @@ static int64_t rank(const contrastive *c, int64_t b, const float *hidden, float 
     return best;
 }
 
-/* Picture b goes on with its candidate `best`. A sequence that ended goes on, too, while its
- * outputs are wanted, but what it says is pads. */
-static void accept(oc_context *cx, contrastive *c, int64_t b, int64_t best, const float *raw,
-                   float *scratch)
+/* Picture b goes on with its candidate `best`. A sequence that ended goes on, too, while
+ * its outputs are wanted, but what it says is pads. */
+static void accept(oc_context *cx, contrastive *c, int64_t b, int64_t best,
+                   const float *raw, float *scratch)
 {
     oci_decoding *d = c->d;
     int64_t V = d->shape.vocab_size, token = c->tokens[b * c->k + best];
@@ -212,7 +215,8 @@ void oci_search_contrastive(oc_context *cx, oci_decoding *d)
     size_t rows = (size_t)d->rows, B = (size_t)d->items;
     contrastive c = { .d = d, .k = d->width };
     if (!d->g.use_cache)
-        oci_fail(cx, OC_E_ARGUMENT, "contrastive search: expected use_cache true, found false");
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "contrastive search: expected use_cache true, found false");
     if (c.k > d->shape.vocab_size)
         oci_fail(cx, OC_E_ARGUMENT, "contrastive search: top_k: expected at most the "
                  "vocabulary's %lld, found %lld", (long long)d->shape.vocab_size,

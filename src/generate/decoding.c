@@ -13,7 +13,8 @@ static void refuse(oc_context *cx, const oci_decoding *d)
     const struct { bool given; const char *what; } rows[] = {
         { g->constraints, "constraints: not in this version" },
         { g->force_words_ids, "force_words_ids: not in this version" },
-        { g->prompt_lookup_num_tokens >= 0, "prompt_lookup_num_tokens: not in this version" },
+        { g->prompt_lookup_num_tokens >= 0, "prompt_lookup_num_tokens: not in this "
+                                            "version" },
         { g->guidance_scale >= 0 && g->guidance_scale != 1,
           "guidance_scale: not in this version" },
         { pictures && g->encoder_repetition_penalty != 1,
@@ -24,8 +25,9 @@ static void refuse(oc_context *cx, const oci_decoding *d)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].given) oci_fail(cx, OC_E_UNSUPPORTED, "generate: %s", rows[i].what);
     if (g->diversity_penalty > 0 && (g->num_beams < 2 || g->num_beam_groups < 2))
-        oci_fail(cx, OC_E_ARGUMENT, "generate: diversity_penalty: expected groups of beams "
-                 "(num_beams, num_beam_groups), found none");
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "generate: diversity_penalty: expected groups of beams (num_beams, "
+                 "num_beam_groups), found none");
 }
 
 /* 4.37.2's _get_generation_mode, and how many rows a picture has then. */
@@ -64,24 +66,31 @@ static void lay_prompt(oci_decoding *d)
 
 /* ---- memory ---- */
 
-/* 4.37.2's _validate_generated_length: lengths that cannot be met are said and then kept. */
+/* 4.37.2's _validate_generated_length: lengths that cannot be
+ * met are said and then kept. */
 static void warn_of_lengths(oc_context *cx, const oci_decoding *d, int64_t prompt)
 {
     const oci_generation_config *g = &d->g;
     long long most = (long long)d->max_length;
     if (prompt >= d->max_length)
-        oci_log(cx, OC_LOG_WARNING, "generate: the prompt has %lld tokens and max_length is "
-                "%lld: one token is made at the most", (long long)prompt, most);
+        oci_log(cx, OC_LOG_WARNING,
+                "generate: the prompt has %lld tokens and max_length is %lld: one token "
+                "is made at the most",
+                (long long)prompt, most);
     if (g->min_length > d->max_length)
-        oci_log(cx, OC_LOG_WARNING, "generate: min_length %lld is over max_length %lld: no end "
-                "token is chosen", (long long)g->min_length, most);
+        oci_log(cx, OC_LOG_WARNING,
+                "generate: min_length %lld is over max_length %lld: no end token is "
+                "chosen",
+                (long long)g->min_length, most);
     if (g->min_new_tokens > 0 && g->min_new_tokens + prompt > d->max_length)
-        oci_log(cx, OC_LOG_WARNING, "generate: min_new_tokens %lld after a prompt of %lld is over "
-                "max_length %lld", (long long)g->min_new_tokens, (long long)prompt, most);
+        oci_log(cx, OC_LOG_WARNING,
+                "generate: min_new_tokens %lld after a prompt of %lld is over max_length "
+                "%lld",
+                (long long)g->min_new_tokens, (long long)prompt, most);
 }
 
-/* How many ids a row can come to. One more than there are positions for, so that it is the
- * decoder that complains. */
+/* How many ids a row can come to. One more than there are positions for, so that it is
+ * the decoder that complains. */
 static void set_room(oc_context *cx, oci_decoding *d, int64_t prompt)
 {
     const oci_generation_config *g = &d->g;
@@ -106,7 +115,8 @@ static void make_memory(oc_context *cx, oci_decoding *d)
 {
     const oci_decoder_shape *s = &d->shape;
     bool beams = d->search == OCI_SEARCH_BEAM;
-    size_t rows = (size_t)d->rows, n = (size_t)d->sequences, row = (size_t)d->room, ids, places;
+    size_t rows = (size_t)d->rows, n = (size_t)d->sequences, row = (size_t)d->room, ids,
+           places;
     if (!oci_mul(row, sizeof *d->ids, &ids)) ids = SIZE_MAX;
     if (!oci_mul((size_t)d->places, sizeof *d->origin, &places)) places = SIZE_MAX;
     d->ids = oci_calloc(cx, n, ids);
@@ -125,8 +135,9 @@ static void make_memory(oc_context *cx, oci_decoding *d)
     oc_dtype kept = oci_kept_dtype(cx, d->o.kv_dtype);
     if (!oci_failed(cx) && !d->cache)
         d->cache = oci_cache_create(cx, (oci_cache_spec){
-            .layers = s->layers, .rows = d->rows, .heads = s->heads, .head_dim = s->head_dim,
-            .length = oci_min(d->room, d->most) + d->slots, .sources = d->items,
+            .layers = s->layers, .rows = d->rows, .heads = s->heads,
+            .head_dim = s->head_dim, .length = oci_min(d->room, d->most) + d->slots,
+            .sources = d->items,
             .cross_length = d->cross_attends ? d->states->shape[1] : 0,
             .dtype = kept });
 }
@@ -136,7 +147,8 @@ static void make_streams(oc_context *cx, oci_decoding *d)
     if (!d->o.callback || !d->model->tokenizer || oci_failed(cx)) return;
     d->text = oci_calloc(cx, (size_t)d->rows, sizeof *d->text);
     for (int64_t s = 0; d->text && s < d->sequences; s++)
-        d->text[s] = oci_detokenizer_create(cx, d->model->tokenizer, true, OC_CLEAN_UP_DEFAULT);
+        d->text[s] = oci_detokenizer_create(cx, d->model->tokenizer, true,
+                                            OC_CLEAN_UP_DEFAULT);
 }
 
 /* ---- begin and end ---- */
@@ -162,12 +174,13 @@ static void read_config(oc_context *cx, oci_decoding *d)
 static void set_rows(oc_context *cx, oci_decoding *d)
 {
     int64_t most = (int64_t)cx->limits.batch;
-    d->rows = d->sequences = d->items * d->width;       /* both are 32-bit numbers at most */
+    d->rows = d->sequences = d->items * d->width;    /* both are 32-bit numbers at most */
     if (d->search == OCI_SEARCH_CONTRASTIVE) d->sequences = d->items;
     if (d->items > INT32_MAX || d->width > INT32_MAX || d->rows > oci_max(most, d->items))
-        oci_fail(cx, OC_E_LIMIT, "generate: expected at most %lld rows in a batch, found %lld "
-                 "pictures of %lld rows", (long long)most, (long long)d->items,
-                 (long long)d->width);
+        oci_fail(cx, OC_E_LIMIT,
+                 "generate: expected at most %lld rows in a batch, found %lld pictures "
+                 "of %lld rows",
+                 (long long)most, (long long)d->items, (long long)d->width);
 }
 
 static void begin_batch(oci_decoding *d)
@@ -182,11 +195,14 @@ static const oc_generate_options no_options = { .size = sizeof no_options };
 
 static const oci_family *find_family(oc_context *cx, const oc_model *model)
 {
-    static const oci_family *const families[] = { &oci_picture_family, &oci_prompt_family };
+    static const oci_family *const families[] = { &oci_picture_family,
+                                                  &oci_prompt_family };
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (families[i]->arch == model->core.arch) return families[i];
-    oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-encoder-decoder or a vipllava to "
-             "generate with, found %s", model->folder, model->core.arch->model_type);
+    oci_fail(cx, OC_E_UNSUPPORTED,
+             "%s: expected a vision-encoder-decoder or a vipllava to generate with, "
+             "found %s",
+             model->folder, model->core.arch->model_type);
     return NULL;
 }
 
@@ -244,7 +260,8 @@ void oci_decoding_end(oci_decoding *d)
     oc_tensors_free(d->held);
     oci_cache_free(d->cache);
     void *const blocks[] = { d->ids, d->made, d->logprobs, d->finished, d->sums, d->trace,
-                             d->batch, d->slot, d->cross, d->origin, d->batch_origin, d->dead };
+                             d->batch, d->slot, d->cross, d->origin, d->batch_origin,
+                             d->dead };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) oci_free(blocks[i]);
     oci_generation_config_deinit(&d->g);
     *d = (oci_decoding){ 0 };

@@ -5,8 +5,8 @@
  *                                          → {"menu": [{"nm": "A"}, {"nm": "B"}]}
  *
  * What a model generates need not be well-formed; then the answer is what the reference's
- * regular expressions find: tags match without regard to case, `.` stops at a line feed, and
- * an end tag counts from wherever it stands first. */
+ * regular expressions find: tags match without regard to case, `.` stops at a line feed,
+ * and an end tag counts from wherever it stands first. */
 #include <string.h>
 
 #include "base/context.h"
@@ -17,8 +17,8 @@
 #include "text/tokenizer.h"
 
 enum { MOST_BYTES = 1 << 20 };      /* a sequence has some thousand tokens */
-/* Bytes looked at for each byte of text. Well-formed texts need about their depth; garbage
- * with many open tags is quadratic in the reference, and ends here. */
+/* Bytes looked at for each byte of text. Well-formed texts need about their depth;
+ * garbage with many open tags is quadratic in the reference, and ends here. */
 static const uint64_t looks = 1024, more_looks = 1 << 24;
 
 typedef struct span {
@@ -35,12 +35,13 @@ typedef struct reader {
 static bool spend(reader *r, size_t bytes)
 {
     if (bytes < r->work) r->work -= bytes;
-    else oci_fail(r->cx, OC_E_LIMIT, "document: expected tags that close, found too many that "
-                  "do not");
+    else
+        oci_fail(r->cx, OC_E_LIMIT,
+                 "document: expected tags that close, found too many that do not");
     return !oci_failed(r->cx);
 }
 
-/* ---- characters -------------------------------------------------------------------------- */
+/* ---- characters -------------------------------------------------------------------- */
 
 /* What str.strip() takes away. */
 static bool is_space(uint32_t c)
@@ -81,9 +82,10 @@ static uint32_t fold(uint32_t code)
     return code;
 }
 
-/* ---- tags -------------------------------------------------------------------------------- */
+/* ---- tags -------------------------------------------------------------------------- */
 
-/* How many bytes of `text` are `literal` but for case; false if it does not begin with it. */
+/* How many bytes of `text` are `literal` but for case;
+ * false if it does not begin with it. */
 static bool match(span text, const char *literal, size_t size, size_t *matched)
 {
     uint32_t a, b;
@@ -99,8 +101,8 @@ static bool match(span text, const char *literal, size_t size, size_t *matched)
     return true;
 }
 
-/* The first `opening` KEY `>` of `text` from `from` on. Where `any_key`, the key is not given
- * but found: up to the next `>` on the line. `barrier`: gives up at a line feed. */
+/* The first `opening` KEY `>` of `text` from `from` on. Where `any_key`, the key is not
+ * given but found: up to the next `>` on the line. `barrier`: gives up at a line feed. */
 static bool find_tag(reader *r, span text, size_t from, const char *opening, span *key,
                      bool any_key, bool barrier, span *tag)
 {
@@ -168,7 +170,7 @@ static span erase(reader *r, span text, span tag)
     return (span){ text.at, to };
 }
 
-/* ---- values ------------------------------------------------------------------------------ */
+/* ---- values ------------------------------------------------------------------------ */
 
 static json_t *convert(reader *r, span text, bool inner, uint64_t depth);
 
@@ -198,12 +200,13 @@ static json_t *leaves_of(const reader *r, span text)
     return list;
 }
 
-/* Tags inside: converted in a copy, since erasing must not show outside. Always a list; NULL
- * where there is nothing in it, which leaves the key as it was. */
+/* Tags inside: converted in a copy, since erasing must not show outside. Always a list;
+ * NULL where there is nothing in it, which leaves the key as it was. */
 static json_t *tree_of(reader *r, span text, uint64_t depth)
 {
     if (depth >= r->cx->limits.json_depth) {
-        oci_fail(r->cx, OC_E_LIMIT, "document: tags nested deeper than json_depth %llu allows",
+        oci_fail(r->cx, OC_E_LIMIT,
+                 "document: tags nested deeper than json_depth %llu allows",
                  (unsigned long long)r->cx->limits.json_depth);
         return NULL;
     }
@@ -240,7 +243,8 @@ static span take_element(reader *r, span text, span open, span key, json_t *outp
                          uint64_t depth)
 {
     span close, content, ignored;
-    if (!find_tag(r, text, 0, "</s_", &key, false, false, &close)) return erase(r, text, open);
+    if (!find_tag(r, text, 0, "</s_", &key, false, false, &close))
+        return erase(r, text, open);
     if (find_content(r, text, key, &content)) {
         content = strip(content);
         span a = content, b = content;
@@ -252,7 +256,8 @@ static span take_element(reader *r, span text, span open, span key, json_t *outp
     return strip((span){ text.at + end, text.size - end });
 }
 
-/* A list of objects when `inner` or once a <sep/> was met, else an object. Changes `text`. */
+/* A list of objects when `inner` or once a <sep/> was met, else an object.
+ * Changes `text`. */
 static json_t *convert(reader *r, span text, bool inner, uint64_t depth)
 {
     static const char sep[] = "<sep/>";
@@ -264,7 +269,8 @@ static json_t *convert(reader *r, span text, bool inner, uint64_t depth)
         bool erased = after.at == text.at;
         text = after;
         if (oci_failed(r->cx)) break;
-        if (erased || text.size < SEP_SIZE || memcmp(text.at, sep, SEP_SIZE) != 0) continue;
+        if (erased || text.size < SEP_SIZE || memcmp(text.at, sep, SEP_SIZE) != 0)
+            continue;
         text = (span){ text.at + SEP_SIZE, text.size - SEP_SIZE };
         json_array_append_new(list, output);
         output = json_object();
@@ -312,7 +318,7 @@ char *oc_document_json(oc_context *cx, const char *text, size_t size,
     return json;
 }
 
-/* ---- sequences --------------------------------------------------------------------------- */
+/* ---- sequences --------------------------------------------------------------------- */
 
 /* str.replace(token, "") */
 static void drop_token(const oc_tokenizer *tokenizer, int64_t id, span *text)
@@ -344,7 +350,8 @@ static void drop_first_tag(span *text)
     }
 }
 
-char *oci_document_of_sequence(oc_context *cx, const char *text, const oc_tokenizer *tokenizer)
+char *oci_document_of_sequence(oc_context *cx, const char *text,
+                               const oc_tokenizer *tokenizer)
 {
     if (oci_failed(cx)) return NULL;
     span s = { oci_strdup(cx, text), strlen(text) };

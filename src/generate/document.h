@@ -9,13 +9,14 @@
 OC_NODISCARD json_t *oci_document_tree(oc_context *cx, const char *text, size_t size,
                                        const oc_tokenizer *tokenizer);
 
-/* The same as JSON text, from what a model wrote, prompt and special tokens included: end and
- * padding are left out, and the first tag, which is the task's. A new string. */
+/* The same as JSON text, from what a model wrote, prompt and special tokens included: end
+ * and padding are left out, and the first tag, which is the task's. A new string. */
 OC_NODISCARD char *oci_document_of_sequence(oc_context *cx, const char *text,
                                             const oc_tokenizer *tokenizer);
 
-/* Adds decoder_input_ids [rows, T] to `in`: the prompt without special tokens in each row. */
-void oci_prompt_add(oc_context *cx, const oc_model *model, const char *prompt, size_t rows,
-                    oc_tensors *in);
+/* Adds decoder_input_ids [rows, T] to `in`: the prompt without
+ * special tokens in each row. */
+void oci_prompt_add(oc_context *cx, const oc_model *model, const char *prompt,
+                    size_t rows, oc_tensors *in);
 
 #endif

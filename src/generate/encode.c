@@ -1,5 +1,5 @@
-/* The family of VisionEncoderDecoder: pictures are encoded once, and the decoder, which attends
- * to them, begins with a start token or a prompt. */
+/* The family of VisionEncoderDecoder: pictures are encoded once, and the decoder, which
+ * attends to them, begins with a start token or a prompt. */
 #include <ctype.h>
 #include <string.h>
 
@@ -11,7 +11,8 @@
 static const oci_input_spec inputs[] = {
     { "pixel_values", OCI_INPUT_FLOAT, 4 }, { "decoder_input_ids", OCI_INPUT_IDS, 2 },
     { "encoder_outputs.0", OCI_INPUT_FLOAT, 3 },
-    { "decoder_attention_mask", OCI_INPUT_MASK, 2 },    /* taken and not used, as 4.37.2 does */
+    { "decoder_attention_mask", OCI_INPUT_MASK, 2 },    /* taken and not used, as
+                                                           4.37.2 does */
     { "interpolate_pos_encoding", OCI_INPUT_FLAG, 0 }, OCI_INPUTS_END
 };
 
@@ -20,9 +21,9 @@ static const oci_ved *ved_of(const oci_decoding *d) { return d->model->core.root
 /* ---- pictures ---- */
 
 /* Pictures that go through the encoder together: enough rows for the products, few enough
- * that a layer's values stay in the cache, and of large ones (a page for a Donut is 59 MB, and
- * a layer's values are ten times that) as few as fit. Each picture's result is the same in any
- * company. */
+ * that a layer's values stay in the cache, and of large ones (a page for a Donut is 59
+ * MB, and a layer's values are ten times that) as few as fit. Each picture's result is
+ * the same in any company. */
 enum { PICTURES_AT_ONCE = 4, BYTES_AT_ONCE = 1 << 23 };
 
 static int64_t group_size(oc_tensor_view pixels)
@@ -31,17 +32,18 @@ static int64_t group_size(oc_tensor_view pixels)
     return oci_max(1, oci_min(PICTURES_AT_ONCE, BYTES_AT_ONCE / oci_max(1, each)));
 }
 
-static oci_tensor *encode_some(oc_context *cx, const oci_decoding *d, oc_tensor_view pixels,
-                               int64_t first, int64_t count, oci_encode_group *encode,
-                               bool interpolate)
+static oci_tensor *encode_some(oc_context *cx, const oci_decoding *d,
+                               oc_tensor_view pixels, int64_t first, int64_t count,
+                               oci_encode_group *encode, bool interpolate)
 {
     oci_arena_mark mark = oci_mark(cx);
     oci_tensor *x = oci_input_rows(cx, pixels, first, count);
     return oci_settle(cx, mark, x ? encode(cx, d, x, interpolate) : NULL);
 }
 
-oci_tensor *oci_encode_pictures(oc_context *cx, const oci_decoding *d, oc_tensor_view pixels,
-                                oci_encode_group *encode, bool interpolate)
+oci_tensor *oci_encode_pictures(oc_context *cx, const oci_decoding *d,
+                                oc_tensor_view pixels, oci_encode_group *encode,
+                                bool interpolate)
 {
     const int64_t B = pixels.shape[0], most = group_size(pixels);
     if (B <= most) return encode_some(cx, d, pixels, 0, B, encode, interpolate);
@@ -53,9 +55,10 @@ oci_tensor *oci_encode_pictures(oc_context *cx, const oci_decoding *d, oc_tensor
         if (!x) return NULL;
         int64_t each = oci_tensor_count(x) / count;
         if (all) {
-            memcpy(oci_f32(all) + b * each, x->data, (size_t)(count * each) * sizeof(float));
+            memcpy(oci_f32(all) + b * each, x->data,
+                   (size_t)(count * each) * sizeof(float));
             oci_arena_reset(&cx->arena, mark);
-        } else {        /* the first group says how large the result is, and stays below it */
+        } else {    /* the first group says how large the result is, and stays below it */
             all = oci_tensor_create(cx, OC_F32, OCI_SHAPE(B, x->shape[1], x->shape[2]));
             if (all) memcpy(all->data, x->data, (size_t)(count * each) * sizeof(float));
         }
@@ -70,10 +73,12 @@ static oci_tensor *encode(oc_context *cx, const oci_decoding *d, oci_tensor *pix
         .pixel_values = pixels, .interpolate_pos_encoding = interpolate });
 }
 
-/* encoder_attentions.LAYER, encoder_hidden_states.LAYER, as they are: one row a picture. */
+/* encoder_attentions.LAYER, encoder_hidden_states.LAYER, as they are:
+ * one row a picture. */
 static void hand_out(oc_context *cx, oci_decoding *d, const oc_tensors *held)
 {
-    static const char *const stems[] = { "encoder_attentions.", "encoder_hidden_states." };
+    static const char *const stems[] = { "encoder_attentions.",
+                                         "encoder_hidden_states." };
     for (size_t i = 0; held && i < oc_tensors_count(held) && !oci_failed(cx); i++) {
         oc_tensor_view v = oc_tensors_get(held, i);
         for (int k = 0; k < 2; k++)
@@ -108,7 +113,7 @@ static void encode_all(oc_context *cx, oci_decoding *d, const oc_tensors *in)
         oci_fail(cx, OC_E_MALFORMED, "encoder_outputs.0: expected width %lld, found %lld",
                  (long long)width, (long long)given->shape[2]);
     if (!given && !oc_tensors_find(in, "pixel_values", &pixels))
-        (void)oci_input_required(cx, in, inputs, "pixel_values");       /* says what lacks */
+        (void)oci_input_required(cx, in, inputs, "pixel_values");    /* says what lacks */
     if (oci_failed(cx)) return;
     bool tell = d->g.output_attentions || d->g.output_hidden_states;
     if (given) d->states = oci_ved_project(cx, ved_of(d), given);
@@ -136,8 +141,9 @@ static int64_t start_token(oc_context *cx, const oci_generation_config *g)
     int64_t start = g->decoder_start_token_id >= 0 ? g->decoder_start_token_id
                                                    : g->bos_token_id;
     if (start < 0)
-        oci_fail(cx, OC_E_ARGUMENT, "generate: expected decoder_start_token_id or bos_token_id "
-                 "in generation_config.json or as an option, found neither");
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "generate: expected decoder_start_token_id or bos_token_id in "
+                 "generation_config.json or as an option, found neither");
     return start;
 }
 
@@ -167,8 +173,8 @@ static void picture_open(oc_context *cx, oci_decoding *d, const oc_tensors *in)
 
 /* ---- passes ---- */
 
-/* Without use_cache the reference counts positions over all ids, leaving pads out; with it,
- * the length of the cache. Only sinusoidal positions see the difference. */
+/* Without use_cache the reference counts positions over all ids, leaving pads out; with
+ * it, the length of the cache. Only sinusoidal positions see the difference. */
 static const int64_t *counted_ids(oc_context *cx, const oci_decoding *d)
 {
     if (d->g.use_cache) return NULL;

@@ -8,12 +8,13 @@
 #include "base/size.h"
 
 /* Rows of `width` numbers out of rows of d->room. */
-static void add_rows(oc_context *cx, const oci_decoding *d, const char *name, oc_dtype dtype,
-                     const void *from, int64_t width, oc_tensors *out)
+static void add_rows(oc_context *cx, const oci_decoding *d, const char *name,
+                     oc_dtype dtype, const void *from, int64_t width, oc_tensors *out)
 {
     oc_tensor_view made;
     const int64_t shape[] = { d->sequences, width };
-    size_t size = dtype == OC_I64 ? sizeof(int64_t) : sizeof(float), each = (size_t)width * size;
+    size_t size = dtype == OC_I64 ? sizeof(int64_t) : sizeof(float),
+           each = (size_t)width * size;
     oc_tensors_add(cx, out, name, dtype, 2, shape, NULL);
     if (oci_failed(cx) || !oc_tensors_find(out, name, &made)) return;
     for (int64_t s = 0; s < d->sequences; s++)
@@ -36,12 +37,14 @@ oc_tensors *oc_generate(oc_context *cx, const oc_model *model, const oc_tensors 
                         const oc_generate_options *options)
 {
     if (!oci_given(cx, model, __func__, "a model") ||
-        !oci_given(cx, in, __func__, "named tensors") || !oci_model_has_weights(cx, model))
+        !oci_given(cx, in, __func__, "named tensors") ||
+        !oci_model_has_weights(cx, model))
         return NULL;
     oci_arena_mark mark = oci_mark(cx);
     oci_decoding d;
     oc_tensors *out = NULL;
-    if (oci_decoding_begin(cx, &d, model, in, options) && oci_decoding_run(cx, &d) == OC_OK) {
+    if (oci_decoding_begin(cx, &d, model, in, options) &&
+        oci_decoding_run(cx, &d) == OC_OK) {
         out = d.out;
         d.out = NULL;
         add_result(cx, &d, out);
@@ -96,8 +99,8 @@ static oc_texts *texts_of(oc_context *cx, const oci_decoding *d, bool whole)
     return texts;
 }
 
-oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images, size_t count,
-                  const oc_read_options *options)
+oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images,
+                  size_t count, const oc_read_options *options)
 {
     if (!oci_given(cx, model, __func__, "a model") ||
         !oci_given(cx, count ? images : NULL, __func__, "pictures") ||
@@ -112,15 +115,16 @@ oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images
     double preprocess = oci_now() - start;
     oci_decoding d = { 0 };
     oc_texts *texts = NULL;
-    oc_generate_options how = { .size = sizeof how, .config = o.config, .callback = o.callback,
-                                .callback_user = o.callback_user,
+    oc_generate_options how = { .size = sizeof how, .config = o.config,
+                                .callback = o.callback, .callback_user = o.callback_user,
                                 .first_picture = o.first_picture };
     if (pixels && oci_decoding_begin(cx, &d, model, pixels, &how) &&
         oci_decoding_run(cx, &d) == OC_OK)
         texts = texts_of(cx, &d, o.whole);
     if (o.timings) {
         *o.timings = (oc_timings){ preprocess, d.encode_seconds, d.decode_seconds, 0 };
-        for (int64_t s = 0; d.made && s < d.sequences; s++) o.timings->tokens += d.made[s];
+        for (int64_t s = 0; d.made && s < d.sequences; s++)
+            o.timings->tokens += d.made[s];
     }
     oci_decoding_end(&d);
     oc_tensors_free(pixels);
@@ -140,7 +144,8 @@ const oc_text *oc_texts_get(const oc_texts *texts, size_t index)
 void oc_texts_free(oc_texts *texts)
 {
     if (!texts) return;
-    for (size_t i = 0; i < texts->count; i++) oc_string_free((char *)(uintptr_t)texts->at[i].text);
+    for (size_t i = 0; i < texts->count; i++)
+        oc_string_free((char *)(uintptr_t)texts->at[i].text);
     oci_free(texts->at);
     oci_free(texts->ids);
     oci_free(texts->logprobs);

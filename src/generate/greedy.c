@@ -1,6 +1,8 @@
-/* One id after the other, each decided as soon as it can be: 4.37.2's greedy_search and sample.
+/* One id after the other, each decided as soon as it can be:
+ * 4.37.2's greedy_search and sample.
  *   {logits of the last position → processors (→ warpers) → largest, or a draw → append}
- * until all sequences ended. One that ended leaves the batch; its later columns are pads. */
+ * until all sequences ended. One that ended leaves the batch;
+ * its later columns are pads. */
 #include <math.h>
 #include <string.h>
 
@@ -27,10 +29,10 @@ static int64_t pick(oc_context *cx, const oci_decoding *d, int64_t s, const floa
     return token;
 }
 
-/* Decides on the next id of sequence s. Raw logits [V] become scores [V], which may be the
- * same; scratch [V]. */
-static void decide(oc_context *cx, oci_decoding *d, int64_t s, const float *raw, float *scores,
-                   float *scratch)
+/* Decides on the next id of sequence s. Raw logits [V] become scores [V], which may be
+ * the same; scratch [V]. */
+static void decide(oc_context *cx, oci_decoding *d, int64_t s, const float *raw,
+                   float *scores, float *scratch)
 {
     int64_t V = d->shape.vocab_size;
     oci_backend_get(cx)->log_softmax(cx, 1, V, raw, scratch);
@@ -58,8 +60,8 @@ static void decide_all(oc_context *cx, oci_decoding *d, const oci_tensor *logits
     }
     for (int64_t i = 0; scratch && i < d->batch_count && !oci_failed(cx); i++) {
         int64_t s = d->batch[i];
-        decide(cx, d, s, oci_step_row(d, logits, s), scores ? scores + s * V : oci_f32(scratch),
-               oci_f32(scratch) + V);
+        decide(cx, d, s, oci_step_row(d, logits, s),
+               scores ? scores + s * V : oci_f32(scratch), oci_f32(scratch) + V);
     }
 }
 
@@ -72,7 +74,8 @@ void oci_search_decide(oc_context *cx, oci_decoding *d, const oci_tensor *logits
     if (oci_failed(cx)) return;
     int64_t left = 0;
     for (int64_t i = 0; i < d->batch_count; i++)
-        if (oci_keeps_rows(d) || !d->finished[d->batch[i]]) d->batch[left++] = d->batch[i];
+        if (oci_keeps_rows(d) || !d->finished[d->batch[i]])
+            d->batch[left++] = d->batch[i];
     d->batch_count = left;
     d->length++;
 }

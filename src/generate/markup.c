@@ -1,13 +1,14 @@
-/* Nougat's markup, put right: post_process_single of Transformers 4.37.2, with fix_markdown.
+/* Nougat's markup, put right: post_process_single of Transformers 4.37.2,
+ * with fix_markdown.
  *
  * What a model writes repeats itself, invents titles and references, and breaks tables in
- * known ways; these are the rules of the paper's authors, in their order: the tables at the
- * end. Where a rule of the reference looks odd, it is kept as it is: lists drop items of one
- * word, for instance.
+ * known ways; these are the rules of the paper's authors, in their order: the tables at
+ * the end. Where a rule of the reference looks odd, it is kept as it is: lists drop items
+ * of one word, for instance.
  *
- * One rule asks nltk whether the last word is English, to see if a space must follow. Without
- * nltk's list of words, which Transformers does not bring along, the reference puts a space
- * behind any; so do we. */
+ * One rule asks nltk whether the last word is English, to see if a space must follow.
+ * Without nltk's list of words, which Transformers does not bring along, the reference
+ * puts a space behind any; so do we. */
 #include "generate/markup.h"
 
 #include <string.h>
@@ -20,7 +21,7 @@ enum { MOST_BYTES = 1 << 20 };      /* a page has some thousand tokens */
 /* Hostile texts have many long lines that are each searched for in all of the text. */
 static const uint64_t most_work = (uint64_t)1 << 28;
 
-/* ---- what the passes share ---------------------------------------------------------------- */
+/* ---- what the passes share --------------------------------------------------------- */
 
 void oci_markup_turn(oci_markup *m)
 {
@@ -33,8 +34,8 @@ void oci_markup_turn(oci_markup *m)
 void oci_markup_replace(oci_markup *m, oci_span what, const char *with)
 {
     if (m->text.count >= m->work) {
-        oci_fail(m->cx, OC_E_LIMIT, "markup: expected few lines to be taken out, found too "
-                 "many");
+        oci_fail(m->cx, OC_E_LIMIT,
+                 "markup: expected few lines to be taken out, found too many");
         return;
     }
     m->work -= m->text.count;
@@ -70,7 +71,7 @@ static void put_before(oci_markup *m, const char *ascii)
     oci_markup_turn(m);
 }
 
-/* ---- passes that are no patterns ---------------------------------------------------------- */
+/* ---- passes that are no patterns --------------------------------------------------- */
 
 static void strip(oci_markup *m)
 {
@@ -134,7 +135,8 @@ static size_t level_of(oci_span number)
     size_t i = 0, level = 0;
     while (i < number.count && is_numeral(number.at[i])) i++;
     if (i == 0) return 0;
-    for (; i + 1 < number.count && number.at[i] == '.' && is_numeral(number.at[i + 1]); i += 2)
+    for (; i + 1 < number.count && number.at[i] == '.' && is_numeral(number.at[i + 1]);
+         i += 2)
         level++;
     return i == number.count ? level : 0;
 }
@@ -154,9 +156,9 @@ static void add_item(oci_markup *m, oci_span item, uint32_t mark, bool first)
     oci_points_add(m->cx, &m->next, item);
 }
 
-/* The items of `line`, split at each "* " (or "- "); what is before the first one is left out.
- * Items are marked as they were separated, but for the first, which has the line's own mark
- * unless the text begins with it. */
+/* The items of `line`, split at each "* " (or "- "); what is before the first one is left
+ * out. Items are marked as they were separated, but for the first, which has the line's
+ * own mark unless the text begins with it. */
 static void add_list(oci_markup *m, oci_span line, uint32_t mark, bool begins_text)
 {
     size_t begin = 0, count = 0;
@@ -194,7 +196,8 @@ static bool is_one_mark(oci_span text)
     if (text.count == 0 || text.count > 2 || (text.count == 2 && text.at[1] != '\n'))
         return false;
     uint32_t c = text.at[0];
-    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == ';' || c == ':';
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == ';' ||
+           c == ':';
 }
 
 static void space_ends(oci_markup *m)
@@ -236,14 +239,14 @@ static void cut_wrong_tables(oci_markup *m)
     oci_span text = oci_points_span(&before);
     for (size_t from = 0; from <= text.count && !oci_failed(m->cx); ) {
         oci_span line = oci_markup_line(text, &from);
-        if (has_more(line, "\\begin{tabular}", 15) || has_more(line, "\\multicolumn", 60) ||
-            has_more(line, "&", 400))
+        if (has_more(line, "\\begin{tabular}", 15) ||
+            has_more(line, "\\multicolumn", 60) || has_more(line, "&", 400))
             oci_markup_replace(m, line, "");
     }
     oci_free(before.at);
 }
 
-/* ---- the rules ---------------------------------------------------------------------------- */
+/* ---- the rules --------------------------------------------------------------------- */
 
 typedef enum kind { PATTERN, LITERAL, PASS } kind;
 
@@ -255,7 +258,8 @@ typedef struct rule {
 } rule;
 
 #define SUB(pattern, replacement) { PATTERN, pattern, replacement, 0, NULL }
-#define SUB_LINES(pattern, replacement) { PATTERN, pattern, replacement, OCI_MULTILINE, NULL }
+#define SUB_LINES(pattern, replacement) \
+    { PATTERN, pattern, replacement, OCI_MULTILINE, NULL }
 #define SUB_ALL(pattern, replacement) { PATTERN, pattern, replacement, OCI_DOTALL, NULL }
 #define REPLACE(what, with) { LITERAL, what, with, 0, NULL }
 #define RUN(pass) { PASS, NULL, NULL, 0, pass }
@@ -264,7 +268,7 @@ static const rule rules[] = {
     SUB("(?:\n|^)#+ \\d*\\W? ?(.{100,})", "\n\\1"),         /* too long for a title */
     RUN(strip),
     REPLACE("\n* [leftmargin=*]\n", "\n"),
-    SUB_LINES("^#+ (?:\\.?(?:\\d|[ixv])+)*\\s*(?:$|\n\\s*)", ""),    /* titles of numbers */
+    SUB_LINES("^#+ (?:\\.?(?:\\d|[ixv])+)*\\s*(?:$|\n\\s*)", ""),  /* titles of numbers */
     RUN(cut_last_title),
     RUN(oci_markup_cut_repetitions),
     RUN(oci_markup_cut_references),
@@ -288,7 +292,8 @@ static const rule rules[] = {
     REPLACE("\\begin{tabular}{l l}  & \\\\ \\end{tabular}", ""),
     REPLACE("\\begin{tabular}{}\n\n\\end{tabular}", ""),
     REPLACE("\\begin{array}[]{", "\\begin{array}{"),
-    SUB("\\\\begin\\{tabular\\}\\{([clr ]){2,}\\}\\s*[& ]*\\s*(\\\\\\\\)? \\\\end\\{tabular\\}",
+    SUB("\\\\begin\\{tabular\\}\\{([clr ]){2,}\\}\\s*[& ]*\\s*(\\\\\\\\)? "
+        "\\\\end\\{tabular\\}",
         ""),
     SUB("(\\*\\*S\\. A\\. B\\.\\*\\*\n+){2,}", ""),
     SUB_LINES("^#+( [\\[\\d\\w])?$", ""),                   /* titles of one character */
@@ -320,7 +325,8 @@ static void apply(oci_markup *m, const rule *r)
     if (r->kind == PASS) {
         r->pass(m);
     } else if (r->kind == PATTERN) {
-        oci_rewrite(m->cx, r->what, r->with, r->flags, oci_points_span(&m->text), &m->next);
+        oci_rewrite(m->cx, r->what, r->with, r->flags, oci_points_span(&m->text),
+                    &m->next);
         oci_markup_turn(m);
     } else {
         oci_points_add_text(m->cx, &what, r->what);

@@ -7,12 +7,14 @@
 /* A text on its way: each pass reads `text` and leaves its successor there. */
 typedef struct oci_markup {
     oc_context *cx;
-    oci_points text, next;      /* `next` is where a pass writes; then they change places */
-    uint64_t work;              /* characters that may still be searched for whole lines */
+    oci_points text, next;      /* `next` is where a pass writes; then they change
+                                   places */
+    uint64_t work;              /* characters that may still be searched for whole
+                                   lines */
 } oci_markup;
 
-/* text.replace(what, with); `what` may not lie in m->text. Counts as work: the number of such
- * searches depends on the text. */
+/* text.replace(what, with); `what` may not lie in m->text. Counts as work: the number of
+ * such searches depends on the text. */
 void oci_markup_replace(oci_markup *m, oci_span what, const char *with);
 /* Ends a pass: what it wrote becomes the text. */
 void oci_markup_turn(oci_markup *m);

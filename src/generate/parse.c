@@ -1,6 +1,8 @@
-/* oc_parse: documents to data, as the model cards of Donut and Nougat do it with Transformers.
+/* oc_parse: documents to data, as the model cards of Donut and
+ * Nougat do it with Transformers.
  *
- *   picture + prompt → generate, up to the decoder's last position → text → JSON or markup
+ *   picture + prompt → generate, up to the decoder's last position → text
+ *     → JSON or markup
  *
  * The prompt is text of the tokenizer's own tags, taken without special tokens around it:
  * <s_cord-v2>, or <s_docvqa><s_question>…</s_question><s_answer>. */
@@ -13,12 +15,14 @@
 #include "io/json.h"
 #include "models/vision_encoder_decoder.h"
 
-/* A task is a tag that the tokenizer must have, or every letter of it would be a token. */
+/* A task is a tag that the tokenizer must have, or every
+ * letter of it would be a token. */
 static void check_task(oc_context *cx, const oc_model *model, const char *tag)
 {
     const oc_tokenizer *tokenizer = oc_model_tokenizer(cx, model);
     if (tokenizer && !oci_tokenizer_adds(tokenizer, tag, strlen(tag)))
-        oci_fail(cx, OC_E_ARGUMENT, "%s: expected a task whose tag is in the tokenizer, found %s",
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "%s: expected a task whose tag is in the tokenizer, found %s",
                  model->folder, tag);
 }
 
@@ -29,7 +33,8 @@ static char *make_prompt(oc_context *cx, const oc_model *model, const oc_parse_o
     oci_bytes text;
     if (!task) return NULL;
     oci_bytes_init(&text, cx->limits.text_bytes);
-    if (oci_bytes_printf(cx, &text, "<s_%s>", task) == OC_OK) check_task(cx, model, text.data);
+    if (oci_bytes_printf(cx, &text, "<s_%s>", task) == OC_OK)
+        check_task(cx, model, text.data);
     if (o->question)
         oci_bytes_printf(cx, &text, "<s_question>%s</s_question><s_answer>", o->question);
     return oci_bytes_take(cx, &text);
@@ -63,7 +68,8 @@ static json_t *defaults_of(oc_context *cx, const oc_model *model, bool markup)
     return config;
 }
 
-static char *make_config(oc_context *cx, const oc_model *model, const char *own, bool markup)
+static char *make_config(oc_context *cx, const oc_model *model, const char *own,
+                         bool markup)
 {
     oci_json doc = { 0 };
     json_t *config = defaults_of(cx, model, markup);
@@ -71,7 +77,8 @@ static char *make_config(oc_context *cx, const oc_model *model, const char *own,
         if (!json_is_object(doc.root))
             oci_fail(cx, OC_E_ARGUMENT, "%s: expected a JSON object", doc.name);
         /* Both together would be a contradiction, and not the caller's. */
-        if (json_object_get(doc.root, "max_new_tokens")) json_object_del(config, "max_length");
+        if (json_object_get(doc.root, "max_new_tokens"))
+            json_object_del(config, "max_length");
         json_object_update(config, doc.root);
         oci_json_close(&doc);
     }
@@ -84,19 +91,21 @@ static char *make_config(oc_context *cx, const oc_model *model, const char *own,
 /* ---- what comes out ---- */
 
 /* Puts what the text means in the place of what the model wrote. */
-static void make_document(oc_context *cx, const oc_model *model, bool markup, oc_text *text)
+static void make_document(oc_context *cx, const oc_model *model, bool markup,
+                          oc_text *text)
 {
     const oc_tokenizer *tokenizer = oc_model_tokenizer(cx, model);
-    char *made = markup ? oc_document_markup(cx, text->text, strlen(text->text), true, NULL)
-                        : oci_document_of_sequence(cx, text->text, tokenizer);
+    char *made = markup
+                     ? oc_document_markup(cx, text->text, strlen(text->text), true, NULL)
+                     : oci_document_of_sequence(cx, text->text, tokenizer);
     if (!made) return;
-    oc_string_free((char *)(uintptr_t)text->text);      /* ours: the texts were just made */
+    oc_string_free((char *)(uintptr_t)text->text);    /* ours: the texts were just made */
     text->text = made;
     text->is_json = !markup;
 }
 
-oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *images, size_t count,
-                   const oc_parse_options *options)
+oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *images,
+                   size_t count, const oc_parse_options *options)
 {
     if (!oci_given(cx, model, __func__, "a model") ||
         !oci_given(cx, count ? images : NULL, __func__, "pictures") ||
@@ -106,8 +115,9 @@ oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *image
     oci_take_options(&o, sizeof o, options);
     const oci_processor *processor = oci_model_processor(cx, model);
     if (model->core.arch != &oci_vision_encoder_decoder)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: expected a vision-encoder-decoder to parse with, "
-                 "found %s", model->folder, model->core.arch->model_type);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: expected a vision-encoder-decoder to parse with, found %s",
+                 model->folder, model->core.arch->model_type);
     if (oci_failed(cx)) return NULL;
     const bool markup = strcmp(oci_processor_class(processor), "Nougat") == 0;
     char *prompt = make_prompt(cx, model, &o);
@@ -128,13 +138,13 @@ oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *image
 
 /* ---- prompts of any model ---- */
 
-void oci_prompt_add(oc_context *cx, const oc_model *model, const char *prompt, size_t rows,
-                    oc_tensors *in)
+void oci_prompt_add(oc_context *cx, const oc_model *model, const char *prompt,
+                    size_t rows, oc_tensors *in)
 {
     const oc_encode_options plain = { .size = sizeof plain, .no_special_tokens = true };
     oc_tensor_view view;
-    oc_encoding *ids = oc_encode(cx, oc_model_tokenizer(cx, model), prompt, strlen(prompt), NULL,
-                                 0, &plain);
+    oc_encoding *ids = oc_encode(cx, oc_model_tokenizer(cx, model), prompt,
+                                 strlen(prompt), NULL, 0, &plain);
     const int64_t shape[] = { (int64_t)rows, (int64_t)oc_encoding_count(ids) };
     if (ids) oc_tensors_add(cx, in, "decoder_input_ids", OC_I64, 2, shape, NULL);
     if (!oci_failed(cx) && oc_tensors_find(in, "decoder_input_ids", &view))

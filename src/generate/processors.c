@@ -1,6 +1,6 @@
-/* Each function is one processor of Transformers 4.37.2's logits_process.py, whose class it
- * names. Arithmetic is f32 as there, one rounding an operation: a Python scalar is rounded to
- * f32 before it meets a tensor. */
+/* Each function is one processor of Transformers 4.37.2's logits_process.py, whose class
+ * it names. Arithmetic is f32 as there, one rounding an operation: a Python scalar is
+ * rounded to f32 before it meets a tensor. */
 #include "generate/processors.h"
 
 #include <float.h>
@@ -28,7 +28,8 @@ static bool has_id(const oci_ids *ids, int64_t id)
 
 /* ---- sequence bias, bad words ---- */
 
-/* The entry's last id may come next: the ids before it are those that the row ends with. */
+/* The entry's last id may come next: the ids before it are
+ * those that the row ends with. */
 static bool completes(const oci_ids *entry, const oci_row *row)
 {
     int64_t m = (int64_t)entry->count;
@@ -38,9 +39,10 @@ static bool completes(const oci_ids *entry, const oci_row *row)
                    (size_t)(m - 1) * sizeof *entry->at);
 }
 
-/* SequenceBiasLogitsProcessor, NoBadWordsLogitsProcessor: the biases of a token are summed
- * first, single ids before sequences, and then added to every score. The sums of a block of
- * the vocabulary live on the stack, so that long lists cost no memory and linear time. */
+/* SequenceBiasLogitsProcessor, NoBadWordsLogitsProcessor: the biases of a token
+ * are summed first, single ids before sequences, and then added to every score.
+ * The sums of a block of the vocabulary live on the stack, so that long lists cost
+ * no memory and linear time. */
 static void add_biases(const oci_biases *list, const oci_ids *lone, const oci_row *row,
                        float *scores, int64_t vocab)
 {
@@ -63,7 +65,8 @@ static void add_biases(const oci_biases *list, const oci_ids *lone, const oci_ro
 
 /* ---- repetition ---- */
 
-enum { BLOCK = 1 << 16 };       /* ids of the vocabulary whose marks are on the stack at once */
+enum { BLOCK = 1 << 16 };       /* ids of the vocabulary whose marks are on the stack
+                                   at once */
 
 typedef struct marks {
     uint8_t bits[BLOCK / 8];
@@ -77,8 +80,8 @@ static bool mark(marks *m, int64_t id)
     return before;
 }
 
-/* RepetitionPenaltyLogitsProcessor: each id that occurs, once. The encoder's variant is the
- * same with 1 / p on the encoder's ids. */
+/* RepetitionPenaltyLogitsProcessor: each id that occurs, once. The encoder's variant is
+ * the same with 1 / p on the encoder's ids. */
 static void penalise_repetition(double penalty, const oci_ids *ids, float *scores,
                                 int64_t vocab)
 {
@@ -96,9 +99,9 @@ static void penalise_repetition(double penalty, const oci_ids *ids, float *score
     }
 }
 
-/* NoRepeatNGramLogitsProcessor: what followed an occurrence of the last N-1 ids among `in`,
- * which are the row's own ids or (EncoderNoRepeatNGramLogitsProcessor) the encoder's; with
- * N = 1 everything that occurs there. */
+/* NoRepeatNGramLogitsProcessor: what followed an occurrence of the last N-1 ids among
+ * `in`, which are the row's own ids or (EncoderNoRepeatNGramLogitsProcessor) the
+ * encoder's; with N = 1 everything that occurs there. */
 static void ban_ngrams(int64_t N, const oci_ids *in, const oci_row *row, float *scores,
                        int64_t vocab)
 {
@@ -114,8 +117,8 @@ static void ban_ngrams(int64_t N, const oci_ids *in, const oci_row *row, float *
 
 /* ---- beams, callbacks ---- */
 
-/* HammingDiversityLogitsProcessor: d for each time that an earlier group of beams chose the id.
- * Counted before it is multiplied, as there. */
+/* HammingDiversityLogitsProcessor: d for each time that an earlier group of beams chose
+ * the id. Counted before it is multiplied, as there. */
 static void penalise_earlier(double penalty, const oci_ids *earlier, float *scores,
                              int64_t vocab)
 {
@@ -127,12 +130,13 @@ static void penalise_earlier(double penalty, const oci_ids *earlier, float *scor
             times++;
             first = first && k >= i;
         }
-        if (first && earlier->at[i] >= 0 && earlier->at[i] < vocab)     /* a pad may not be */
+        if (first && earlier->at[i] >= 0 && earlier->at[i] < vocab) /* a pad may not be */
             scores[earlier->at[i]] -= (float)penalty * (float)times;
     }
 }
 
-/* PrefixConstrainedLogitsProcessor: -infinity is added to what the callback does not name. */
+/* PrefixConstrainedLogitsProcessor: -infinity is added to what
+ * the callback does not name. */
 static bool keep_allowed(oc_context *cx, const oci_row *row, float *scores, int64_t vocab)
 {
     marks kept;
@@ -140,14 +144,16 @@ static bool keep_allowed(oc_context *cx, const oci_row *row, float *scores, int6
     const int64_t *at = row->allowed(row->allowed_user, row->item, row->ids,
                                      (size_t)row->length, &ids.count);
     if (ids.count == 0 || !at) {
-        oci_fail(cx, OC_E_ARGUMENT, "prefix_allowed_tokens: expected ids for picture %lld, "
-                 "found none", (long long)row->item);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "prefix_allowed_tokens: expected ids for picture %lld, found none",
+                 (long long)row->item);
         return false;
     }
     for (size_t i = 0; i < ids.count; i++)
         if (at[i] < 0 || at[i] >= vocab) {
-            oci_fail(cx, OC_E_ARGUMENT, "prefix_allowed_tokens: expected ids in 0..%lld, found "
-                     "%lld", (long long)vocab - 1, (long long)at[i]);
+            oci_fail(cx, OC_E_ARGUMENT,
+                     "prefix_allowed_tokens: expected ids in 0..%lld, found %lld",
+                     (long long)vocab - 1, (long long)at[i]);
             return false;
         }
     for (int64_t begin = 0; begin < vocab; begin += BLOCK) {
@@ -164,7 +170,8 @@ static bool keep_allowed(oc_context *cx, const oci_row *row, float *scores, int6
 /* ---- length ---- */
 
 /* MinLengthLogitsProcessor, MinNewTokensLengthLogitsProcessor. */
-static void hold_back_end(const oci_generation_config *g, const oci_row *row, float *scores)
+static void hold_back_end(const oci_generation_config *g, const oci_row *row,
+                          float *scores)
 {
     if (row->length < g->min_length || row->length - row->prompt < g->min_new_tokens)
         ban(scores, &g->eos_token_id);
@@ -247,22 +254,23 @@ void oci_renormalize(float *scores, int64_t vocab)
 
 /* ---- all of them ---- */
 
-bool oci_process_logits(oc_context *cx, const oci_generation_config *g, const oci_row *row,
-                        float *scores, int64_t vocab)
+bool oci_process_logits(oc_context *cx, const oci_generation_config *g,
+                        const oci_row *row, float *scores, int64_t vocab)
 {
     oci_ids own = { .at = (int64_t *)(uintptr_t)row->ids, .count = (size_t)row->length };
     add_biases(&g->sequence_bias, NULL, row, scores, vocab);
     if (g->diversity_penalty > 0)
         penalise_earlier(g->diversity_penalty, &row->earlier, scores, vocab);
     if (g->encoder_repetition_penalty != 1)
-        penalise_repetition(1 / g->encoder_repetition_penalty, &row->penalised_ids, scores,
-                            vocab);
+        penalise_repetition(1 / g->encoder_repetition_penalty, &row->penalised_ids,
+                            scores, vocab);
     if (g->repetition_penalty != 1)
         penalise_repetition(g->repetition_penalty, &own, scores, vocab);
     if (g->no_repeat_ngram_size > 0)
         ban_ngrams(g->no_repeat_ngram_size, &own, row, scores, vocab);
     if (g->encoder_no_repeat_ngram_size > 0)
-        ban_ngrams(g->encoder_no_repeat_ngram_size, &row->encoder_ids, row, scores, vocab);
+        ban_ngrams(g->encoder_no_repeat_ngram_size, &row->encoder_ids, row, scores,
+                   vocab);
     add_biases(&g->bad_words_ids, &g->eos_token_id, row, scores, vocab);
     hold_back_end(g, row, scores);
     if (row->allowed && !keep_allowed(cx, row, scores, vocab)) return false;
@@ -293,14 +301,16 @@ static void check_biases(oc_context *cx, const char *name, const oci_biases *lis
         check_ids(cx, name, &list->at[i].ids, 1, vocab);
 }
 
-oc_status oci_processors_check(oc_context *cx, const oci_generation_config *g, int64_t vocab)
+oc_status oci_processors_check(oc_context *cx, const oci_generation_config *g,
+                               int64_t vocab)
 {
     int64_t bos = g->forced_bos_token_id;
     bool eos = g->min_length > 0 || g->min_new_tokens > 0 || g->decay_start >= 0;
     check_biases(cx, "sequence_bias", &g->sequence_bias, vocab);
     check_biases(cx, "bad_words_ids", &g->bad_words_ids, vocab);
     if (eos) check_ids(cx, "eos_token_id", &g->eos_token_id, 1, vocab);
-    check_ids(cx, "forced_bos_token_id", &(oci_ids){ .at = &bos, .count = bos >= 0 }, 1, vocab);
+    check_ids(cx, "forced_bos_token_id", &(oci_ids){ .at = &bos, .count = bos >= 0 }, 1,
+              vocab);
     check_ids(cx, "forced_eos_token_id", &g->forced_eos_token_id, 1, vocab);
     check_ids(cx, "suppress_tokens", &g->suppress_tokens, 1, vocab);
     check_ids(cx, "begin_suppress_tokens", &g->begin_suppress_tokens, 1, vocab);

@@ -1,7 +1,7 @@
-/* The family of ViP-LLaVA: prompts of ids, some of which stand for pictures. The first pass is
- * over words and pictures together, and takes more slots of the cache than there are ids; the
- * masks of the passes after it are those of 4.37.2, which does not keep the two apart
- * (docs/MODEL-vipllava.md). */
+/* The family of ViP-LLaVA: prompts of ids, some of which stand for pictures. The first
+ * pass is over words and pictures together, and takes more slots of the cache than there
+ * are ids; the masks of the passes after it are those of 4.37.2, which does not keep the
+ * two apart (docs/MODEL-vipllava.md). */
 #include <string.h>
 
 #include "base/size.h"
@@ -28,7 +28,8 @@ static oci_tensor *own_mask(oc_context *cx, const oci_decoding *d)
     return y;
 }
 
-static void read_mask(oc_context *cx, oci_decoding *d, const oc_tensors *in, bool pictures)
+static void read_mask(oc_context *cx, oci_decoding *d, const oc_tensors *in,
+                      bool pictures)
 {
     oc_tensor_view view;
     d->mask = oci_input(cx, in, inputs, "attention_mask");
@@ -40,8 +41,10 @@ static void read_mask(oc_context *cx, oci_decoding *d, const oc_tensors *in, boo
     if (pictures && oc_tensors_find(in, "attention_mask", &view) &&
         (view.dtype == OC_F32 || view.dtype == OC_F16 || view.dtype == OC_BF16 ||
          view.dtype == OC_F64))
-        oci_fail(cx, OC_E_MALFORMED, "input attention_mask: expected integers where there are "
-                 "pictures, found %s", oci_dtype_name(view.dtype));
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input attention_mask: expected integers where there are pictures, "
+                 "found %s",
+                 oci_dtype_name(view.dtype));
 }
 
 static oci_tensor *features(oc_context *cx, const oci_decoding *d, oci_tensor *pixels,
@@ -51,8 +54,9 @@ static oci_tensor *features(oc_context *cx, const oci_decoding *d, oci_tensor *p
     return oci_vipllava_features(cx, model_of(d), pixels, NULL);
 }
 
-/* The slots that the pictures of a row take beyond their tokens. The reference repeats pictures
- * one by one: of two in a row, one beam sees the first twice, and the next beam the second. */
+/* The slots that the pictures of a row take beyond their tokens. The reference
+ * repeats pictures one by one: of two in a row, one beam sees the first twice, and
+ * the next beam the second. */
 static void count_slots(oci_decoding *d)
 {
     const int64_t I = model_of(d)->cfg.image_token_index, S = d->given->shape[1];
@@ -74,11 +78,13 @@ static void prompt_open(oc_context *cx, oci_decoding *d, const oc_tensors *in)
     d->items = d->given->shape[0];
     d->most = (int64_t)cx->limits.sequence;
     /* One id with a picture is text alone in 4.37.2. */
-    bool pictures = oc_tensors_find(in, "pixel_values", &pixels) && d->given->shape[1] != 1;
+    bool pictures = oc_tensors_find(in, "pixel_values", &pixels) &&
+                    d->given->shape[1] != 1;
     read_mask(cx, d, in, pictures);
     if (pictures && d->search == OCI_SEARCH_CONTRASTIVE)
-        oci_fail(cx, OC_E_UNSUPPORTED, "contrastive search: expected a prompt without pictures: "
-                 "the reference cuts its candidates off and fails");
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "contrastive search: expected a prompt without pictures: the reference "
+                 "cuts its candidates off and fails");
     if (!pictures || oci_failed(cx)) return;
     d->states = oci_encode_pictures(cx, d, pixels, features, false);
     if (d->states) count_slots(d);
@@ -93,7 +99,8 @@ static oci_tensor *mask_of_ids(oc_context *cx, const oci_decoding *d, int64_t L)
     oci_tensor *y = oci_tensor_create(cx, OC_F32, OCI_SHAPE(d->batch_count, L));
     for (int64_t i = 0; y && i < d->batch_count; i++) {
         float *row = oci_f32(y) + i * L;
-        memcpy(row, oci_f32(d->mask) + d->batch[i] / d->width * P, (size_t)P * sizeof *row);
+        memcpy(row, oci_f32(d->mask) + d->batch[i] / d->width * P,
+               (size_t)P * sizeof *row);
         for (int64_t t = P; t < L; t++) row[t] = 1;
     }
     return y;
@@ -115,8 +122,8 @@ static oci_tensor *count_positions(oc_context *cx, const oci_tensor *mask, int64
     return y;
 }
 
-/* Which of the first slots of each cache row have keys of zeros: known after the first pass,
- * for what is added later lies behind them. */
+/* Which of the first slots of each cache row have keys of zeros: known after the first
+ * pass, for what is added later lies behind them. */
 static void find_dead(oc_context *cx, oci_decoding *d)
 {
     const oci_kv *kv = &d->cache->self[0];

@@ -1,5 +1,5 @@
-/* What a Nougat says again and again: an end that repeats, and references that it makes up on
- * pages it cannot read. truncate_repetitions and remove_hallucinated_references of
+/* What a Nougat says again and again: an end that repeats, and references that it makes
+ * up on pages it cannot read. truncate_repetitions and remove_hallucinated_references of
  * Transformers 4.37.2, whose slips are kept: what they cut depends on them. */
 #include <string.h>
 #include <utf8proc.h>
@@ -8,7 +8,7 @@
 #include "base/size.h"
 #include "generate/markup.h"
 
-/* ---- str.lower() -------------------------------------------------------------------------- */
+/* ---- str.lower() ------------------------------------------------------------------- */
 
 static utf8proc_category_t category_of(uint32_t c)
 {
@@ -18,28 +18,31 @@ static utf8proc_category_t category_of(uint32_t c)
 /* Unicode's Case_Ignorable. */
 static bool is_case_ignorable(uint32_t c)
 {
-    static const uint32_t others[] = { 0x27, 0x2e, 0x3a, 0xb7, 0x387, 0x55f, 0x5f4, 0x2018,
-                                       0x2019, 0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07,
-                                       0xff0e, 0xff1a };
+    static const uint32_t others[] = {
+        0x27, 0x2e, 0x3a, 0xb7, 0x387, 0x55f, 0x5f4, 0x2018, 0x2019, 0x2024, 0x2027,
+        0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a
+    };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (c == others[i]) return true;
     utf8proc_category_t k = category_of(c);
-    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF ||
-           k == UTF8PROC_CATEGORY_LM || k == UTF8PROC_CATEGORY_SK;
+    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME ||
+           k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_LM ||
+           k == UTF8PROC_CATEGORY_SK;
 }
 
 /* Unicode's Cased, of what is not case-ignorable. */
 static bool is_cased(uint32_t c)
 {
     utf8proc_category_t k = category_of(c);
-    return k == UTF8PROC_CATEGORY_LU || k == UTF8PROC_CATEGORY_LL || k == UTF8PROC_CATEGORY_LT ||
-           c == 0xaa || c == 0xba || (c >= 0x2160 && c <= 0x217f) ||
-           (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
-           (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
+    return k == UTF8PROC_CATEGORY_LU || k == UTF8PROC_CATEGORY_LL ||
+           k == UTF8PROC_CATEGORY_LT || c == 0xaa || c == 0xba ||
+           (c >= 0x2160 && c <= 0x217f) || (c >= 0x24b6 && c <= 0x24e9) ||
+           (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
+           (c >= 0x1f170 && c <= 0x1f189);
 }
 
-/* A capital sigma at the end of a word becomes ς; case-ignorable characters on either side are
- * looked past. */
+/* A capital sigma at the end of a word becomes ς; case-ignorable characters on either
+ * side are looked past. */
 static uint32_t lower_sigma(oci_span text, size_t at, bool cased_before)
 {
     size_t after = at + 1;
@@ -61,13 +64,14 @@ static void lower(oc_context *cx, oci_span text, oci_points *to)
     }
 }
 
-/* ---- an end that repeats ------------------------------------------------------------------ */
+/* ---- an end that repeats ----------------------------------------------------------- */
 
 enum { LEAST_REPEATED = 30 };
 
-/* The greatest L below half the text, and 30 at least, such that the last L characters are
- * also the L before them; 0: none. With z[i] as the number of characters in which the text read
- * backwards equals itself from i on (the Z algorithm, linear), that is z[L] >= L. */
+/* The greatest L below half the text, and 30 at least, such that the last L
+ * characters are also the L before them; 0: none. With z[i] as the number of
+ * characters in which the text read backwards equals itself from i on (the Z
+ * algorithm, linear), that is z[L] >= L. */
 static size_t find_period(oc_context *cx, oci_span text)
 {
     const size_t n = text.count;
@@ -103,7 +107,7 @@ static size_t find_end(oci_span text, size_t period)
                                            repeated))
         end -= period;
     for (front = end; front < text.count && !ends_sentence(text.at[front]); ) front++;
-    for (back = end; back < text.count && !ends_sentence(text.at[text.count - 1 - back]); )
+    for (back = end; back < text.count && !ends_sentence(text.at[text.count - 1 - back]);)
         back++;
     bool both = front > 0 && front < text.count && back > 0 && back < text.count;
     return both ? front + 1 : end;
@@ -116,14 +120,14 @@ void oci_markup_cut_repetitions(oci_markup *m)
     oci_span text = oci_points_span(&low);
     size_t period = text.count < 2 * LEAST_REPEATED || oci_failed(m->cx)
                     ? 0 : find_period(m->cx, text);
-    if (period > 0) {       /* counted in lower case, where İ is two, and cut as it stands */
+    if (period > 0) {    /* counted in lower case, where İ is two, and cut as it stands */
         size_t end = find_end(text, period);
         if (end < m->text.count) m->text.count = end;
     }
     oci_free(low.at);
 }
 
-/* ---- lines and their likeness ------------------------------------------------------------- */
+/* ---- lines and their likeness ------------------------------------------------------ */
 
 enum { MOST_LIKENED = 200 };            /* lines as long or longer are not compared */
 
@@ -219,7 +223,8 @@ static bool is_comparable(oci_span line)
     return line.count < MOST_LIKENED && line.count > 3;
 }
 
-/* Marks lines that are like the next one that is not empty, with the empty ones between. */
+/* Marks lines that are like the next one that is not empty,
+ * with the empty ones between. */
 static void find_alike(lines *l)
 {
     for (size_t i = 0, j; i + 1 < l->count; i = j) {
@@ -231,7 +236,7 @@ static void find_alike(lines *l)
     }
 }
 
-/* ---- made up references ------------------------------------------------------------------- */
+/* ---- made up references ------------------------------------------------------------ */
 
 typedef struct range {
     size_t first, last;         /* of lines; `last` excluded in a slice */
@@ -270,8 +275,8 @@ static oci_span from_bullet(oci_span text)
     return text;
 }
 
-/* Up to four lines before the slice may belong to it; true when one was looked at that does
- * not, so that the section may begin within a line. */
+/* Up to four lines before the slice may belong to it; true when one was looked at that
+ * does not, so that the section may begin within a line. */
 static bool extend_back(lines *l, oci_span base, size_t begin, size_t *first)
 {
     const size_t stop = begin > 5 ? begin - 5 : 0;
@@ -296,13 +301,19 @@ static bool extend_back(lines *l, oci_span base, size_t begin, size_t *first)
 /* str.isnumeric() */
 static bool is_numeric(uint32_t c)
 {
-    static const uint32_t ideographs[] = {      /* letters that have a value, Unicode 14 */
-        0x3405, 0x3483, 0x382a, 0x3b4d, 0x4e00, 0x4e03, 0x4e07, 0x4e09, 0x4e5d, 0x4e8c, 0x4e94,
-        0x4e96, 0x4ebf, 0x4ec0, 0x4edf, 0x4ee8, 0x4f0d, 0x4f70, 0x5104, 0x5146, 0x5169, 0x516b,
-        0x516d, 0x5341, 0x5343, 0x5344, 0x5345, 0x534c, 0x53c1, 0x53c2, 0x53c3, 0x53c4, 0x56db,
-        0x58f1, 0x58f9, 0x5e7a, 0x5efe, 0x5eff, 0x5f0c, 0x5f0d, 0x5f0e, 0x5f10, 0x62fe, 0x634c,
-        0x67d2, 0x6f06, 0x7396, 0x767e, 0x8086, 0x842c, 0x8cae, 0x8cb3, 0x8d30, 0x9621, 0x9646,
-        0x964c, 0x9678, 0x96f6, 0xf96b, 0xf973, 0xf978, 0xf9b2, 0xf9d1, 0xf9d3, 0xf9fd, 0x20001,
+    static const uint32_t ideographs[] = {     /* letters that have a value, Unicode 14 */
+        0x3405, 0x3483, 0x382a, 0x3b4d, 0x4e00, 0x4e03, 0x4e07, 0x4e09, 0x4e5d, 0x4e8c,
+        0x4e94,
+        0x4e96, 0x4ebf, 0x4ec0, 0x4edf, 0x4ee8, 0x4f0d, 0x4f70, 0x5104, 0x5146, 0x5169,
+        0x516b,
+        0x516d, 0x5341, 0x5343, 0x5344, 0x5345, 0x534c, 0x53c1, 0x53c2, 0x53c3, 0x53c4,
+        0x56db,
+        0x58f1, 0x58f9, 0x5e7a, 0x5efe, 0x5eff, 0x5f0c, 0x5f0d, 0x5f0e, 0x5f10, 0x62fe,
+        0x634c,
+        0x67d2, 0x6f06, 0x7396, 0x767e, 0x8086, 0x842c, 0x8cae, 0x8cb3, 0x8d30, 0x9621,
+        0x9646,
+        0x964c, 0x9678, 0x96f6, 0xf96b, 0xf973, 0xf978, 0xf9b2, 0xf9d1, 0xf9d3, 0xf9fd,
+        0x20001,
         0x20064, 0x200e2, 0x20121, 0x2092a, 0x20983, 0x2098c, 0x2099c, 0x20aea, 0x20afd,
         0x20b19, 0x22390, 0x22998, 0x23b1b, 0x2626d, 0x2f890 };
     if (c < 0x80) return c >= '0' && c <= '9';
@@ -312,12 +323,12 @@ static bool is_numeric(uint32_t c)
     return k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO;
 }
 
-/* The next page may begin in the last line of a section: how many of its characters are behind
- * the one where it stops to be like the line before, numbers apart. 0 where nothing of it was
- * looked at. */
+/* The next page may begin in the last line of a section: how many of its characters are
+ * behind the one where it stops to be like the line before, numbers apart. 0 where
+ * nothing of it was looked at. */
 static size_t count_tail(oci_span before, oci_span line)
 {
-    size_t a = 0, b = 0, looked = 0;            /* `looked`: one more than the last index */
+    size_t a = 0, b = 0, looked = 0;          /* `looked`: one more than the last index */
     for (;; a++, b++) {
         while (a < before.count && is_numeric(before.at[a])) a++;
         if (a == before.count) break;

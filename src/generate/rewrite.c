@@ -5,13 +5,14 @@
 
 #include "base/context.h"
 
-/* ---- code points -------------------------------------------------------------------------- */
+/* ---- code points ------------------------------------------------------------------- */
 
 void oci_points_add(oc_context *cx, oci_points *points, oci_span span)
 {
     if (oci_failed(cx) || span.count == 0) return;
     if (span.count > OCI_MOST_POINTS - points->count) {
-        oci_fail(cx, OC_E_LIMIT, "markup: expected at most %d characters", OCI_MOST_POINTS);
+        oci_fail(cx, OC_E_LIMIT, "markup: expected at most %d characters",
+                 OCI_MOST_POINTS);
         return;
     }
     size_t count = points->count + span.count;
@@ -40,7 +41,8 @@ void oci_points_add_text(oc_context *cx, oci_points *points, const char *ascii)
 oci_span oci_points_span(const oci_points *points)
 {
     static const uint32_t nothing = 0;
-    return points->at ? (oci_span){ points->at, points->count } : (oci_span){ &nothing, 0 };
+    return points->at ? (oci_span){ points->at, points->count }
+                      : (oci_span){ &nothing, 0 };
 }
 
 bool oci_point_is_space(uint32_t c)
@@ -86,7 +88,7 @@ bool oci_span_equal(oci_span a, oci_span b)
            (a.count == 0 || memcmp(a.at, b.at, a.count * sizeof *a.at) == 0);
 }
 
-/* ---- programs ----------------------------------------------------------------------------- */
+/* ---- programs ---------------------------------------------------------------------- */
 
 enum { MOST_CODE = 384, MOST_SETS = 16, MOST_SAVES = 12 };
 
@@ -102,7 +104,8 @@ typedef struct set {
     bool digit, space, word, no_word, other;    /* of the rest: \d \s \w \W, everything */
 } set;
 
-/* The threads of one position, best first. `seen` tells those from what was there before. */
+/* The threads of one position, best first. `seen` tells those
+ * from what was there before. */
 typedef struct threads {
     int count, code[MOST_CODE], place[MOST_CODE];
     uint32_t saves[MOST_CODE][MOST_SAVES];
@@ -301,10 +304,12 @@ static void compile_choice(machine *m)
     for (;;) {
         const char *branch = m->pattern;
         int start = m->count, groups = m->groups;
-        while (*m->pattern && *m->pattern != '|' && *m->pattern != ')' && !oci_failed(m->cx))
+        while (*m->pattern && *m->pattern != '|' && *m->pattern != ')' &&
+               !oci_failed(m->cx))
             compile_repeated(m);
         if (*m->pattern != '|' || oci_failed(m->cx)) break;
-        /* There is another branch, so this one begins with a choice: once more, behind it. */
+        /* There is another branch, so this one begins with a choice:
+         * once more, behind it. */
         m->pattern = branch;
         m->count = start;
         m->groups = groups;
@@ -348,7 +353,7 @@ static void compile(machine *m, const char *pattern, int flags)
     if (!oci_failed(m->cx)) find_first(m, 0);
 }
 
-/* ---- matching ----------------------------------------------------------------------------- */
+/* ---- matching ---------------------------------------------------------------------- */
 
 static bool takes(const machine *m, const instruction *i, uint32_t c)
 {
@@ -374,9 +379,10 @@ static bool at_end(const machine *m, size_t at)
            ((m->flags & OCI_MULTILINE) || at + 1 == m->text.count);
 }
 
-/* Follows all that reads nothing, depth first, so that the better choice is the earlier thread;
- * what was reached before was reached by a better one. At most MOST_CODE deep. */
-static void add_thread(const machine *m, threads *list, int code, size_t at, uint32_t *saves)
+/* Follows all that reads nothing, depth first, so that the better choice is the earlier
+ * thread; what was reached before was reached by a better one. At most MOST_CODE deep. */
+static void add_thread(const machine *m, threads *list, int code, size_t at,
+                       uint32_t *saves)
 {
     int place = list->place[code];
     if (place < list->count && list->code[place] == code) return;
@@ -419,7 +425,7 @@ static bool find(machine *m, size_t at)
     now->count = 0;
     m->found[1] = nowhere;
     for (; at <= m->text.count; at++) {
-        if (!found && now->count == 0)          /* nothing is under way: on to a beginning */
+        if (!found && now->count == 0)       /* nothing is under way: on to a beginning */
             while (at < m->text.count && !(m->text.at[at] < 128 ? m->first[m->text.at[at]]
                                                                 : m->first_other)) at++;
         if (!found) {
@@ -472,9 +478,10 @@ void oci_rewrite(oc_context *cx, const char *pattern, const char *replacement, i
     oci_free(m);
 }
 
-/* ---- literals ----------------------------------------------------------------------------- */
+/* ---- literals ---------------------------------------------------------------------- */
 
-/* Knuth, Morris, Pratt: for each prefix, the longest border, a proper prefix that ends it. */
+/* Knuth, Morris, Pratt: for each prefix, the longest border,
+ * a proper prefix that ends it. */
 static uint32_t *borders_of(oc_context *cx, oci_span what)
 {
     uint32_t *border = oci_alloc(cx, what.count * sizeof *border), k = 0;

@@ -1,9 +1,10 @@
-/* Text that is rewritten, rule by rule: code points, and patterns as Python's `re` has them.
+/* Text that is rewritten, rule by rule: code points,
+ * and patterns as Python's `re` has them.
  *
  * A pattern runs on all its alternatives side by side (Thompson's simulation, with the
- * priorities and captures of Pike), so it takes at most its length times the text's, whatever
- * the text says; the same patterns backtrack in Python, some of them without end. Matches are
- * those that backtracking would find first. */
+ * priorities and captures of Pike), so it takes at most its length times the text's,
+ * whatever the text says; the same patterns backtrack in Python, some of them without
+ * end. Matches are those that backtracking would find first. */
 #ifndef OCI_GENERATE_REWRITE_H
 #define OCI_GENERATE_REWRITE_H
 
@@ -19,8 +20,8 @@ typedef struct oci_span {
     size_t count;
 } oci_span;
 
-/* Code points, owned and growing. Appending fails with the error set (OC_E_MEMORY, or OC_E_LIMIT
- * above OCI_MOST_POINTS) and then does nothing; only the end needs a check. */
+/* Code points, owned and growing. Appending fails with the error set (OC_E_MEMORY, or
+ * OC_E_LIMIT above OCI_MOST_POINTS) and then does nothing; only the end needs a check. */
 typedef struct oci_points {
     uint32_t *at;
     size_t count, room;
@@ -50,10 +51,10 @@ oci_span oci_points_span(const oci_points *points);
 
 enum { OCI_MULTILINE = 1, OCI_DOTALL = 2 };     /* re.M, re.S */
 
-/* re.sub(pattern, replacement, in, flags) appended to `out`. A pattern is ASCII: literals, .
- * ^ $, [...] without ^, \d \w \s \W, escapes of punctuation, groups (...) and (?:...), | and
- * the quantifiers * + ? {m,} {m,n} with or without a ? behind. It must not match nothing.
- * Of the replacement, \1 to \9 are groups, and all the rest is text. */
+/* re.sub(pattern, replacement, in, flags) appended to `out`. A pattern is ASCII:
+ * literals, . ^ $, [...] without ^, \d \w \s \W, escapes of punctuation, groups (...) and
+ * (?:...), | and the quantifiers * + ? {m,} {m,n} with or without a ? behind. It must not
+ * match nothing. Of the replacement, \1 to \9 are groups, and all the rest is text. */
 void oci_rewrite(oc_context *cx, const char *pattern, const char *replacement, int flags,
                  oci_span in, oci_points *out);
 

@@ -39,13 +39,15 @@ static double total(const float *p, int64_t n)
     return sum;
 }
 
-void oci_draw(oc_context *cx, oci_rng *rng, float *p, int64_t n, int64_t count, int64_t *drawn)
+void oci_draw(oc_context *cx, oci_rng *rng, float *p, int64_t n, int64_t count,
+              int64_t *drawn)
 {
     int64_t rest = 0;           /* below it everything was drawn */
     for (int64_t k = 0; k < count; k++) {
         double sum = total(p, n);
         if (k == 0 && !(sum > 0 && isfinite(sum))) {
-            oci_fail(cx, OC_E_FAILED, "generate: no token has a probability to be drawn by");
+            oci_fail(cx, OC_E_FAILED,
+                     "generate: no token has a probability to be drawn by");
             return;
         }
         int64_t at = find(p, n, uniform(rng) * sum);

@@ -1,5 +1,5 @@
-/* What all searches share of a step: the pass of the decoder over the batch, the processing of
- * scores, and what is told of them. */
+/* What all searches share of a step: the pass of the decoder over the batch, the
+ * processing of scores, and what is told of them. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,23 +10,25 @@
 
 /* ---- the batch ---- */
 
-/* Without use_cache the reference looks at all ids again in every step. That gives the same
- * numbers, so we keep ours, unless the outputs of that longer pass are wanted; or it gives
- * others, as the family knows. */
+/* Without use_cache the reference looks at all ids again in every step. That gives the
+ * same numbers, so we keep ours, unless the outputs of that longer pass are wanted; or it
+ * gives others, as the family knows. */
 static bool starts_over(const oci_decoding *d)
 {
     return !d->g.use_cache && (d->family->looks_at_all || d->g.output_attentions ||
                                d->g.output_hidden_states);
 }
 
-/* Ids of which the cache has the keys: fewer than there are keys behind a prompt's pictures. */
+/* Ids of which the cache has the keys: fewer than there are keys
+ * behind a prompt's pictures. */
 static int64_t ids_cached(const oci_decoding *d)
 {
     return d->cache->length ? d->cache->length - d->slots : 0;
 }
 
 /* The ids that the decoder has not seen yet, of the rows in the batch: [A, T]. */
-static oci_tensor *pending_ids(oc_context *cx, const oci_decoding *d, const int64_t *tokens)
+static oci_tensor *pending_ids(oc_context *cx, const oci_decoding *d,
+                               const int64_t *tokens)
 {
     int64_t from = ids_cached(d), T = tokens ? 1 : d->length - from;
     oci_tensor *x = oci_tensor_create(cx, OC_I64, OCI_SHAPE(d->batch_count, T));
@@ -57,7 +59,8 @@ static void place_rows(oci_decoding *d, int64_t T, bool first)
         cache->origin_row = d->places;
     }
     if (first && !d->apart)
-        for (int64_t r = 0; r < d->rows; r++) d->slot[r] = d->slot[r / d->width * d->width];
+        for (int64_t r = 0; r < d->rows; r++)
+            d->slot[r] = d->slot[r / d->width * d->width];
 }
 
 /* What the pass wrote becomes the past of its rows; that of the first one, of all rows. A
@@ -85,9 +88,10 @@ void oci_step_check(oc_context *cx, const oci_decoding *d, const oci_tensor *log
     int64_t V = d->shape.vocab_size;
     for (int64_t i = 0; logits && i < d->batch_count && !d->g.remove_invalid_values; i++)
         if (!is_number(oci_f32(logits) + i * V, V))
-            oci_fail(cx, OC_E_FAILED, "generate: row %lld, token %lld: expected numbers as "
-                     "logits, found NaN or infinity", (long long)d->batch[i],
-                     (long long)(d->length - d->prompt));
+            oci_fail(cx, OC_E_FAILED,
+                     "generate: row %lld, token %lld: expected numbers as logits, found "
+                     "NaN or infinity",
+                     (long long)d->batch[i], (long long)(d->length - d->prompt));
 }
 
 oci_tensor *oci_step_logits(oc_context *cx, oci_decoding *d, const int64_t *tokens)
@@ -141,8 +145,8 @@ bool oci_step_process(oc_context *cx, const oci_decoding *d, int64_t s, oci_ids 
         .max_length = d->max_length, .earlier = earlier,
         /* The reference gathers prompts by row, and there are as many as items. */
         .penalised_ids = prompt_of(d, number_in_group(d, s)),
-        .encoder_ids = prompt_of(d, item), .item = item, .allowed = d->o.prefix_allowed_tokens,
-        .allowed_user = d->o.prefix_user };
+        .encoder_ids = prompt_of(d, item), .item = item,
+        .allowed = d->o.prefix_allowed_tokens, .allowed_user = d->o.prefix_user };
     int64_t V = d->shape.vocab_size;
     if (!oci_process_logits(cx, &d->g, &row, scores, V)) return false;
     if (d->g.do_sample) oci_warp_logits(cx, &d->g, oci_warpers_keep(&d->g), scores, V);
@@ -206,7 +210,8 @@ bool oci_announce(oc_context *cx, oci_decoding *d, int64_t s, int64_t token)
 {
     size_t size;
     if (!d->o.callback) return true;
-    const char *text = d->text ? oci_detokenizer_push(cx, d->text[s], token, &size) : NULL;
+    const char *text = d->text ? oci_detokenizer_push(cx, d->text[s], token, &size)
+                               : NULL;
     return d->o.callback(d->o.callback_user, s, token, text);
 }
 
@@ -222,7 +227,8 @@ bool oci_is_eos(const oci_generation_config *g, int64_t id)
 bool oci_step_barred(oc_context *cx, const oci_decoding *d)
 {
     if (d->length >= d->room)
-        oci_fail(cx, OC_E_LIMIT, "generate: expected at most %lld ids in a row, found more",
+        oci_fail(cx, OC_E_LIMIT,
+                 "generate: expected at most %lld ids in a row, found more",
                  (long long)d->room);
     return oci_failed(cx) || oci_cancelled(cx);
 }

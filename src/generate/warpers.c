@@ -1,9 +1,10 @@
-/* Each function is one warper of Transformers 4.37.2's logits_process.py, whose class it names.
- * Probabilities are f32; their cumulative sums run in double and are rounded where they are
- * stored, which is what torch.cumsum does on a CPU.
+/* Each function is one warper of Transformers 4.37.2's logits_process.py, whose class it
+ * names. Probabilities are f32; their cumulative sums run in double and are rounded where
+ * they are stored, which is what torch.cumsum does on a CPU.
  *
- * Ids whose score is -infinity are out already: they have no probability, and to take them
- * away changes nothing. So sorting leaves them aside, and after top_k little is left to sort. */
+ * Ids whose score is -infinity are out already: they have no probability, and
+ * to take them away changes nothing. So sorting leaves them aside, and after
+ * top_k little is left to sort. */
 #include "generate/warpers.h"
 
 #include <float.h>
@@ -53,8 +54,8 @@ static uint32_t sort_key(float x)
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-/* Sorts b->order [n] by ascending values[id]; equal ones stay in their order. By radix, so that
- * time is linear. */
+/* Sorts b->order [n] by ascending values[id]; equal ones stay in their order. By radix,
+ * so that time is linear. */
 static void sort(bench *b, const float *values, int64_t n)
 {
     enum { DIGIT = 11, BINS = 1 << DIGIT };
@@ -87,8 +88,8 @@ static int64_t list_ids(bench *b)
     return n;
 }
 
-/* The k-th largest score, k >= 1, through a heap of the k largest so far, the least of them on
- * top. */
+/* The k-th largest score, k >= 1, through a heap of the k largest so far, the least of
+ * them on top. */
 static float kth_largest(bench *b, int64_t k)
 {
     float *heap = b->p;
@@ -156,8 +157,8 @@ static void typical_p(bench *b, double mass, int64_t keep)
         if (b->p[b->order[i]] > most) take_away(b, b->order[i]);
 }
 
-/* EpsilonLogitsWarper, EtaLogitsWarper (Hewitt et al. 2022): what is less probable than the
- * threshold, but for the `keep` highest. */
+/* EpsilonLogitsWarper, EtaLogitsWarper (Hewitt et al. 2022): what is less probable than
+ * the threshold, but for the `keep` highest. */
 static void cut_off(bench *b, double epsilon, bool eta, int64_t keep)
 {
     float least = kth_largest(b, keep), threshold = (float)epsilon, entropy = softmax(b);

@@ -35,7 +35,7 @@ size_t oci_chunks_place(const oci_chunks *chunks, int rank, const uint64_t *firs
     return place;
 }
 
-/* ---- one chunk ----------------------------------------------------------------------- */
+/* ---- one chunk --------------------------------------------------------------------- */
 
 typedef struct unpacking {
     oc_context *cx;
@@ -125,7 +125,7 @@ static void scatter(const unpacking *u, const int64_t *at, const unsigned char *
     }
 }
 
-/* ---- all of them --------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------------- */
 
 /* Room for the largest stored chunk, for an unpacked one and for its shuffled form. */
 static bool take_room(unpacking *u)

@@ -1,10 +1,10 @@
 /* Reading, mapping, saving. Every system call of the library that touches a file
- * stands here, in journal.c, listing.c or hub_store.c, each behind a question to the fault hook,
- * so that tests can refuse it.
+ * stands here, in journal.c, listing.c or hub_store.c, each behind a question to the
+ * fault hook, so that tests can refuse it.
  *
- * Paths come from users and from index files; what they name is not trusted either. A file is
- * therefore opened first and looked at through its descriptor (fstat), never by its name, which
- * may mean something else a moment later. */
+ * Paths come from users and from index files; what they name is not trusted either. A
+ * file is therefore opened first and looked at through its descriptor (fstat), never by
+ * its name, which may mean something else a moment later. */
 #include "io/file.h"
 
 #include <errno.h>
@@ -33,7 +33,8 @@ bool oci_file_fault(oc_context *cx, oci_fault what)
     return true;
 }
 
-/* The reason is errno's; strerror is not safe between threads, so the common ones are here. */
+/* The reason is errno's; strerror is not safe between threads,
+ * so the common ones are here. */
 static const char *reason(int error)
 {
     switch (error) {
@@ -56,21 +57,21 @@ static const char *reason(int error)
     }
 }
 
-oc_status oci_file_error(oc_context *cx, oc_status status, const char *path, const char *step,
-                         int error)
+oc_status oci_file_error(oc_context *cx, oc_status status, const char *path,
+                         const char *step, int error)
 {
     const char *why = reason(error);
     if (why) return oci_fail(cx, status, "%s: %s: %s", path, step, why);
     return oci_fail(cx, status, "%s: %s: system error %d", path, step, error);
 }
 
-/* ---- reading --------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------- */
 
 /* The usual sign of Unix commands; a file of that name is "./-". */
 static bool is_stdin(const char *path) { return path[0] == '-' && path[1] == '\0'; }
 
-/* A descriptor of a regular file, or -1 with the error set. O_NONBLOCK: opening a FIFO must
- * not wait for a writer; it means nothing for the regular files that pass. */
+/* A descriptor of a regular file, or -1 with the error set. O_NONBLOCK: opening a FIFO
+ * must not wait for a writer; it means nothing for the regular files that pass. */
 static int open_regular(oc_context *cx, const char *path, uint64_t *size)
 {
     if (oci_failed(cx)) return -1;
@@ -87,7 +88,8 @@ static int open_regular(oc_context *cx, const char *path, uint64_t *size)
     else if (S_ISDIR(st.st_mode))
         oci_fail(cx, OC_E_FILE, "%s: expected a file, found a folder", path);
     else if (!S_ISREG(st.st_mode))
-        oci_fail(cx, OC_E_FILE, "%s: expected a regular file, found a pipe or a device", path);
+        oci_fail(cx, OC_E_FILE, "%s: expected a regular file, found a pipe or a device",
+                 path);
     if (oci_failed(cx)) {
         close(fd);
         return -1;
@@ -96,8 +98,9 @@ static int open_regular(oc_context *cx, const char *path, uint64_t *size)
     return fd;
 }
 
-/* Up to `size` bytes into `data`; fewer only at the end of the file. A short read is no error
- * here: a file may have shrunk since its size was taken, and every parser checks its length. */
+/* Up to `size` bytes into `data`; fewer only at the end of the file. A short read
+ * is no error here: a file may have shrunk since its size was taken, and every
+ * parser checks its length. */
 static bool read_fully(oc_context *cx, int fd, const char *path, unsigned char *data,
                        size_t size, size_t *got)
 {
@@ -133,7 +136,8 @@ static oc_status too_long(oc_context *cx, const char *path, uint64_t max)
                     (unsigned long long)max);
 }
 
-/* Reads until the end; doubles its room, and so never holds more than thrice what came. */
+/* Reads until the end; doubles its room, and so never holds
+ * more than thrice what came. */
 static oci_buffer *read_stdin(oc_context *cx, const char *path, uint64_t max)
 {
     size_t room = CHUNK, size = 0, got;
@@ -200,13 +204,15 @@ oci_reader *oci_reader_open(oc_context *cx, const char *path)
     if (!reader) return NULL;
     reader->path = oci_strdup(cx, path);
     reader->fd = is_stdin(path) ? dup(STDIN_FILENO) : open_regular(cx, path, &size);
-    if (reader->fd < 0 && !oci_failed(cx)) oci_file_error(cx, OC_E_FILE, path, "open", errno);
+    if (reader->fd < 0 && !oci_failed(cx))
+        oci_file_error(cx, OC_E_FILE, path, "open", errno);
     if (!oci_failed(cx)) return reader;
     oci_reader_close(reader);
     return NULL;
 }
 
-bool oci_reader_read(oc_context *cx, oci_reader *reader, void *data, size_t room, size_t *got)
+bool oci_reader_read(oc_context *cx, oci_reader *reader, void *data, size_t room,
+                     size_t *got)
 {
     return read_fully(cx, reader->fd, reader->path, data, room, got);
 }
@@ -219,7 +225,7 @@ void oci_reader_close(oci_reader *reader)
     oci_free(reader);
 }
 
-/* ---- parts of a file ------------------------------------------------------------------- */
+/* ---- parts of a file --------------------------------------------------------------- */
 
 oci_file *oci_file_open(oc_context *cx, const char *path)
 {
@@ -263,10 +269,10 @@ void oci_file_close(oci_file *file)
     oci_free(file);
 }
 
-/* ---- mapping --------------------------------------------------------------------------- */
+/* ---- mapping ----------------------------------------------------------------------- */
 
-/* The release hook of mappings. The heap that was charged is kept alive by the buffer, which
- * may outlive the context that opened the file. */
+/* The release hook of mappings. The heap that was charged is kept alive by the buffer,
+ * which may outlive the context that opened the file. */
 static void unmap(oci_buffer *buffer)
 {
     oci_heap *heap = buffer->owner;
@@ -275,7 +281,8 @@ static void unmap(oci_buffer *buffer)
     oci_heap_unref(&heap);
 }
 
-/* MAP_PRIVATE and PROT_READ: a stray write faults at once instead of changing a checkpoint. */
+/* MAP_PRIVATE and PROT_READ: a stray write faults at once instead
+ * of changing a checkpoint. */
 static void *map_fd(oc_context *cx, int fd, const char *path, size_t size)
 {
     void *data = oci_file_fault(cx, OCI_FAULT_MAP)
@@ -320,10 +327,11 @@ oci_buffer *oci_file_map(oc_context *cx, const char *path)
 
 oci_buffer *oci_file_map_open(oc_context *cx, const oci_file *file)
 {
-    return oci_failed(cx) ? NULL : map_whole(cx, file->descriptor, file->path, file->size);
+    return oci_failed(cx) ? NULL
+                          : map_whole(cx, file->descriptor, file->path, file->size);
 }
 
-/* ---- paths ----------------------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------------------- */
 
 bool oci_file_exists(oc_context *cx, const char *path)
 {
@@ -355,7 +363,7 @@ char *oci_path_join(oc_context *cx, const char *folder, const char *name)
     return path;
 }
 
-/* ---- saving ---------------------------------------------------------------------------- */
+/* ---- saving ------------------------------------------------------------------------ */
 
 struct oci_save {
     char *path;
@@ -372,8 +380,9 @@ static char *folder_of(oc_context *cx, const char *path)
     return oci_strndup(cx, path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-/* Opens a file that was not there. The name does not contain that of the target, which may
- * already be as long as the system allows. O_EXCL: never through a link laid by others. */
+/* Opens a file that was not there. The name does not contain that of the
+ * target, which may already be as long as the system allows. O_EXCL: never
+ * through a link laid by others. */
 static void open_temp(oc_context *cx, oci_save *save, const char *folder)
 {
     static atomic_uint serial;      /* two threads may save into one folder */
@@ -391,10 +400,11 @@ static void open_temp(oc_context *cx, oci_save *save, const char *folder)
         oci_free(save->temp);
         save->temp = NULL;
         if (error != EEXIST)
-            oci_file_error(cx, OC_E_WRITE, save->path, "create a temporary file beside it",
-                         error);
+            oci_file_error(cx, OC_E_WRITE, save->path,
+                           "create a temporary file beside it", error);
     }
-    oci_fail(cx, OC_E_WRITE, "%s: no free name for a temporary file beside it", save->path);
+    oci_fail(cx, OC_E_WRITE, "%s: no free name for a temporary file beside it",
+             save->path);
 }
 
 /* True for /dev/stdout and its like: links into /proc, whatever they lead to now. */
@@ -404,8 +414,9 @@ static bool names_open_file(const char *path)
     return readlink(path, to, sizeof to) >= 6 && !memcmp(to, "/proc/", 6);
 }
 
-/* Renaming over a device or a folder would destroy it or fail late. A link to a file, or to
- * nothing, is replaced; one of the system's is not: root would take it from everybody. */
+/* Renaming over a device or a folder would destroy it or fail late. A link
+ * to a file, or to nothing, is replaced; one of the system's is not: root
+ * would take it from everybody. */
 static void check_target(oc_context *cx, const char *path)
 {
     struct stat st;
@@ -416,8 +427,8 @@ static void check_target(oc_context *cx, const char *path)
         oci_fail(cx, OC_E_WRITE, "%s: expected a regular file, found a %s", path,
                  S_ISDIR(st.st_mode) ? "folder" : "pipe or a device");
     else if (names_open_file(path))
-        oci_fail(cx, OC_E_WRITE, "%s: expected a regular file, found a name for an open one",
-                 path);
+        oci_fail(cx, OC_E_WRITE,
+                 "%s: expected a regular file, found a name for an open one", path);
 }
 
 oci_save *oci_save_begin(oc_context *cx, const char *path)
@@ -430,8 +441,8 @@ oci_save *oci_save_begin(oc_context *cx, const char *path)
     save->path = oci_strdup(cx, path);
     char *folder = folder_of(cx, path);
     if (folder && save->path) {
-        /* Before anything is written: after the rename there is no way back. A folder that
-         * may be written but not read is left unflushed rather than refused. */
+        /* Before anything is written: after the rename there is no way back. A folder
+         * that may be written but not read is left unflushed rather than refused. */
         save->folder = oci_file_fault(cx, OCI_FAULT_OPEN)
                            ? -1
                            : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -446,8 +457,8 @@ oci_save *oci_save_begin(oc_context *cx, const char *path)
     return NULL;
 }
 
-/* An interrupted or partial write goes on where it stopped; any other failure is final, and
- * what was written so far is removed by oci_save_end. */
+/* An interrupted or partial write goes on where it stopped; any other failure is final,
+ * and what was written so far is removed by oci_save_end. */
 oc_status oci_save_write(oc_context *cx, oci_save *save, const void *data, size_t size)
 {
     const char *p = data;
@@ -476,8 +487,8 @@ oc_status oci_save_flush(oc_context *cx, oci_save *save)
     return cx->status;
 }
 
-/* The steps of a commit, in the order that makes a crash harmless at any point: the bytes are
- * on the disk before the name shows them. */
+/* The steps of a commit, in the order that makes a crash harmless at any point: the bytes
+ * are on the disk before the name shows them. */
 static void commit_file(oc_context *cx, oci_save *save)
 {
     if (oci_save_flush(cx, save)) return;
@@ -489,10 +500,12 @@ static void commit_file(oc_context *cx, oci_save *save)
     save->temp = NULL;
     if (save->folder < 0) return;
     /* EINVAL: file systems that cannot flush a folder and need not. */
-    if (oci_file_fault(cx, OCI_FAULT_FSYNC) || (fsync(save->folder) != 0 && errno != EINVAL))
+    if (oci_file_fault(cx, OCI_FAULT_FSYNC) ||
+        (fsync(save->folder) != 0 && errno != EINVAL))
         oci_file_error(cx, OC_E_WRITE, save->path,
-                     "written, but flushing its folder failed: it may not survive a power cut",
-                     errno);
+                       "written, but flushing its folder failed: it may not survive a "
+                       "power cut",
+                       errno);
 }
 
 oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit)
@@ -511,7 +524,8 @@ oc_status oci_save_end(oc_context *cx, oci_save *save, bool commit)
 oc_status oci_file_remove(oc_context *cx, const char *path)
 {
     if (oci_failed(cx)) return cx->status;
-    int error = oci_file_fault(cx, OCI_FAULT_RENAME) ? EIO : unlink(path) == 0 ? 0 : errno;
+    int error = oci_file_fault(cx, OCI_FAULT_RENAME) ? EIO
+                : unlink(path) == 0                  ? 0 : errno;
     if (error && error != ENOENT) oci_file_error(cx, OC_E_WRITE, path, "remove", error);
     return cx->status;
 }

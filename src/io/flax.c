@@ -16,19 +16,20 @@
 enum { MAX_DEPTH = 64, EXT_ARRAY = 1, EXT_SCALAR = 3 };
 static const char chunked_key[] = "__msgpack_chunked_array__";
 
-/* ---- msgpack --------------------------------------------------------------------------- */
+/* ---- msgpack ----------------------------------------------------------------------- */
 
 typedef enum kind { NIL, BOOLEAN, INTEGER, REAL, TEXT, BYTES, ARRAY, MAP, EXT } kind;
 
 typedef struct item {
     kind kind;
-    uint64_t n;                 /* INTEGER: its value (negative: wrapped); ARRAY, MAP: items or
-                                   pairs that follow; TEXT, BYTES, EXT: bytes */
+    uint64_t n;                 /* INTEGER: its value (negative: wrapped); ARRAY, MAP:
+                                   items or pairs that follow; TEXT, BYTES, EXT: bytes */
     int ext;
     uint64_t at;                /* where those bytes are in the file */
 } item;
 
-/* The part of a file that is not mapped at which the scanner is: arrays are passed over. */
+/* The part of a file that is not mapped at which the scanner is:
+ * arrays are passed over. */
 struct window {
     uint64_t at;
     size_t size;
@@ -55,8 +56,8 @@ static bool malformed(scanner *s, const char *format, ...)
     return false;
 }
 
-/* `n` bytes of the file, at most a window of them, which the caller has found to be in it. Valid
- * until the next call; NULL: error set. */
+/* `n` bytes of the file, at most a window of them, which the caller has found to be in
+ * it. Valid until the next call; NULL: error set. */
 static const unsigned char *look(scanner *s, uint64_t at, size_t n)
 {
     struct window *w = s->window;
@@ -100,17 +101,20 @@ static const struct head {
 } heads[32] = {
     [0x00] = { NIL, 0, true },
     [0x02] = { BOOLEAN, 0, true }, [0x03] = { BOOLEAN, 0, true },
-    [0x04] = { BYTES, 1, true },   [0x05] = { BYTES, 2, true },   [0x06] = { BYTES, 4, true },
-    [0x07] = { EXT, 1, true },     [0x08] = { EXT, 2, true },     [0x09] = { EXT, 4, true },
-    [0x0a] = { REAL, 4, true },    [0x0b] = { REAL, 8, true },
-    [0x0c] = { INTEGER, 1, true }, [0x0d] = { INTEGER, 2, true }, [0x0e] = { INTEGER, 4, true },
-    [0x0f] = { INTEGER, 8, true }, [0x10] = { INTEGER, 1, true }, [0x11] = { INTEGER, 2, true },
+    [0x04] = { BYTES, 1, true },   [0x05] = { BYTES, 2, true },
+    [0x06] = { BYTES, 4, true }, [0x07] = { EXT, 1, true },     [0x08] = { EXT, 2, true },
+    [0x09] = { EXT, 4, true }, [0x0a] = { REAL, 4, true },    [0x0b] = { REAL, 8, true },
+    [0x0c] = { INTEGER, 1, true }, [0x0d] = { INTEGER, 2, true },
+    [0x0e] = { INTEGER, 4, true }, [0x0f] = { INTEGER, 8, true },
+    [0x10] = { INTEGER, 1, true }, [0x11] = { INTEGER, 2, true },
     [0x12] = { INTEGER, 4, true }, [0x13] = { INTEGER, 8, true },
-    [0x14] = { EXT, 0, true },     [0x15] = { EXT, 0, true },     [0x16] = { EXT, 0, true },
-    [0x17] = { EXT, 0, true },     [0x18] = { EXT, 0, true },     /* of 1, 2, 4, 8, 16 bytes */
-    [0x19] = { TEXT, 1, true },    [0x1a] = { TEXT, 2, true },    [0x1b] = { TEXT, 4, true },
-    [0x1c] = { ARRAY, 2, true },   [0x1d] = { ARRAY, 4, true },
-    [0x1e] = { MAP, 2, true },     [0x1f] = { MAP, 4, true },
+    [0x14] = { EXT, 0, true },     [0x15] = { EXT, 0, true },
+    [0x16] = { EXT, 0, true },
+    [0x17] = { EXT, 0, true },     [0x18] = { EXT, 0, true },     /* of 1, 2, 4, 8,
+                                                                     16 bytes */
+    [0x19] = { TEXT, 1, true },    [0x1a] = { TEXT, 2, true },
+    [0x1b] = { TEXT, 4, true }, [0x1c] = { ARRAY, 2, true },
+    [0x1d] = { ARRAY, 4, true }, [0x1e] = { MAP, 2, true },     [0x1f] = { MAP, 4, true },
 };
 
 /* One item; of arrays and maps the head alone. */
@@ -154,14 +158,14 @@ static bool is_text(scanner *s, const item *it, const char *text)
     return p && !memcmp(p, text, (size_t)it->n);
 }
 
-/* ---- leaves ---------------------------------------------------------------------------- */
+/* ---- leaves ------------------------------------------------------------------------ */
 
 /* numpy's names; bfloat16 is ml_dtypes'. */
 static const struct { const char *name; oc_dtype dtype; } dtypes[] = {
-    { "float32", OC_F32 }, { "bfloat16", OC_BF16 }, { "float16", OC_F16 }, { "float64", OC_F64 },
-    { "int64", OC_I64 }, { "int32", OC_I32 }, { "int16", OC_I16 }, { "int8", OC_I8 },
-    { "uint64", OC_U64 }, { "uint32", OC_U32 }, { "uint16", OC_U16 }, { "uint8", OC_U8 },
-    { "bool", OC_BOOL },
+    { "float32", OC_F32 }, { "bfloat16", OC_BF16 }, { "float16", OC_F16 },
+    { "float64", OC_F64 }, { "int64", OC_I64 }, { "int32", OC_I32 }, { "int16", OC_I16 },
+    { "int8", OC_I8 }, { "uint64", OC_U64 }, { "uint32", OC_U32 }, { "uint16", OC_U16 },
+    { "uint8", OC_U8 }, { "bool", OC_BOOL },
 };
 
 static bool read_dtype(scanner *s, oc_dtype *dtype)
@@ -190,7 +194,8 @@ static bool add_piece(oc_context *cx, oci_flax *f, struct oci_flax_piece piece)
 {
     if (f->piece_count == f->piece_room) {
         size_t room = f->piece_room ? 2 * f->piece_room : 256, size;
-        void *more = oci_mul(room, sizeof piece, &size) ? oci_realloc(cx, f->pieces, size) : NULL;
+        void *more = oci_mul(room, sizeof piece, &size) ? oci_realloc(cx, f->pieces, size)
+                                                        : NULL;
         if (!more) return false;
         f->pieces = more;
         f->piece_room = room;
@@ -212,40 +217,47 @@ static bool read_array(scanner *outer, const item *ext, oci_flax *f, oci_entry *
     for (uint64_t i = 0; i < it.n; i++)
         if (!next(&s, &size) || !add_dimension(&s, e, &size)) return false;
     if (!read_dtype(&s, &e->dtype) || !next(&s, &it)) return false;
-    if (it.kind != BYTES && it.kind != TEXT) return malformed(&s, "expected an array's bytes");
+    if (it.kind != BYTES && it.kind != TEXT)
+        return malformed(&s, "expected an array's bytes");
     if (!oci_shape_bytes(e->dtype, e->rank, e->shape, &e->bytes) || it.n != e->bytes)
-        return malformed(&s, "expected the bytes of the shape and dtype, found %" PRIu64, it.n);
+        return malformed(&s, "expected the bytes of the shape and dtype, found %" PRIu64,
+                         it.n);
     if (s.at != s.end) return malformed(&s, "expected the end of the array, found more");
     return add_piece(s.cx, f, (struct oci_flax_piece){ it.at, e->bytes });
 }
 
-/* {"__msgpack_chunked_array__": true, "shape": {"0": d0, …}, "chunks": {"0": array, …}}: what
- * flax makes of arrays over 1 GiB. The scanner is behind the first key. */
+/* {"__msgpack_chunked_array__": true, "shape": {"0": d0, …}, "chunks": {"0": array, …}}:
+ * what flax makes of arrays over 1 GiB. The scanner is behind the first key. */
 static bool read_chunked(scanner *s, oci_flax *f, oci_entry *e)
 {
     item it, pairs;
     size_t total = 0;
     if (!next(s, &it)) return false;                                            /* true */
-    if (!next(s, &it) || !is_text(s, &it, "shape")) return malformed(s, "expected \"shape\"");
+    if (!next(s, &it) || !is_text(s, &it, "shape"))
+        return malformed(s, "expected \"shape\"");
     if (!expect(s, &pairs, MAP, "a map of dimensions")) return false;
     for (uint64_t i = 0; i < pairs.n; i++)
         if (!next(s, &it) || !next(s, &it) || !add_dimension(s, e, &it)) return false;
-    if (!next(s, &it) || !is_text(s, &it, "chunks")) return malformed(s, "expected \"chunks\"");
+    if (!next(s, &it) || !is_text(s, &it, "chunks"))
+        return malformed(s, "expected \"chunks\"");
     if (!expect(s, &pairs, MAP, "a map of chunks")) return false;
     for (uint64_t i = 0; i < pairs.n; i++) {
         oci_entry chunk = { .name = e->name };
-        if (!next(s, &it) || !expect(s, &it, EXT, "a chunk") || !read_array(s, &it, f, &chunk))
+        if (!next(s, &it) || !expect(s, &it, EXT, "a chunk") ||
+            !read_array(s, &it, f, &chunk))
             return false;
-        if (i && chunk.dtype != e->dtype) return malformed(s, "chunks of different dtypes");
+        if (i && chunk.dtype != e->dtype)
+            return malformed(s, "chunks of different dtypes");
         e->dtype = chunk.dtype;
-        if (!oci_add(total, chunk.bytes, &total)) return malformed(s, "chunks: too many bytes");
+        if (!oci_add(total, chunk.bytes, &total))
+            return malformed(s, "chunks: too many bytes");
     }
     if (!oci_shape_bytes(e->dtype, e->rank, e->shape, &e->bytes) || e->bytes != total)
         return malformed(s, "chunks: expected the bytes of the shape, found %zu", total);
     return true;
 }
 
-/* ---- the tree -------------------------------------------------------------------------- */
+/* ---- the tree ---------------------------------------------------------------------- */
 
 typedef struct frame {
     uint64_t left;              /* pairs that are still to come */
@@ -255,8 +267,9 @@ typedef struct frame {
 static bool add_entry(scanner *s, oci_flax *f, const oci_entry *e)
 {
     if (f->count >= s->cx->limits.tensors) {
-        oci_fail(s->cx, OC_E_LIMIT, "%s: expected at most %" PRIu64 " tensors, found more",
-                 s->path, s->cx->limits.tensors);
+        oci_fail(s->cx, OC_E_LIMIT,
+                 "%s: expected at most %" PRIu64 " tensors, found more", s->path,
+                 s->cx->limits.tensors);
         return false;
     }
     if (f->count == f->room) {
@@ -275,10 +288,12 @@ static bool add_entry(scanner *s, oci_flax *f, const oci_entry *e)
     return true;
 }
 
-/* Appends a key to name[OCI_MAX_NAME] after `size` bytes; '/' of flat maps becomes '.'. */
+/* Appends a key to name[OCI_MAX_NAME] after `size` bytes;
+ * '/' of flat maps becomes '.'. */
 static bool enter(scanner *s, char *name, size_t *size, const item *key)
 {
-    if (key->kind != TEXT && key->kind != BYTES) return malformed(s, "expected a text as a key");
+    if (key->kind != TEXT && key->kind != BYTES)
+        return malformed(s, "expected a text as a key");
     if (key->n >= OCI_MAX_NAME - 1 - *size)
         return malformed(s, "expected a name of at most %d bytes", OCI_MAX_NAME - 1);
     const unsigned char *text = look(s, key->at, (size_t)key->n);
@@ -291,13 +306,14 @@ static bool enter(scanner *s, char *name, size_t *size, const item *key)
     return true;
 }
 
-/* A map whose first key is the mark of a chunked array; the scanner then is behind that key,
- * else where it was. */
+/* A map whose first key is the mark of a chunked array; the scanner then is behind that
+ * key, else where it was. */
 static bool is_chunked(scanner *s, const item *map)
 {
     scanner ahead = *s;
     item key;
-    if (map->n != 3 || !next(&ahead, &key) || !is_text(&ahead, &key, chunked_key)) return false;
+    if (map->n != 3 || !next(&ahead, &key) || !is_text(&ahead, &key, chunked_key))
+        return false;
     *s = ahead;
     return true;
 }
@@ -341,14 +357,14 @@ static bool read_tree(scanner *s, oci_flax *f)
         if (!next(s, &it) || !enter(s, name, &size, &it) || !read_value(s, f, name, &map))
             return false;
         if (map.kind != MAP) continue;
-        if (depth == MAX_DEPTH) return malformed(s, "expected at most %d maps in each other",
-                                                 MAX_DEPTH);
+        if (depth == MAX_DEPTH)
+            return malformed(s, "expected at most %d maps in each other", MAX_DEPTH);
         stack[depth++] = (frame){ map.n, size };
     }
     return s->at == s->end || malformed(s, "expected the end of the file, found more");
 }
 
-/* ---- the file -------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -389,8 +405,10 @@ const void *oci_flax_peek(const oci_flax *file, const oci_entry *entry)
     if (!file->bytes || entry->bytes == 0) return NULL;
     const struct oci_flax_piece *piece = &file->pieces[entry->offset];
     const unsigned char *data = file->bytes->data + piece->offset;
-    return piece->bytes == entry->bytes && (uintptr_t)data % oci_dtype_size(entry->dtype) == 0
-           ? data : NULL;
+    return piece->bytes == entry->bytes &&
+                   (uintptr_t)data % oci_dtype_size(entry->dtype) == 0
+               ? data
+               : NULL;
 }
 
 bool oci_flax_read(oc_context *cx, const oci_flax *file, const oci_entry *entry, void *to)

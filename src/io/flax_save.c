@@ -1,5 +1,6 @@
-/* The writer of flax's to_bytes (flax 0.7.5, serialization.py): maps in maps, and as leaves
- * extension 1, a packed [shape, dtype, bytes]; or, in a shard of Transformers', one flat map. */
+/* The writer of flax's to_bytes (flax 0.7.5, serialization.py): maps in maps, and as
+ * leaves extension 1, a packed [shape, dtype, bytes]; or, in a shard of
+ * Transformers', one flat map. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ typedef struct writer {
     tensor_ref tensor;          /* that is being written */
 } writer;
 
-/* ---- msgpack --------------------------------------------------------------------------- */
+/* ---- msgpack ----------------------------------------------------------------------- */
 
 static void put(writer *w, const void *data, size_t size)
 {
@@ -36,7 +37,8 @@ static void put(writer *w, const void *data, size_t size)
 static void put_head(writer *w, unsigned char byte, uint64_t n, int width)
 {
     unsigned char head[HEAD] = { byte };
-    for (int i = 0; i < width; i++) head[1 + i] = (unsigned char)(n >> 8 * (width - 1 - i));
+    for (int i = 0; i < width; i++)
+        head[1 + i] = (unsigned char)(n >> 8 * (width - 1 - i));
     put(w, head, 1 + (size_t)width);
 }
 
@@ -71,7 +73,7 @@ static void put_integer(writer *w, uint64_t n)
     }
 }
 
-/* ---- arrays ---------------------------------------------------------------------------- */
+/* ---- arrays ------------------------------------------------------------------------ */
 
 static const char *numpy_name(oc_dtype dtype)
 {
@@ -84,12 +86,13 @@ static const char *numpy_name(oc_dtype dtype)
     }
 }
 
-/* The head of an array whose bytes follow. Sizes are written in four bytes throughout; numbers
- * of the shape are as short as they can be. */
-static void put_array(writer *w, int rank, const int64_t *shape, oc_dtype dtype, size_t bytes)
+/* The head of an array whose bytes follow. Sizes are written in four bytes throughout;
+ * numbers of the shape are as short as they can be. */
+static void put_array(writer *w, int rank, const int64_t *shape, oc_dtype dtype,
+                      size_t bytes)
 {
     const char *name = numpy_name(dtype);
-    size_t size = 1 + 1 + 1 + strlen(name) + 5 + bytes;     /* two arrays, a text, a head */
+    size_t size = 1 + 1 + 1 + strlen(name) + 5 + bytes;   /* two arrays, a text, a head */
     for (int i = 0; i < rank; i++) size += 1 + (size_t)integer_width((uint64_t)shape[i]);
     put_head(w, 0xc9, size, 4);
     put_head(w, 1, 0, 0);                                   /* flax's type for arrays */
@@ -115,7 +118,8 @@ static void put_elements(oc_context *cx, void *user, const void *data, size_t si
         if (w->left == 0) {
             size_t rest = w->tensor->bytes - w->piece * w->chunk;
             w->left = rest < w->chunk ? rest : w->chunk;
-            const int64_t shape[] = { (int64_t)(w->left / oci_dtype_size(w->tensor->dtype)) };
+            const int64_t shape[] = { (int64_t)(w->left /
+                                                oci_dtype_size(w->tensor->dtype)) };
             put_number_key(w, w->piece++);
             put_array(w, 1, shape, w->tensor->dtype, w->left);
         }
@@ -151,8 +155,8 @@ static void put_tensor(writer *w, tensor_ref t)
     oci_quoted quoted;
     w->tensor = t;
     if (!numpy_name(t->dtype))
-        oci_fail(w->cx, OC_E_UNSUPPORTED, "%s: %s: %s is not written in this format", w->path,
-                 oci_quote(&quoted, t->name), oci_dtype_name(t->dtype));
+        oci_fail(w->cx, OC_E_UNSUPPORTED, "%s: %s: %s is not written in this format",
+                 w->path, oci_quote(&quoted, t->name), oci_dtype_name(t->dtype));
     if (oci_failed(w->cx)) return;
     if (t->bytes > w->chunk) {
         put_cut(w, t);
@@ -163,7 +167,7 @@ static void put_tensor(writer *w, tensor_ref t)
     }
 }
 
-/* ---- the tree -------------------------------------------------------------------------- */
+/* ---- the tree ---------------------------------------------------------------------- */
 
 /* Texts with the same beginning stand together, in whatever order. */
 static int by_path(const void *a, const void *b)

@@ -1,7 +1,7 @@
-/* What is worth another try (RFC 9110 and what the hub's own client repeats): connections that
- * fail or break, 408, 429 and 5xx, and replies that contradict what is known. The pause doubles;
- * Retry-After makes it longer, up to a bound. Tries that brought a piece forward do not count, so
- * that a bad line ends a download no sooner than a dead one. */
+/* What is worth another try (RFC 9110 and what the hub's own client repeats): connections
+ * that fail or break, 408, 429 and 5xx, and replies that contradict what is known. The
+ * pause doubles; Retry-After makes it longer, up to a bound. Tries that brought a piece
+ * forward do not count, so that a bad line ends a download no sooner than a dead one. */
 #include "io/http.h"
 
 #include "base/context.h"
@@ -60,7 +60,7 @@ void oci_http_refuse(oci_http *http, const char *format, ...)
     va_end(list);
 }
 
-/* ---- replies --------------------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------------------- */
 
 /* The value of a header line if it is `name`'s, trimmed, in text[128]; "" otherwise. */
 static bool header_value(const char *line, size_t size, const char *name, char text[128])
@@ -120,7 +120,8 @@ static size_t on_header(char *line, size_t one, size_t size, void *user)
     } else if (header_value(line, size, "Content-Encoding", value)) {
         t->packed = value[0] && strcasecmp(value, "identity") != 0;
     } else if (header_value(line, size, "X-Error-Code", value) ||
-               (!t->reply->error[0] && header_value(line, size, "X-Error-Message", value))) {
+               (!t->reply->error[0] &&
+                header_value(line, size, "X-Error-Message", value))) {
         snprintf(t->reply->error, sizeof t->reply->error, "%s",
                  oci_quote(&(oci_quoted){ 0 }, value));
     }
@@ -168,10 +169,10 @@ static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, cur
     return oci_cancelled(t->cx);
 }
 
-/* ---- one request ----------------------------------------------------------------------- */
+/* ---- one request ------------------------------------------------------------------- */
 
-/* Whether two addresses are of one scheme, host and port: who may see the token. *secure says
- * that `a` is https and `b` is not. */
+/* Whether two addresses are of one scheme, host and port: who may see the token. *secure
+ * says that `a` is https and `b` is not. */
 static bool same_place(const char *a, const char *b, bool *secure)
 {
     static const CURLUPart parts[] = { CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT };
@@ -204,7 +205,8 @@ static void set_options(transfer *t, const char *url, bool token)
     snprintf(range, sizeof range, "%llu-", (unsigned long long)t->from);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_RANGE, t->from ? range : NULL);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, token ? t->http->with_token : t->http->plain);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER,
+                     token ? t->http->with_token : t->http->plain);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
@@ -216,7 +218,8 @@ static outcome judge_status(transfer *t)
     oci_http *http = t->http;
     long status = t->reply->status;
     char *to = NULL;
-    if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308) {
+    if (status == 301 || status == 302 || status == 303 || status == 307 ||
+        status == 308) {
         curl_easy_getinfo(http->curl, CURLINFO_REDIRECT_URL, &to);
         if (to && is_web(to) && strlen(to) < sizeof http->next) {
             memcpy(http->next, to, strlen(to) + 1);
@@ -225,8 +228,8 @@ static outcome judge_status(transfer *t)
         oci_http_refuse(http, "a redirect (%ld) that leads nowhere", status);
         return FATAL;
     }
-    oci_http_refuse(http, "the server said %ld%s%s", status, t->reply->error[0] ? ": " : "",
-                    t->reply->error);
+    oci_http_refuse(http, "the server said %ld%s%s", status,
+                    t->reply->error[0] ? ": " : "", t->reply->error);
     if (status == 416 && t->from) {                 /* what is here is not a part of it */
         t->sink->begin(t->cx, t->sink->user, t->reply);
         return AGAIN;
@@ -249,7 +252,8 @@ static outcome request(transfer *t, const char *url, bool token)
     if (oci_failed(t->cx)) return FATAL;
     if (t->http->why[0]) return AGAIN;                  /* the sink refused it */
     if (code == CURLE_OK) return success ? DONE : judge_status(t);
-    if (t->reply->status >= 400) return judge_status(t);    /* its page was too long to read */
+    /* its page was too long to read */
+    if (t->reply->status >= 400) return judge_status(t);
     oci_http_refuse(t->http, "%s", curl_easy_strerror(code));
     return code == CURLE_OUT_OF_MEMORY || code == CURLE_PEER_FAILED_VERIFICATION ||
                    code == CURLE_URL_MALFORMAT
@@ -266,7 +270,8 @@ static outcome follow(transfer *t, const char *url)
     for (int hop = 0; hop <= REDIRECTS; hop++) {
         outcome end = request(t, here, token);
         if (end != MOVED) return end;
-        /* Once it has left, the token does not come back: who redirects could send it on. */
+        /* Once it has left, the token does not come back: who
+         * redirects could send it on. */
         if (!same_place(here, t->http->next, &downgrade)) token = false;
         if (downgrade) {
             oci_http_refuse(t->http, "a redirect from https to http");
@@ -278,7 +283,7 @@ static outcome follow(transfer *t, const char *url)
     return FATAL;
 }
 
-/* ---- tries ----------------------------------------------------------------------------- */
+/* ---- tries ------------------------------------------------------------------------- */
 
 static void pause_for(oc_context *cx, long ms)
 {
@@ -330,7 +335,7 @@ bool oci_http_get(oc_context *cx, oci_http *http, const char *url, const char *w
     return false;
 }
 
-/* ---- setting up ------------------------------------------------------------------------ */
+/* ---- setting up -------------------------------------------------------------------- */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static CURLcode global_state;
@@ -360,7 +365,8 @@ static void set_constants(oci_http *http)
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    if (authorities && authorities[0]) curl_easy_setopt(curl, CURLOPT_CAINFO, authorities);
+    if (authorities && authorities[0])
+        curl_easy_setopt(curl, CURLOPT_CAINFO, authorities);
 }
 
 oci_http *oci_http_open(oc_context *cx, const char *token, int tries)
@@ -415,6 +421,9 @@ bool oci_http_get(oc_context *cx, oci_http *http, const char *url, const char *w
     return false;
 }
 
-void oci_http_refuse(oci_http *http, const char *format, ...) { (void)http, (void)format; }
+void oci_http_refuse(oci_http *http, const char *format, ...)
+{
+    (void)http, (void)format;
+}
 
 #endif

@@ -13,7 +13,7 @@
 
 enum { NAME_MOST = 193, REVISION_MOST = 255, TOKEN_FILE_MOST = 4096 };
 
-/* ---- the environment ------------------------------------------------------------------- */
+/* ---- the environment --------------------------------------------------------------- */
 
 /* NULL also for a variable that is set to nothing, as a shell's `VAR= command` does. */
 static const char *variable(const char *name)
@@ -44,8 +44,8 @@ static bool fits(oc_context *cx, const char *what, int written, size_t room)
 }
 
 /* A path of the environment, with its leading ~ taken for the home folder. */
-static bool put_path(oc_context *cx, char to[OCI_MAX_PATH], const char *what, const char *path,
-                     const char *below)
+static bool put_path(oc_context *cx, char to[OCI_MAX_PATH], const char *what,
+                     const char *path, const char *below)
 {
     const char *home = variable("HOME");
     bool tilde = path[0] == '~' && (path[1] == '/' || !path[1]);
@@ -67,7 +67,8 @@ static bool put_cache(oc_context *cx, oci_hub *hub, const char *home)
 {
     static const char *const names[] = { "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (variable(names[i])) return put_path(cx, hub->cache, names[i], variable(names[i]), "");
+        if (variable(names[i]))
+            return put_path(cx, hub->cache, names[i], variable(names[i]), "");
     return put_path(cx, hub->cache, "HF_HOME", home, "hub");
 }
 
@@ -80,8 +81,8 @@ static bool put_token(oc_context *cx, oci_hub *hub, const char *where, const cha
     if (!fits(cx, where, (int)n, sizeof hub->token)) return false;
     for (size_t i = 0; i < n; i++) {
         if (text[i] > 0x20 && text[i] < 0x7f) continue;
-        oci_fail(cx, OC_E_ARGUMENT, "%s: expected a token, found characters that no token has",
-                 where);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "%s: expected a token, found characters that no token has", where);
         return false;
     }
     memcpy(hub->token, text, n);
@@ -97,7 +98,8 @@ static bool find_token(oc_context *cx, oci_hub *hub, const char *home)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (variable(names[i])) return put_token(cx, hub, names[i], variable(names[i]));
     if (variable("HF_TOKEN_PATH")) {
-        if (!put_path(cx, path, "HF_TOKEN_PATH", variable("HF_TOKEN_PATH"), "")) return false;
+        if (!put_path(cx, path, "HF_TOKEN_PATH", variable("HF_TOKEN_PATH"), ""))
+            return false;
     } else if (!put_path(cx, path, "HF_HOME", home, "token")) {
         return false;
     }
@@ -125,10 +127,11 @@ bool oci_hub_init(oc_context *cx, oci_hub *hub)
     return hub->offline || find_token(cx, hub, home);
 }
 
-/* ---- names ----------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------- */
 
-/* One side of a name (utils/_validators.py, validate_repo_id): letters, digits and "-_.", not
- * "-" or "." at an end, and never two of them together, which also keeps ".." out of paths. */
+/* One side of a name (utils/_validators.py, validate_repo_id): letters, digits
+ * and "-_.", not "-" or "." at an end, and never two of them together, which
+ * also keeps ".." out of paths. */
 static bool is_part(const char *text, size_t n)
 {
     if (n == 0 || strchr("-.", text[0]) || strchr("-.", text[n - 1])) return false;
@@ -154,24 +157,26 @@ bool oci_hub_is_commit(const char *text)
            strspn(text, "0123456789abcdef") == OCI_COMMIT_TEXT - 1;
 }
 
-/* It becomes a path below refs and a part of an address: git's own rules for names, as far as
- * they matter for that. */
+/* It becomes a path below refs and a part of an address: git's own rules for names, as
+ * far as they matter for that. */
 bool oci_hub_check_revision(oc_context *cx, const char *revision)
 {
     oci_quoted quoted;
     size_t n = strlen(revision);
-    bool ok = n > 0 && n <= REVISION_MOST && revision[0] != '/' && revision[n - 1] != '/' &&
-              !strstr(revision, "..") && !strstr(revision, "//") && revision[0] != '.' &&
-              !strstr(revision, "/.");
+    bool ok = n > 0 && n <= REVISION_MOST && revision[0] != '/' &&
+              revision[n - 1] != '/' && !strstr(revision, "..") &&
+              !strstr(revision, "//") && revision[0] != '.' && !strstr(revision, "/.");
     for (size_t i = 0; ok && i < n; i++)
-        ok = revision[i] > 0x20 && revision[i] != 0x7f && !strchr("~^:?*[\\", revision[i]);
+        ok = revision[i] > 0x20 && revision[i] != 0x7f &&
+             !strchr("~^:?*[\\", revision[i]);
     if (!ok)
-        oci_fail(cx, OC_E_ARGUMENT, "revision: expected a branch, a tag or a commit, found %s",
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "revision: expected a branch, a tag or a commit, found %s",
                  oci_quote(&quoted, revision));
     return ok;
 }
 
-/* ---- the cache ------------------------------------------------------------------------- */
+/* ---- the cache --------------------------------------------------------------------- */
 
 char *oci_hub_path(oc_context *cx, const oci_hub *hub, const char *name, const char *kind,
                    const char *below)
@@ -221,10 +226,12 @@ bool oci_hub_commit(oc_context *cx, const oci_hub *hub, const char *name,
     return found;
 }
 
-char *oci_hub_find(oc_context *cx, const oci_hub *hub, const char *name, const char *revision)
+char *oci_hub_find(oc_context *cx, const oci_hub *hub, const char *name,
+                   const char *revision)
 {
     char commit[OCI_COMMIT_TEXT];
-    if (!oci_hub_is_name(name) || !oci_hub_commit(cx, hub, name, revision, commit)) return NULL;
+    if (!oci_hub_is_name(name) || !oci_hub_commit(cx, hub, name, revision, commit))
+        return NULL;
     char *folder = oci_hub_path(cx, hub, name, "snapshots", commit);
     if (folder && oci_folder_exists(cx, folder) &&
         oci_store_links_stay(cx, folder, hub->cache)) return folder;

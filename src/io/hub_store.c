@@ -18,7 +18,7 @@
 
 enum { LINK_DEPTH = 16, LOCK_POLL = 100 * 1000 * 1000 };     /* ns */
 
-/* ---- folders --------------------------------------------------------------------------- */
+/* ---- folders ----------------------------------------------------------------------- */
 
 oc_status oci_store_folders(oc_context *cx, const char *path)
 {
@@ -43,7 +43,8 @@ oc_status oci_store_folders_of(oc_context *cx, const char *path)
     return cx->status;
 }
 
-/* Flushes the folder of `path`, so that a name that was put there outlives a power cut. */
+/* Flushes the folder of `path`, so that a name that was put
+ * there outlives a power cut. */
 static void flush_folder_of(oc_context *cx, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -76,7 +77,7 @@ bool oci_store_size(const char *path, uint64_t *size)
     return true;
 }
 
-/* ---- the lock -------------------------------------------------------------------------- */
+/* ---- the lock ---------------------------------------------------------------------- */
 
 struct oci_store_lock {
     int descriptor;
@@ -115,8 +116,8 @@ oci_store_lock *oci_store_lock_take(oc_context *cx, const char *path)
     return NULL;
 }
 
-/* The file stays: were it removed, a process that waits on it and one that comes later would
- * both hold "the" lock. */
+/* The file stays: were it removed, a process that waits on it and one that comes later
+ * would both hold "the" lock. */
 void oci_store_lock_free(oci_store_lock *lock)
 {
     if (!lock) return;
@@ -124,7 +125,7 @@ void oci_store_lock_free(oci_store_lock *lock)
     oci_free(lock);
 }
 
-/* ---- parts ----------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------- */
 
 oci_store_part *oci_store_part_open(oc_context *cx, const char *path)
 {
@@ -138,7 +139,8 @@ oci_store_part *oci_store_part_open(oc_context *cx, const char *path)
         part->descriptor =
             oci_file_fault(cx, OCI_FAULT_OPEN)
                 ? -1
-                : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+                : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                       0666);
         if (part->descriptor < 0 || fstat(part->descriptor, &st) != 0)
             oci_file_error(cx, OC_E_WRITE, path, "open", errno);
         else if (!S_ISREG(st.st_mode))
@@ -211,7 +213,7 @@ void oci_store_part_close(oci_store_part *part)
     oci_free(part);
 }
 
-/* ---- links ----------------------------------------------------------------------------- */
+/* ---- links ------------------------------------------------------------------------- */
 
 oc_status oci_store_link(oc_context *cx, const char *target, const char *path)
 {
@@ -265,12 +267,15 @@ static void check_link(oc_context *cx, DIR *dir, const char *folder, const char 
 {
     struct stat st;
     char real[OCI_MAX_PATH];
-    if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISLNK(st.st_mode)) return;
+    if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISLNK(st.st_mode))
+        return;
     char *path = oci_path_join(cx, folder, name);
     size_t n = strlen(root);
     if (path && realpath(path, real) && (strncmp(real, root, n) || real[n] != '/'))
-        oci_fail(cx, OC_E_FILE, "%s: expected a link within the hub's cache, found one that "
-                 "leads out of it", path);
+        oci_fail(cx, OC_E_FILE,
+                 "%s: expected a link within the hub's cache, found one that leads out "
+                 "of it",
+                 path);
     oci_free(path);
 }
 
@@ -282,8 +287,10 @@ bool oci_store_links_stay(oc_context *cx, const char *folder, const char *cache)
     if (!dir || !realpath(cache, root) || !realpath(folder, real))
         oci_file_error(cx, OC_E_FILE, folder, "open the folder", errno);
     else if (strncmp(real, root, strlen(root)) || real[strlen(root)] != '/')
-        oci_fail(cx, OC_E_FILE, "%s: expected a folder within the hub's cache, found a link "
-                 "that leads out of it", folder);
+        oci_fail(cx, OC_E_FILE,
+                 "%s: expected a folder within the hub's cache, found a link that leads "
+                 "out of it",
+                 folder);
     const struct dirent *entry;
     while (dir && !oci_failed(cx) && (entry = readdir(dir)))
         check_link(cx, dir, folder, entry->d_name, root);

@@ -1,5 +1,6 @@
-/* What a download does to files, beyond io/file.h: folders, a lock between processes, a file
- * that grows until it is whole and then gets its name, links. Part of the gateway. */
+/* What a download does to files, beyond io/file.h: folders, a lock between
+ * processes, a file that grows until it is whole and then gets its name,
+ * links. Part of the gateway. */
 #ifndef OCI_IO_HUB_STORE_H
 #define OCI_IO_HUB_STORE_H
 
@@ -13,13 +14,14 @@ oc_status oci_store_folders(oc_context *cx, const char *path);
 /* The same for all but the last part of a path. */
 oc_status oci_store_folders_of(oc_context *cx, const char *path);
 
-/* An exclusive lock that ends with its process (flock, as huggingface_hub takes it); waits for
- * others, telling of it once. NULL: error set, or cancelled. */
+/* An exclusive lock that ends with its process (flock, as huggingface_hub takes it);
+ * waits for others, telling of it once. NULL: error set, or cancelled. */
 typedef struct oci_store_lock oci_store_lock;
 OC_NODISCARD oci_store_lock *oci_store_lock_take(oc_context *cx, const char *path);
 void oci_store_lock_free(oci_store_lock *lock);
 
-/* A file that is not whole yet, at `path`: made, or opened with what an earlier try left. */
+/* A file that is not whole yet, at `path`: made, or opened with
+ * what an earlier try left. */
 typedef struct oci_store_part {
     char *path;
     int descriptor;
@@ -43,7 +45,8 @@ oc_status oci_store_link(oc_context *cx, const char *target, const char *path);
 oc_status oci_store_rename(oc_context *cx, const char *from, const char *to);
 /* Removes a folder of links, and of folders of links; nothing else, and none is fine. */
 oc_status oci_store_drop_links(oc_context *cx, const char *folder);
-/* True if every link in `folder` leads to somewhere below `cache`; else OC_E_FILE names it. */
+/* True if every link in `folder` leads to somewhere below `cache`;
+ * else OC_E_FILE names it. */
 bool oci_store_links_stay(oc_context *cx, const char *folder, const char *cache);
 /* Size of a regular file, false if there is none. */
 bool oci_store_size(const char *path, uint64_t *size);

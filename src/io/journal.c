@@ -20,7 +20,8 @@ struct oci_journal {
     uint64_t size;              /* of the file, when it was opened */
     unsigned char *block;       /* what next() handed out; reused */
     size_t room;
-    bool at_end;                /* next() has seen all; nothing lies beyond `end` any more */
+    bool at_end;                /* next() has seen all; nothing lies beyond `end` any
+                                   more */
     bool ours;                  /* locked, and a journal */
 };
 
@@ -32,7 +33,8 @@ static size_t read_at(oc_context *cx, const oci_journal *j, uint64_t offset, voi
     while (got < size && !oci_failed(cx)) {
         ssize_t n = oci_file_fault(cx, OCI_FAULT_READ)
                         ? -1
-                        : pread(j->fd, (char *)data + got, size - got, (off_t)(offset + got));
+                        : pread(j->fd, (char *)data + got, size - got,
+                                (off_t)(offset + got));
         if (n == 0) break;
         if (n > 0) got += (size_t)n;
         else if (errno != EINTR) oci_file_error(cx, OC_E_FILE, j->path, "read", errno);
@@ -52,8 +54,10 @@ static void check_kind(oc_context *cx, oci_journal *j)
     j->size = (uint64_t)st.st_size;
     size_t got = read_at(cx, j, 0, head, sizeof head);
     if (!oci_failed(cx) && (!S_ISREG(st.st_mode) || memcmp(head, magic, got) != 0))
-        oci_fail(cx, OC_E_MALFORMED, "%s: expected a journal of ocelli, found something else: "
-                 "it is in the way, move it", j->path);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: expected a journal of ocelli, found something else: it is in the "
+                 "way, move it",
+                 j->path);
     j->ours = !oci_failed(cx);
 }
 
@@ -66,7 +70,8 @@ oci_journal *oci_journal_open(oc_context *cx, const char *path)
     if (j->path) {
         j->fd = oci_file_fault(cx, OCI_FAULT_OPEN)
                     ? -1
-                    : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+                    : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                           0666);
         if (j->fd < 0) oci_file_error(cx, OC_E_WRITE, path, "open", errno);
         else if (flock(j->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
             oci_fail(cx, OC_E_WRITE, "%s: another process is at work on it", path);
@@ -77,7 +82,8 @@ oci_journal *oci_journal_open(oc_context *cx, const char *path)
     return NULL;
 }
 
-/* Room for a block, which the file has been seen to hold: a size that lies takes nothing. */
+/* Room for a block, which the file has been seen to hold:
+ * a size that lies takes nothing. */
 static bool make_room(oc_context *cx, oci_journal *j, size_t size)
 {
     if (size <= j->room) return true;
@@ -115,8 +121,8 @@ bool oci_journal_next(oc_context *cx, oci_journal *j, const unsigned char **bloc
     return true;
 }
 
-static void write_at(oc_context *cx, const oci_journal *j, uint64_t offset, const void *data,
-                     size_t size)
+static void write_at(oc_context *cx, const oci_journal *j, uint64_t offset,
+                     const void *data, size_t size)
 {
     const char *p = data;
     while (size > 0 && !oci_failed(cx)) {
@@ -133,35 +139,36 @@ static void write_at(oc_context *cx, const oci_journal *j, uint64_t offset, cons
     }
 }
 
-oc_status oci_journal_append(oc_context *cx, oci_journal *j, const void *block, size_t size,
-                             uint64_t *offset)
+oc_status oci_journal_append(oc_context *cx, oci_journal *j, const void *block,
+                             size_t size, uint64_t *offset)
 {
     unsigned char frame[OCI_JOURNAL_FRAME];
     uint32_t bytes = (uint32_t)size;
     uint64_t checksum = oci_hash_of(block, size);
     if (oci_failed(cx)) return cx->status;
-    if (bytes != size) return oci_fail(cx, OC_E_LIMIT, "%s: a block of %zu bytes", j->path, size);
+    if (bytes != size)
+        return oci_fail(cx, OC_E_LIMIT, "%s: a block of %zu bytes", j->path, size);
     memcpy(frame, magic, sizeof magic);
     memcpy(frame + 4, &bytes, sizeof bytes);
     memcpy(frame + 8, &checksum, sizeof checksum);
-    /* What a killed writer left behind goes first: a later, shorter block would otherwise be
-     * followed by pieces of it. */
+    /* What a killed writer left behind goes first: a later, shorter block would otherwise
+     * be followed by pieces of it. */
     if (j->size > j->end &&
         (oci_file_fault(cx, OCI_FAULT_WRITE) || ftruncate(j->fd, (off_t)j->end) != 0))
         return oci_file_error(cx, OC_E_WRITE, j->path, "truncate", errno);
     j->size = j->end;
     write_at(cx, j, j->end, frame, sizeof frame);
     write_at(cx, j, j->end + sizeof frame, block, size);
-    /* After a failed write the file may be longer than j->size says; the next opening sees
-     * a block that is not whole. */
+    /* After a failed write the file may be longer than j->size says; the next opening
+     * sees a block that is not whole. */
     if (oci_failed(cx)) return cx->status;
     *offset = j->end + sizeof frame;
     j->end = j->size = *offset + size;
     return OC_OK;
 }
 
-oc_status oci_journal_read(oc_context *cx, const oci_journal *j, uint64_t offset, void *data,
-                           size_t size)
+oc_status oci_journal_read(oc_context *cx, const oci_journal *j, uint64_t offset,
+                           void *data, size_t size)
 {
     if (!oci_failed(cx) && read_at(cx, j, offset, data, size) != size && !oci_failed(cx))
         oci_fail(cx, OC_E_FILE, "%s: became shorter while it was read", j->path);
@@ -171,8 +178,8 @@ oc_status oci_journal_read(oc_context *cx, const oci_journal *j, uint64_t offset
 void oci_journal_close(oc_context *cx, oci_journal *j, bool remove)
 {
     if (!j) return;
-    /* Before the lock goes with the descriptor: afterwards it may be another's. What came to
-     * nothing leaves nothing, not even after an error. */
+    /* Before the lock goes with the descriptor: afterwards it may be another's. What came
+     * to nothing leaves nothing, not even after an error. */
     const bool empty = j->ours && j->size == 0;
     if ((empty || (remove && !oci_failed(cx))) && unlink(j->path) != 0 && !empty)
         oci_file_error(cx, OC_E_WRITE, j->path, "remove", errno);

@@ -1,11 +1,11 @@
-/* jansson checks the grammar, UTF-8 and duplicate keys. What it does not bound is bounded here
- * before it is called: the text's size, the depth of its recursion (its own limit is 2048),
- * the length of numbers, and the memory that it will take. All of that is one pass over the
- * text without recursion.
+/* jansson checks the grammar, UTF-8 and duplicate keys. What it does not bound is bounded
+ * here before it is called: the text's size, the depth of its recursion (its own limit is
+ * 2048), the length of numbers, and the memory that it will take. All of that is one pass
+ * over the text without recursion.
  *
- * jansson's allocator can be replaced for the whole process only, which is not a library's to
- * do; so its memory is charged to the heap by an estimate from above instead of being counted
- * block by block. */
+ * jansson's allocator can be replaced for the whole process only, which is not a
+ * library's to do; so its memory is charged to the heap by an estimate from above instead
+ * of being counted block by block. */
 #include "io/json.h"
 
 #include <inttypes.h>
@@ -21,10 +21,10 @@
 enum {
     /* Far more than any writer emits; keeps strtod's work per byte constant. */
     MAX_NUMBER = 512,
-    /* The most that jansson 2.14 takes on a 64-bit machine for an empty container with its
-     * first table, for a scalar or a key with its slot or hash node, and for the slot of a
-     * shared value (true, false, null); the bytes of texts come on top. Measured: 1.2 to 3.4
-     * times of what it then holds. */
+    /* The most that jansson 2.14 takes on a 64-bit machine for an empty container with
+     * its first table, for a scalar or a key with its slot or hash node, and for the slot
+     * of a shared value (true, false, null); the bytes of texts come on top. Measured:
+     * 1.2 to 3.4 times of what it then holds. */
     CONTAINER_BYTES = 288, SCALAR_BYTES = 144, SLOT_BYTES = 32
 };
 
@@ -39,7 +39,7 @@ typedef struct scan {
     size_t large;       /* integers beyond 64 bits */
 } scan;
 
-/* ---- before the parser ----------------------------------------------------------------- */
+/* ---- before the parser ------------------------------------------------------------- */
 
 /* Past the closing quote, or the end if there is none (jansson will complain). */
 static size_t skip_string(const char *text, size_t size, size_t at)
@@ -62,15 +62,17 @@ static size_t skip_number(const char *text, size_t size, size_t at, bool *large)
     bool integer = true;
     for (; end < size; end++, integer = false) {
         char c = text[end];
-        if (!is_digit(c) && c != '.' && c != 'e' && c != 'E' && c != '-' && c != '+') break;
+        if (!is_digit(c) && c != '.' && c != 'e' && c != 'E' && c != '-' && c != '+')
+            break;
     }
     *large = integer && (digits > most ||
                          (digits == most && memcmp(text + first, largest, most) > 0));
     return end;
 }
 
-/* One pass without recursion over depth, numbers, and what the values will cost. Says nothing
- * about grammar, which is jansson's part. False at the first thing over a limit. */
+/* One pass without recursion over depth, numbers, and what the values will
+ * cost. Says nothing about grammar, which is jansson's part. False at the
+ * first thing over a limit. */
 static bool look(scan *s, const char *text, size_t size, uint64_t max_depth)
 {
     while (s->at < size) {
@@ -103,8 +105,8 @@ static bool look(scan *s, const char *text, size_t size, uint64_t max_depth)
     return true;
 }
 
-/* A copy in which integers beyond 64 bits, which jansson refuses, are reals: "e0" is added to
- * each. *size is the text's, then the copy's. */
+/* A copy in which integers beyond 64 bits, which jansson refuses, are reals: "e0" is
+ * added to each. *size is the text's, then the copy's. */
 static char *soften_large(oc_context *cx, const char *text, size_t *size, size_t large)
 {
     size_t whole, at = 0, to = 0, end;
@@ -131,11 +133,11 @@ static char *soften_large(oc_context *cx, const char *text, size_t *size, size_t
     return copy;
 }
 
-/* ---- parsing --------------------------------------------------------------------------- */
+/* ---- parsing ----------------------------------------------------------------------- */
 
 /* "NAME: line L, column C: ", counted in bytes, from a place in the text. */
-static oc_status fail_at(oc_context *cx, oc_status status, const char *name, const char *text,
-                         size_t at, const char *what)
+static oc_status fail_at(oc_context *cx, oc_status status, const char *name,
+                         const char *text, size_t at, const char *what)
 {
     size_t line = 1, column = 1;
     for (size_t i = 0; i < at; i++) {
@@ -154,8 +156,9 @@ static bool check_bounds(oc_context *cx, const char *name, const char *text, siz
 {
     char what[80];
     if (size > cx->limits.json_bytes) {
-        oci_fail(cx, OC_E_LIMIT, "%s: expected at most %" PRIu64 " bytes of JSON, found %zu",
-                 name, cx->limits.json_bytes, size);
+        oci_fail(cx, OC_E_LIMIT,
+                 "%s: expected at most %" PRIu64 " bytes of JSON, found %zu", name,
+                 cx->limits.json_bytes, size);
         return false;
     }
     if (look(s, text, size, cx->limits.json_depth)) return true;
@@ -172,7 +175,8 @@ static bool check_bounds(oc_context *cx, const char *name, const char *text, siz
 static json_t *load(oc_context *cx, const char *name, const char *text, size_t size)
 {
     json_error_t error;
-    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                              &error);
     if (root) return root;
     oci_quoted why;
     if (json_error_code(&error) == json_error_out_of_memory)
@@ -240,10 +244,10 @@ void oci_json_close(oci_json *doc)
     *doc = (oci_json){ 0 };
 }
 
-/* ---- getters --------------------------------------------------------------------------- */
+/* ---- getters ----------------------------------------------------------------------- */
 
-/* Numbers are shown as they are, texts cut short, and containers by their kind alone: they may
- * be as large as the document. */
+/* Numbers are shown as they are, texts cut short, and containers by their kind alone:
+ * they may be as large as the document. */
 oc_status oci_json_expected(oc_context *cx, const oci_json *doc, const char *field,
                             const char *what, const json_t *found)
 {
@@ -255,7 +259,8 @@ oc_status oci_json_expected(oc_context *cx, const oci_json *doc, const char *fie
         snprintf(text, sizeof text, "an array of %zu", json_array_size(found));
         break;
     case JSON_STRING:
-        snprintf(text, sizeof text, "\"%s\"", oci_quote(&value, json_string_value(found)));
+        snprintf(text, sizeof text, "\"%s\"",
+                 oci_quote(&value, json_string_value(found)));
         break;
     case JSON_INTEGER:
         snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(found));
@@ -280,9 +285,9 @@ static json_t *member(const oc_context *cx, const json_t *object, const char *fi
     return json_is_null(value) ? NULL : value;
 }
 
-/* The getters share one form: absent gives the fallback, even one outside the range, since it
- * is the caller's own; present must have the type and lie in the range. Booleans are no
- * numbers here, as they are in Python. */
+/* The getters share one form: absent gives the fallback, even one outside the range,
+ * since it is the caller's own; present must have the type and lie in the range. Booleans
+ * are no numbers here, as they are in Python. */
 int64_t oci_json_int(oc_context *cx, const oci_json *doc, const json_t *object,
                      const char *field, int64_t fallback, int64_t low, int64_t high)
 {

@@ -1,11 +1,11 @@
-/* See keras.h. After the HDF5 File Format Specification, versions 2.0 and 3.0: superblocks 0 to 3
- * (II.A), groups as symbol tables (III.A to III.D) or as links in their headers (IV.A.2.g),
- * object headers of both versions (IV.A.1), arrays in one piece, or in chunks that a tree
- * (III.A.1), a fixed array (VII.C) or the header itself tells of, deflated or not. Soft and
- * external links, other filters, external files, and the heaps and trees that
- * libver="latest" needs for more than eight links of a group are refused by name. Checksums,
- * which only the newer structures have, are not looked at: what they guard is checked where it
- * is used. */
+/* See keras.h. After the HDF5 File Format Specification, versions 2.0 and 3.0:
+ * superblocks 0 to 3 (II.A), groups as symbol tables (III.A to III.D) or as links in
+ * their headers (IV.A.2.g), object headers of both versions (IV.A.1), arrays in one
+ * piece, or in chunks that a tree (III.A.1), a fixed array (VII.C) or the header itself
+ * tells of, deflated or not. Soft and external links, other filters, external files, and
+ * the heaps and trees that libver="latest" needs for more than eight links of a group are
+ * refused by name. Checksums, which only the newer structures have, are not looked at:
+ * what they guard is checked where it is used. */
 #include "io/keras.h"
 
 #include <inttypes.h>
@@ -19,11 +19,13 @@
 #include "io/quote.h"
 
 enum {
-    SUPERBLOCK = 96, ROOT_HEADER = 64,      /* bytes, and where the root's header is named */
+    SUPERBLOCK = 96, ROOT_HEADER = 64,      /* bytes, and where the root's header is
+                                               named */
     TREE_HEAD = 24, TREE_ENTRY = 16, NODE_HEAD = 8, NODE_ENTRY = 40, HEAP_HEAD = 32,
     OBJECT_HEAD = 16, PREFIX = 6, CHECKSUM = 4, ARRAY_HEAD = 28,
     SHARED = 2,                             /* flag of a message that lies elsewhere */
-    MAX_DEPTH = 64, MAX_TREE = 8            /* groups in each other; levels of a group's tree */
+    MAX_DEPTH = 64, MAX_TREE = 8            /* groups in each other; levels of a
+                                               group's tree */
 };
 
 /* Message types of IV.A.2. */
@@ -36,8 +38,9 @@ typedef struct reader {
     oc_context *cx;
     oci_keras *file;
     uint64_t size;              /* of the file */
-    uint64_t budget;            /* bytes of structures that may still be read: every byte of a
-                                   sound file is read once, and hard links in circles are not */
+    uint64_t budget;            /* bytes of structures that may still be read: every byte
+                                   of a sound file is read once, and hard links in circles
+                                   are not */
     char name[OCI_MAX_NAME];    /* path of what is being read */
     size_t name_size;
     int depth;
@@ -51,11 +54,17 @@ static bool fail(reader *r, oc_status status, const char *what)
     return false;
 }
 
-static bool malformed(reader *r, const char *what) { return fail(r, OC_E_MALFORMED, what); }
+static bool malformed(reader *r, const char *what)
+{
+    return fail(r, OC_E_MALFORMED, what);
+}
 
-static bool unsupported(reader *r, const char *what) { return fail(r, OC_E_UNSUPPORTED, what); }
+static bool unsupported(reader *r, const char *what)
+{
+    return fail(r, OC_E_UNSUPPORTED, what);
+}
 
-/* ---- bytes ----------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------------- */
 
 /* All numbers of the format are little-endian, as we are. */
 static uint64_t number(const unsigned char *p, int width)
@@ -69,9 +78,11 @@ static uint64_t number(const unsigned char *p, int width)
 static bool structure(reader *r, uint64_t address, uint64_t size, void *to)
 {
     if (address > r->size || size > r->size - address)
-        return malformed(r, "expected a structure inside the file, found one that reaches out");
+        return malformed(r, "expected a structure inside the file, found one that "
+                            "reaches out");
     if (size > r->budget)
-        return malformed(r, "expected structures that are used once, found a circle of them");
+        return malformed(r, "expected structures that are used once, found a circle of "
+                            "them");
     r->budget -= size;
     if (r->file->bytes) {
         memcpy(to, r->file->bytes->data + address, (size_t)size);
@@ -98,10 +109,11 @@ static unsigned char *structure_block(reader *r, uint64_t address, uint64_t size
 
 static bool has_signature(reader *r, const unsigned char *block, const char *wanted)
 {
-    return !memcmp(block, wanted, 4) || malformed(r, "expected the signature of a structure");
+    return !memcmp(block, wanted, 4) || malformed(r, "expected the signature of a "
+                                                     "structure");
 }
 
-/* ---- object headers -------------------------------------------------------------------- */
+/* ---- object headers ---------------------------------------------------------------- */
 
 /* What the messages of one object say. */
 typedef struct object {
@@ -122,11 +134,13 @@ static bool read_space(reader *r, object *o, const unsigned char *p, size_t size
         return unsupported(r, "expected a simple dataspace");
     oci_entry *e = &o->entry;
     e->rank = p[1];
-    if (e->rank > OCI_MAX_RANK) return fail(r, OC_E_LIMIT, "expected at most 8 dimensions");
+    if (e->rank > OCI_MAX_RANK)
+        return fail(r, OC_E_LIMIT, "expected at most 8 dimensions");
     if (size - head < 8 * (size_t)e->rank) return malformed(r, "dataspace: cut short");
     for (int i = 0; i < e->rank; i++) {
         uint64_t n = number(p + head + 8 * i, 8);
-        if (n > INT64_MAX) return malformed(r, "dataspace: expected a dimension below 2^63");
+        if (n > INT64_MAX)
+            return malformed(r, "dataspace: expected a dimension below 2^63");
         e->shape[i] = (int64_t)n;
     }
     return o->has_space = true;
@@ -135,11 +149,14 @@ static bool read_space(reader *r, object *o, const unsigned char *p, size_t size
 /* IEEE's formats only: sign bit, exponent and mantissa where C has them. */
 static oc_dtype float_type(const unsigned char *p, size_t size)
 {
-    static const struct { size_t size; unsigned char sign, fields[4]; oc_dtype dtype; } types[] = {
+    static const struct {
+        size_t size; unsigned char sign, fields[4]; oc_dtype dtype;
+    } types[] = {
         { 2, 15, { 10, 5, 0, 10 }, OC_F16 }, { 4, 31, { 23, 8, 0, 23 }, OC_F32 },
         { 8, 63, { 52, 11, 0, 52 }, OC_F64 } };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (types[i].size == size && p[2] == types[i].sign && !memcmp(p + 12, types[i].fields, 4))
+        if (types[i].size == size && p[2] == types[i].sign &&
+            !memcmp(p + 12, types[i].fields, 4))
             return types[i].dtype;
     return OC_DTYPE_COUNT;
 }
@@ -169,12 +186,13 @@ static bool read_type(reader *r, object *o, const unsigned char *p, size_t size)
            unsupported(r, "datatype: expected little-endian numbers");
 }
 
-/* What both versions say of chunks: how many numbers, then each in `width` bytes, the last of
- * them the element's size. */
-static bool read_sides(reader *r, object *o, const unsigned char *p, size_t size, int rank,
-                       int width)
+/* What both versions say of chunks: how many numbers, then each in `width` bytes, the
+ * last of them the element's size. */
+static bool read_sides(reader *r, object *o, const unsigned char *p, size_t size,
+                       int rank, int width)
 {
-    if (rank < 2 || rank > OCI_MAX_RANK + 1) return malformed(r, "layout: chunks of no rank");
+    if (rank < 2 || rank > OCI_MAX_RANK + 1)
+        return malformed(r, "layout: chunks of no rank");
     if (width < 1 || width > 8 || size < (size_t)rank * (size_t)width)
         return malformed(r, "layout: cut short");
     o->chunk_rank = rank;
@@ -196,8 +214,8 @@ static bool read_tree_layout(reader *r, object *o, const unsigned char *p, size_
     return read_sides(r, o, p + 11, size - 11, p[2], 4);
 }
 
-/* Versions 4 and 5 (the same, but for the widths of some sizes, which they tell): an index for
- * each kind of array; a growing one's are refused. */
+/* Versions 4 and 5 (the same, but for the widths of some sizes, which they tell): an
+ * index for each kind of array; a growing one's are refused. */
 static bool read_index_layout(reader *r, object *o, const unsigned char *p, size_t size)
 {
     enum { SINGLE = 1, IMPLICIT = 2, FIXED_ARRAY = 3, FILTERED = 2 };
@@ -210,14 +228,16 @@ static bool read_index_layout(reader *r, object *o, const unsigned char *p, size
     size_t left = size - sides - 1, skip = 0;
     if (kind == SINGLE && p[2] & FILTERED) {
         if (left < 12) return malformed(r, "layout: cut short");
-        if (number(rest, 8) > UINT32_MAX) return malformed(r, "layout: a chunk too large");
+        if (number(rest, 8) > UINT32_MAX)
+            return malformed(r, "layout: a chunk too large");
         o->alone.bytes = (uint32_t)number(rest, 8);
         o->alone.skipped = (uint32_t)number(rest + 8, 4);
         skip = 12;
     }
     if (kind == FIXED_ARRAY) skip = 1;
     if (kind < SINGLE || kind > FIXED_ARRAY)
-        return unsupported(r, "layout: expected an array of one size, found one that can grow");
+        return unsupported(r, "layout: expected an array of one size, found one that can "
+                              "grow");
     if (left < skip + 8) return malformed(r, "layout: cut short");
     o->index = kind == SINGLE ? ALONE : kind == IMPLICIT ? IN_ORDER : BY_ARRAY;
     o->address = number(rest + skip, 8);
@@ -225,14 +245,16 @@ static bool read_index_layout(reader *r, object *o, const unsigned char *p, size
 }
 
 /* `at`: where the message lies in the file; compact data is in it. */
-static bool read_layout(reader *r, object *o, const unsigned char *p, size_t size, uint64_t at)
+static bool read_layout(reader *r, object *o, const unsigned char *p, size_t size,
+                        uint64_t at)
 {
     enum { COMPACT = 0, CONTIGUOUS = 1, CHUNKED = 2 };
     if (size < 4 || p[0] < 3 || p[0] > 5)
         return unsupported(r, "layout: expected version 3 to 5");
     o->has_layout = true;
     if (p[1] == CHUNKED)
-        return p[0] == 3 ? read_tree_layout(r, o, p, size) : read_index_layout(r, o, p, size);
+        return p[0] == 3 ? read_tree_layout(r, o, p, size)
+                         : read_index_layout(r, o, p, size);
     if (p[1] == COMPACT) {
         o->address = at + 4;
         o->bytes = number(p + 2, 2);
@@ -245,7 +267,8 @@ static bool read_layout(reader *r, object *o, const unsigned char *p, size_t siz
     return true;
 }
 
-/* Shuffled, deflated, or first the one and then the other: what h5py has without plugins. */
+/* Shuffled, deflated, or first the one and then the other:
+ * what h5py has without plugins. */
 static bool read_filters(reader *r, object *o, const unsigned char *p, size_t size)
 {
     enum { DEFLATE = 1, SHUFFLE = 2, NAMED = 256 };
@@ -265,13 +288,13 @@ static bool read_filters(reader *r, object *o, const unsigned char *p, size_t si
         else if (id == DEFLATE && o->chunks.deflate < 0)
             o->chunks.deflate = i;
         else
-            return unsupported(r, "filters: expected shuffle, deflate or both in that order, "
-                               "found another");
+            return unsupported(r, "filters: expected shuffle, deflate or both in that "
+                                  "order, found another");
     }
     return at <= size || malformed(r, "filters: cut short");
 }
 
-/* ---- links ------------------------------------------------------------------------------ */
+/* ---- links ------------------------------------------------------------------------- */
 
 static bool read_object_at(reader *r, uint64_t address);
 
@@ -281,13 +304,15 @@ static bool follow(reader *r, const char *link, size_t n, bool hard, uint64_t ad
     const size_t before = r->name_size;
     if (!n || memchr(link, '/', n) || memchr(link, '\0', n))
         return malformed(r, "expected a link's name without '/'");
-    if (n + 2 > sizeof r->name - before) return fail(r, OC_E_LIMIT, "its links have long names");
+    if (n + 2 > sizeof r->name - before)
+        return fail(r, OC_E_LIMIT, "its links have long names");
     if (before) r->name[r->name_size++] = '/';
     memcpy(r->name + r->name_size, link, n);
     r->name_size += n;
     r->name[r->name_size] = '\0';
     bool ok = hard ? read_object_at(r, address)
-                   : unsupported(r, "expected hard links only, found a soft or an external one");
+                   : unsupported(r, "expected hard links only, found a soft or an "
+                                    "external one");
     r->name_size = before;
     r->name[before] = '\0';
     return ok;
@@ -308,7 +333,8 @@ static bool read_link_message(reader *r, object *o, const unsigned char *p, size
     at += (size_t)width;
     if (n > size - at || (kind == HARD && size - at - n < 8))
         return malformed(r, "a link that is cut short");
-    if (r->depth == MAX_DEPTH) return fail(r, OC_E_LIMIT, "too many groups in each other");
+    if (r->depth == MAX_DEPTH)
+        return fail(r, OC_E_LIMIT, "too many groups in each other");
     r->depth++;
     bool ok = follow(r, (const char *)p + at, (size_t)n, kind == HARD,
                      kind == HARD ? number(p + at + n, 8) : UNDEFINED);
@@ -316,28 +342,30 @@ static bool read_link_message(reader *r, object *o, const unsigned char *p, size
     return ok;
 }
 
-/* More than eight links are moved out of the header, to structures that we do not read. */
+/* More than eight links are moved out of the header,
+ * to structures that we do not read. */
 static bool read_link_info(reader *r, object *o, const unsigned char *p, size_t size)
 {
     const size_t at = size >= 2 && p[1] & 1 ? 10 : 2;
     if (size < at + 8) return malformed(r, "links' places: cut short");
     o->has_links = true;
     return number(p + at, 8) == UNDEFINED ||
-           unsupported(r, "expected a group as HDF5 1.8 and older have it, or of at most eight "
-                       "links, found a heap of them (libver=\"latest\")");
+           unsupported(r, "expected a group as HDF5 1.8 and older have it, or of at most "
+                          "eight links, found a heap of them (libver=\"latest\")");
 }
 
-/* ---- messages --------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------- */
 
-static bool read_message(reader *r, object *o, int type, const unsigned char *p, size_t size,
-                         uint64_t at)
+static bool read_message(reader *r, object *o, int type, const unsigned char *p,
+                         size_t size, uint64_t at)
 {
     switch (type) {
     case DATASPACE: return read_space(r, o, p, size);
     case DATATYPE: return read_type(r, o, p, size);
     case LAYOUT: return read_layout(r, o, p, size, at);
     case FILTERS: return read_filters(r, o, p, size);
-    case EXTERNAL: return unsupported(r, "expected the bytes in this file, found external ones");
+    case EXTERNAL:
+        return unsupported(r, "expected the bytes in this file, found external ones");
     case LINK: return read_link_message(r, o, p, size);
     case LINK_INFO: return read_link_info(r, o, p, size);
     case SYMBOLS:
@@ -359,8 +387,8 @@ static message message_at(const unsigned char *p, size_t head)
                      : (message){ p[0], p[3], (size_t)number(p + 1, 2) };
 }
 
-/* The messages of one block; the last continuation among them is left in *next. Headers may go
- * on in a block elsewhere, which may go on again. */
+/* The messages of one block; the last continuation among them is left in *next. Headers
+ * may go on in a block elsewhere, which may go on again. */
 static bool read_messages(reader *r, object *o, const unsigned char *block, uint64_t size,
                           uint64_t at, size_t head, uint64_t next[2])
 {
@@ -368,8 +396,9 @@ static bool read_messages(reader *r, object *o, const unsigned char *block, uint
         const unsigned char *p = block + i + head;
         const message m = message_at(block + i, head);
         if (m.bytes > size - i - head) return malformed(r, "a message that is cut short");
-        if (m.flags & SHARED && (m.type == DATASPACE || m.type == DATATYPE ||
-                                 m.type == LAYOUT || m.type == FILTERS || m.type == SYMBOLS))
+        if (m.flags & SHARED &&
+            (m.type == DATASPACE || m.type == DATATYPE || m.type == LAYOUT ||
+             m.type == FILTERS || m.type == SYMBOLS))
             return unsupported(r, "expected messages that are not shared");
         if (m.type == CONTINUATION) {
             if (m.bytes < 16 || next[0]) return malformed(r, "expected one continuation");
@@ -384,7 +413,8 @@ static bool read_messages(reader *r, object *o, const unsigned char *block, uint
 }
 
 /* Version 2, whose prefix has what its flags say; the first block's place and size. */
-static bool read_prefix(reader *r, uint64_t address, int flags, uint64_t *at, uint64_t *size)
+static bool read_prefix(reader *r, uint64_t address, int flags, uint64_t *at,
+                        uint64_t *size)
 {
     enum { SIZE_WIDTH = 3, ATTRIBUTE_BOUNDS = 16, TIMES = 32 };
     unsigned char rest[16 + 4 + 8];
@@ -397,7 +427,8 @@ static bool read_prefix(reader *r, uint64_t address, int flags, uint64_t *at, ui
 }
 
 /* Version 2's blocks after the first have a signature before and a checksum behind. */
-static bool enter_block(reader *r, const unsigned char *block, uint64_t *skip, uint64_t *size)
+static bool enter_block(reader *r, const unsigned char *block, uint64_t *skip,
+                        uint64_t *size)
 {
     if (*size < 4 + CHECKSUM) return malformed(r, "expected a block of messages");
     *skip = 4;
@@ -414,12 +445,14 @@ static bool read_object(reader *r, uint64_t address, object *o)
     *o = (object){ .address = UNDEFINED, .chunks = { .shuffle = -1, .deflate = -1 } };
     if (!structure(r, address, PREFIX, head)) return false;
     const bool newer = !memcmp(head, "OHDR", 4);
-    if (newer ? head[4] != 2 : head[0] != 1) return malformed(r, "expected an object's header");
+    if (newer ? head[4] != 2 : head[0] != 1)
+        return malformed(r, "expected an object's header");
     if (newer) {
         message_head = head[5] & ORDERED ? 6 : 4;
         if (!read_prefix(r, address, head[5], &at, &size)) return false;
     } else {
-        if (!structure(r, address + PREFIX, OBJECT_HEAD - PREFIX, head + PREFIX)) return false;
+        if (!structure(r, address + PREFIX, OBJECT_HEAD - PREFIX, head + PREFIX))
+            return false;
         size = number(head + 8, 4);
     }
     bool ok = true;
@@ -435,12 +468,13 @@ static bool read_object(reader *r, uint64_t address, object *o)
     return ok;
 }
 
-/* ---- datasets -------------------------------------------------------------------------- */
+/* ---- datasets ---------------------------------------------------------------------- */
 
 /* One chunk of an array, which may come once; `first`: where it begins, in elements. */
 static bool add_chunk(reader *r, oci_chunks *c, size_t place, oci_chunk chunk)
 {
-    /* Bytes that will not deflate are stored with some more; nobody stores more than that. */
+    /* Bytes that will not deflate are stored with some more;
+     * nobody stores more than that. */
     const uint64_t most = c->bytes + (c->deflate >= 0 ? c->bytes / 8 + 1024 : 0);
     if (place >= c->count || c->list[place].bytes)
         return malformed(r, "expected each chunk of the array once");
@@ -455,11 +489,13 @@ static bool read_chunk_tree(reader *r, const object *o, oci_chunks *c, uint64_t 
                             int level)
 {
     unsigned char head[TREE_HEAD];
-    if (!structure(r, address, TREE_HEAD, head) || !has_signature(r, head, "TREE")) return false;
+    if (!structure(r, address, TREE_HEAD, head) || !has_signature(r, head, "TREE"))
+        return false;
     if (head[4] != 1 || (level >= 0 && head[5] != level) || head[5] >= MAX_TREE)
         return malformed(r, "expected a tree of chunks");
     const int rank = o->entry.rank;
-    const size_t entry = 16 + 8 * (size_t)o->chunk_rank, count = (size_t)number(head + 6, 2);
+    const size_t entry = 16 + 8 * (size_t)o->chunk_rank,
+                 count = (size_t)number(head + 6, 2);
     unsigned char *entries = structure_block(r, address + TREE_HEAD, count * entry);
     bool ok = entries != NULL;
     for (size_t i = 0; ok && i < count; i++) {
@@ -467,7 +503,8 @@ static bool read_chunk_tree(reader *r, const object *o, oci_chunks *c, uint64_t 
         const uint64_t child = number(p + entry - 8, 8);
         uint64_t first[OCI_MAX_RANK];
         for (int d = 0; d < rank; d++) first[d] = number(p + 8 + 8 * d, 8);
-        const oci_chunk chunk = { child, (uint32_t)number(p, 4), (uint32_t)number(p + 4, 4) };
+        const oci_chunk chunk = { child, (uint32_t)number(p, 4),
+                                  (uint32_t)number(p + 4, 4) };
         ok = head[5] ? read_chunk_tree(r, o, c, child, head[5] - 1)
                      : add_chunk(r, c, oci_chunks_place(c, rank, first), chunk);
     }
@@ -475,7 +512,8 @@ static bool read_chunk_tree(reader *r, const object *o, oci_chunks *c, uint64_t 
     return ok;
 }
 
-/* A fixed array of chunks' addresses, in one piece: more than 1024 of them come in pages. */
+/* A fixed array of chunks' addresses, in one piece:
+ * more than 1024 of them come in pages. */
 static bool read_chunk_array(reader *r, const object *o, oci_chunks *c)
 {
     enum { BLOCK_HEAD = 14 };
@@ -489,14 +527,17 @@ static bool read_chunk_array(reader *r, const object *o, oci_chunks *c)
         return unsupported(r, "layout: expected an array of at most 1024 chunks");
     if (count != c->count || (filtered ? entry < 13 || entry > 20 : entry != 8))
         return malformed(r, "expected an array of all chunks");
-    unsigned char *block = structure_block(r, number(head + 16, 8), BLOCK_HEAD + count * entry);
+    unsigned char *block = structure_block(r, number(head + 16, 8),
+                                           BLOCK_HEAD + count * entry);
     bool ok = block && has_signature(r, block, "FADB");
     for (size_t i = 0; ok && i < count; i++) {
         const unsigned char *p = block + BLOCK_HEAD + i * entry;
         const uint64_t bytes = filtered ? number(p + 8, (int)width) : c->bytes;
         const uint32_t skipped = filtered ? (uint32_t)number(p + 8 + width, 4) : 0;
         if (bytes > UINT32_MAX) ok = malformed(r, "layout: a chunk too large");
-        else ok = add_chunk(r, c, i, (oci_chunk){ number(p, 8), (uint32_t)bytes, skipped });
+        else
+            ok = add_chunk(r, c, i,
+                           (oci_chunk){ number(p, 8), (uint32_t)bytes, skipped });
     }
     oci_free(block);
     return ok;
@@ -529,8 +570,8 @@ static bool room_for_chunked(oc_context *cx, oci_keras *f)
     return more != NULL;
 }
 
-/* Where the chunks of an array are, all of them: what nobody wrote would be a fill value, and
- * nobody's weights. The entry's offset is then beyond the file's end. */
+/* Where the chunks of an array are, all of them: what nobody wrote would be a fill value,
+ * and nobody's weights. The entry's offset is then beyond the file's end. */
 static bool add_chunks(reader *r, const object *o, oci_entry *e)
 {
     oci_keras *f = r->file;
@@ -588,7 +629,7 @@ static bool add_entry(reader *r, const object *o)
     return true;
 }
 
-/* ---- groups ---------------------------------------------------------------------------- */
+/* ---- groups ------------------------------------------------------------------------ */
 
 typedef struct names {          /* a group's heap of names */
     unsigned char *data;
@@ -598,7 +639,8 @@ typedef struct names {          /* a group's heap of names */
 static bool read_names(reader *r, uint64_t address, names *heap)
 {
     unsigned char head[HEAP_HEAD];
-    if (!structure(r, address, HEAP_HEAD, head) || !has_signature(r, head, "HEAP")) return false;
+    if (!structure(r, address, HEAP_HEAD, head) || !has_signature(r, head, "HEAP"))
+        return false;
     heap->size = number(head + 8, 8);
     heap->data = structure_block(r, number(head + 24, 8), heap->size);
     return heap->data != NULL;
@@ -609,19 +651,23 @@ static bool read_link(reader *r, const names *heap, const unsigned char *entry)
 {
     enum { SOFT = 2 };
     uint64_t offset = number(entry, 8);
-    if (offset >= heap->size) return malformed(r, "a link's name outside of the group's names");
+    if (offset >= heap->size)
+        return malformed(r, "a link's name outside of the group's names");
     const char *link = (const char *)heap->data + offset;
-    return follow(r, link, strlen(link), number(entry + 16, 4) != SOFT, number(entry + 8, 8));
+    return follow(r, link, strlen(link), number(entry + 16, 4) != SOFT,
+                  number(entry + 8, 8));
 }
 
 static bool read_node(reader *r, const names *heap, uint64_t address)
 {
     unsigned char head[NODE_HEAD];
-    if (!structure(r, address, NODE_HEAD, head) || !has_signature(r, head, "SNOD")) return false;
+    if (!structure(r, address, NODE_HEAD, head) || !has_signature(r, head, "SNOD"))
+        return false;
     size_t count = (size_t)number(head + 6, 2);
     unsigned char *entries = structure_block(r, address + NODE_HEAD, count * NODE_ENTRY);
     bool ok = entries != NULL;
-    for (size_t i = 0; ok && i < count; i++) ok = read_link(r, heap, entries + i * NODE_ENTRY);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = read_link(r, heap, entries + i * NODE_ENTRY);
     oci_free(entries);
     return ok;
 }
@@ -629,7 +675,8 @@ static bool read_node(reader *r, const names *heap, uint64_t address)
 static bool read_tree(reader *r, const names *heap, uint64_t address, int level)
 {
     unsigned char head[TREE_HEAD];
-    if (!structure(r, address, TREE_HEAD, head) || !has_signature(r, head, "TREE")) return false;
+    if (!structure(r, address, TREE_HEAD, head) || !has_signature(r, head, "TREE"))
+        return false;
     if (head[4] != 0 || (level >= 0 && head[5] != level) || head[5] >= MAX_TREE)
         return malformed(r, "expected a tree of a group's names");
     size_t count = (size_t)number(head + 6, 2);
@@ -647,7 +694,8 @@ static bool read_tree(reader *r, const names *heap, uint64_t address, int level)
 static bool read_group(reader *r, const object *o)
 {
     names heap = { 0 };
-    if (r->depth == MAX_DEPTH) return fail(r, OC_E_LIMIT, "too many groups in each other");
+    if (r->depth == MAX_DEPTH)
+        return fail(r, OC_E_LIMIT, "too many groups in each other");
     r->depth++;
     bool ok = read_names(r, o->heap, &heap) && read_tree(r, &heap, o->tree, -1);
     r->depth--;
@@ -665,7 +713,7 @@ static bool read_object_at(reader *r, uint64_t address)
     return (!o.has_layout && !o.has_space) || add_entry(r, &o);
 }
 
-/* ---- the file -------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -675,7 +723,9 @@ static int by_name(const void *a, const void *b)
 
 static bool read_file(reader *r)
 {
-    static const unsigned char signature[] = { 0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n' };
+    static const unsigned char signature[] = {
+        0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'
+    };
     enum { NEWER = 48 };                /* bytes of superblocks 2 and 3 */
     unsigned char block[SUPERBLOCK + 4];
     if (r->size < NEWER || !structure(r, 0, NEWER, block) ||
@@ -727,12 +777,14 @@ static uint64_t size_of(const oci_keras *file)
 
 const void *oci_keras_peek(const oci_keras *file, const oci_entry *entry)
 {
-    if (!file->bytes || entry->bytes == 0 || entry->offset >= file->bytes->size) return NULL;
+    if (!file->bytes || entry->bytes == 0 || entry->offset >= file->bytes->size)
+        return NULL;
     const unsigned char *data = file->bytes->data + entry->offset;
     return (uintptr_t)data % oci_dtype_size(entry->dtype) == 0 ? data : NULL;
 }
 
-static bool fetch(oc_context *cx, const void *user, uint64_t address, void *to, size_t size)
+static bool fetch(oc_context *cx, const void *user, uint64_t address, void *to,
+                  size_t size)
 {
     const oci_keras *file = user;
     if (!file->bytes) return oci_file_read_at(cx, file->source, address, to, size);
@@ -740,11 +792,13 @@ static bool fetch(oc_context *cx, const void *user, uint64_t address, void *to, 
     return true;
 }
 
-bool oci_keras_read(oc_context *cx, const oci_keras *file, const oci_entry *entry, void *to)
+bool oci_keras_read(oc_context *cx, const oci_keras *file, const oci_entry *entry,
+                    void *to)
 {
     if (oci_failed(cx)) return false;
     if (entry->bytes == 0) return true;
-    if (entry->offset < size_of(file)) return fetch(cx, file, entry->offset, to, entry->bytes);
+    if (entry->offset < size_of(file))
+        return fetch(cx, file, entry->offset, to, entry->bytes);
     const oci_chunks *chunks = file->chunked[entry->offset - (size_t)size_of(file)];
     return oci_chunks_read(cx, chunks, entry, file->path, fetch, file, to);
 }

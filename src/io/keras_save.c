@@ -1,5 +1,6 @@
-/* The writer of HDF5 (format: keras.c). Structures come first, children before their group, and
- * then the tensors' bytes in the order of their paths: one pass, nothing is gone back to. */
+/* The writer of HDF5 (format: keras.c). Structures come first, children before
+ * their group, and then the tensors' bytes in the order of their paths: one
+ * pass, nothing is gone back to. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,10 @@
 enum {
     SUPERBLOCK = 96, ALIGN = 8,
     LEAF = 8,                   /* links of a symbol node: twice the "leaf node K" of 4 */
-    LEAST_K = 16,               /* "internal node K", half the children of a tree's node */
-    ATTRIBUTE = 64512,          /* bytes of an attribute that libhdf5 takes; Keras splits there */
+    LEAST_K = 16,               /* "internal node K", half the children of a tree's
+                                   node */
+    ATTRIBUTE = 64512,          /* bytes of an attribute that libhdf5 takes; Keras
+                                   splits there */
     MAX_DEPTH = 64
 };
 
@@ -43,7 +46,7 @@ typedef struct link {           /* of a group */
     size_t heap;                /* offset of the name */
 } link;
 
-/* ---- bytes ----------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------------- */
 
 static void put(writer *w, uint64_t n, int width)
 {
@@ -59,7 +62,8 @@ static void pad_to(writer *w, size_t size)
 {
     static const char zeros[64];
     while (w->out.size < size && !oci_failed(w->cx))
-        put_all(w, zeros, size - w->out.size < sizeof zeros ? size - w->out.size : sizeof zeros);
+        put_all(w, zeros,
+                size - w->out.size < sizeof zeros ? size - w->out.size : sizeof zeros);
 }
 
 static size_t rounded(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
@@ -70,7 +74,7 @@ static void set(writer *w, size_t at, uint64_t n, int width)
     if (!oci_failed(w->cx)) memcpy(w->out.data + at, &n, (size_t)width);
 }
 
-/* ---- paths ----------------------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------------------- */
 
 /* By parts: "layers" comes before "layers.0", though '.' is less than '/'. */
 static int compare_paths(const char *a, const char *b)
@@ -88,8 +92,8 @@ static int by_path(const void *a, const void *b)
     return compare_paths(x->path, y->path);
 }
 
-/* Transformers' shards leave out the layer and the model; but not what it takes for a scope that
- * is no model's, BART's "model.shared". */
+/* Transformers' shards leave out the layer and the model; but not what it takes for a
+ * scope that is no model's, BART's "model.shared". */
 static const char *flat_path(const char *name)
 {
     const char *rest = strchr(name, '/'), *next = rest ? strchr(rest + 1, '/') : NULL;
@@ -114,7 +118,7 @@ static size_t run_end(const writer *w, size_t first, size_t end, size_t offset)
     return i;
 }
 
-/* ---- messages -------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------- */
 
 /* A header's prefix, its counts to be set at its end. */
 static size_t begin_object(writer *w, int messages)
@@ -169,7 +173,8 @@ static void put_float(writer *w, oc_dtype dtype)
 
 static uint64_t put_dataset(writer *w, size_t index)
 {
-    static const unsigned char fill[] = { 2, 2, 2, 1, 0, 0, 0, 0 };     /* zeros, when asked */
+    /* zeros, when asked */
+    static const unsigned char fill[] = { 2, 2, 2, 1, 0, 0, 0, 0 };
     tensor_ref t = w->items[index].tensor;
     size_t object = begin_object(w, 4), message = begin_message(w, 1);
     put_space(w, t->rank, t->shape);
@@ -191,13 +196,14 @@ static uint64_t put_dataset(writer *w, size_t index)
     return object;
 }
 
-/* ---- attributes ------------------------------------------------------------------------ */
+/* ---- attributes -------------------------------------------------------------------- */
 
-/* An attribute of strings of `width` bytes: of rank 1, or (rank 0) the one of them alone. */
-static void put_attribute(writer *w, const char *name, const char *const *texts, size_t count,
-                          size_t width, int rank)
+/* An attribute of strings of `width` bytes: of rank 1,
+ * or (rank 0) the one of them alone. */
+static void put_attribute(writer *w, const char *name, const char *const *texts,
+                          size_t count, size_t width, int rank)
 {
-    static const unsigned char text_type[] = { 0x13, 1, 0, 0 };     /* padded with zeros */
+    static const unsigned char text_type[] = { 0x13, 1, 0, 0 };    /* padded with zeros */
     size_t message = begin_message(w, 12), n = strlen(name) + 1;
     const int64_t shape[] = { (int64_t)count };
     put(w, 1, 2);
@@ -238,14 +244,16 @@ static int put_texts(writer *w, const char *name, const char *const *texts, size
     return pieces;
 }
 
-/* Variables outside of all layers: Keras has a group for them that is not among the layers. */
+/* Variables outside of all layers: Keras has a group for them
+ * that is not among the layers. */
 static bool is_layer(const char *name, size_t size)
 {
     static const char loose[] = "top_level_model_weights";
     return size != sizeof loose - 1 || memcmp(name, loose, size);
 }
 
-/* The layers' names, from the links of the root; copies (oci_free), for they end with '/'. */
+/* The layers' names, from the links of the root; copies (oci_free),
+ * for they end with '/'. */
 static int put_layer_names(writer *w, const link *links, size_t count)
 {
     oc_context *cx = w->cx;
@@ -254,7 +262,9 @@ static int put_layer_names(writer *w, const link *links, size_t count)
     for (size_t i = 0; texts && i < count; i++)
         if (is_layer(links[i].name, links[i].size))
             texts[n++] = oci_strndup(cx, links[i].name, links[i].size);
-    int pieces = oci_failed(cx) ? 0 : put_texts(w, "layer_names", (const char *const *)texts, n);
+    int pieces = oci_failed(cx)
+                     ? 0
+                     : put_texts(w, "layer_names", (const char *const *)texts, n);
     for (size_t i = 0; texts && i < n; i++) oci_free(texts[i]);
     oci_free(texts);
     return pieces;
@@ -264,17 +274,20 @@ static int put_layer_names(writer *w, const link *links, size_t count)
 static int put_paths(writer *w, const char *name, size_t first, size_t end, size_t offset)
 {
     const char **texts = oci_calloc(w->cx, end - first, sizeof *texts);
-    for (size_t i = first; texts && i < end; i++) texts[i - first] = w->items[i].path + offset;
+    for (size_t i = first; texts && i < end; i++)
+        texts[i - first] = w->items[i].path + offset;
     int pieces = texts ? put_texts(w, name, texts, end - first) : 0;
     oci_free(texts);
     return pieces;
 }
 
 /* What Keras, and Transformers after it, look for at the root and at each layer. */
-static int put_attributes(writer *w, const link *links, size_t count, size_t first, size_t end,
-                          size_t offset, int depth)
+static int put_attributes(writer *w, const link *links, size_t count, size_t first,
+                          size_t end, size_t offset, int depth)
 {
-    static const char *const backend[] = { "tensorflow" }, *const version[] = { "2.15.0" };
+    static const char *const backend[] = { "tensorflow" }, *const version[] = {
+        "2.15.0"
+    };
     if (w->shard) return depth ? 0 : put_paths(w, "layer_names", first, end, 0);
     if (depth == 1) return put_paths(w, "weight_names", first, end, offset);
     if (depth > 1) return 0;
@@ -283,11 +296,11 @@ static int put_attributes(writer *w, const link *links, size_t count, size_t fir
     return 2 + put_layer_names(w, links, count);
 }
 
-/* ---- groups ---------------------------------------------------------------------------- */
+/* ---- groups ------------------------------------------------------------------------ */
 
 static uint64_t put_heap(writer *w, link *links, size_t count)
 {
-    size_t at = w->out.size, size = ALIGN;      /* the empty name, which is the first key */
+    size_t at = w->out.size, size = ALIGN;    /* the empty name, which is the first key */
     for (size_t i = 0; i < count; i++) {
         links[i].heap = size;
         size += rounded(links[i].size + 1);
@@ -360,8 +373,8 @@ static uint64_t put_child(writer *w, size_t first, size_t end, size_t offset, in
                       : put_dataset(w, first);
 }
 
-/* The tensors from `first` to `end`, whose paths are the same before `offset`. The address of the
- * group's header. */
+/* The tensors from `first` to `end`, whose paths are the same before `offset`. The
+ * address of the group's header. */
 static uint64_t put_group(writer *w, size_t first, size_t end, size_t offset, int depth)
 {
     oc_context *cx = w->cx;
@@ -391,7 +404,7 @@ static uint64_t put_group(writer *w, size_t first, size_t end, size_t offset, in
     return at;
 }
 
-/* ---- the file -------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------- */
 
 /* Links of the largest group. */
 static size_t most_links(const writer *w, size_t first, size_t end, size_t offset)
@@ -426,7 +439,7 @@ static void put_superblock(writer *w)
     put(w, UNDEFINED, 8);
     put(w, 0, 8);                               /* its end, to be set */
     put(w, UNDEFINED, 8);
-    pad_to(w, SUPERBLOCK);                      /* the root's link: its header to be set */
+    pad_to(w, SUPERBLOCK);                     /* the root's link: its header to be set */
 }
 
 /* Where each tensor's bytes will lie. */
@@ -466,8 +479,9 @@ static bool check_tensors(writer *w)
     for (size_t i = 0; i < w->count && !oci_failed(w->cx); i++) {
         oc_dtype dtype = w->items[i].tensor->dtype;
         if (dtype != OC_F32 && dtype != OC_F16 && dtype != OC_F64)
-            oci_fail(w->cx, OC_E_UNSUPPORTED, "%s: %s: expected F32, F16 or F64 for this format, "
-                     "found %s", w->path, oci_quote(&quoted, w->items[i].path),
+            oci_fail(w->cx, OC_E_UNSUPPORTED,
+                     "%s: %s: expected F32, F16 or F64 for this format, found %s",
+                     w->path, oci_quote(&quoted, w->items[i].path),
                      oci_dtype_name(dtype));
     }
     return !oci_failed(w->cx);
@@ -482,7 +496,8 @@ oc_status oci_keras_write(oc_context *cx, oci_save *save, const char *path,
     oci_bytes_init(&w.out, SIZE_MAX / 2);
     if (w.items) {
         for (size_t i = 0; i < count; i++)
-            w.items[i] = (struct item){ shard ? flat_path(tensors[i]->name) : tensors[i]->name,
+            w.items[i] = (struct item){ shard ? flat_path(tensors[i]->name)
+                                              : tensors[i]->name,
                                         tensors[i], 0 };
         qsort(w.items, count, sizeof *w.items, by_path);
         if (check_tensors(&w)) {

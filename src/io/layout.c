@@ -5,7 +5,7 @@
 
 #include "base/dtype.h"
 
-/* ---- names ----------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------- */
 
 /* A path, cut into parts in place. */
 typedef struct path {
@@ -41,7 +41,8 @@ static bool join(const path *p, char name[OCI_MAX_NAME])
 {
     size_t used = 0;
     for (int i = 0; i < p->count; i++) {
-        int n = snprintf(name + used, OCI_MAX_NAME - used, "%s%s", i ? "." : "", p->parts[i]);
+        int n = snprintf(name + used, OCI_MAX_NAME - used, "%s%s", i ? "." : "",
+                         p->parts[i]);
         if (n < 0 || (size_t)n >= OCI_MAX_NAME - used) return false;
         used += (size_t)n;
     }
@@ -68,10 +69,10 @@ static void rename_last(path *p, const char *const words[][2], size_t count)
         }
 }
 
-/* ---- Keras ----------------------------------------------------------------------------- */
+/* ---- Keras ------------------------------------------------------------------------- */
 
-/* "layer_._0" is two parts, and of "a___b" only b counts. Both may lengthen nothing: the text
- * is rewritten in place. */
+/* "layer_._0" is two parts, and of "a___b" only b counts. Both may lengthen nothing: the
+ * text is rewritten in place. */
 static void normalise_keras(char *text)
 {
     char *hit, *colon = strstr(text, ":0");
@@ -88,8 +89,9 @@ static void normalise_keras(char *text)
 }
 
 /* The composites' classes put the main layer of a part between its name and its weights
- * (encoder/vit/…, text_model/bert/…); tf_to_pt_weight_rename of each takes it out. CLIP's vision
- * model has a part of that very name: vision_model/clip/vision_model/… keeps both. */
+ * (encoder/vit/…, text_model/bert/…); tf_to_pt_weight_rename of each takes it out. CLIP's
+ * vision model has a part of that very name: vision_model/clip/vision_model/… keeps
+ * both. */
 static void rename_composite(path *p)
 {
     const char *first = p->parts[0];
@@ -107,9 +109,12 @@ static void rename_composite(path *p)
 static bool keras_name(const oci_entry *stored, bool flat, char name[OCI_MAX_NAME],
                        int order[OCI_MAX_RANK])
 {
-    static const char *const words[][2] = { { "kernel", "weight" }, { "embeddings", "weight" },
-        { "gamma", "weight" }, { "beta", "bias" } };
-    static const int conv2d[] = { 3, 2, 0, 1 }, conv1d[] = { 2, 1, 0 }, plain[] = { 1, 0 };
+    static const char *const words[][2] = {
+        { "kernel", "weight" }, { "embeddings", "weight" }, { "gamma", "weight" },
+        { "beta", "bias" }
+    };
+    static const int conv2d[] = { 3, 2, 0, 1 }, conv1d[] = { 2, 1, 0 },
+                     plain[] = { 1, 0 };
     char text[OCI_MAX_NAME];
     path p;
     size_t n = strlen(stored->name);
@@ -118,8 +123,8 @@ static bool keras_name(const oci_entry *stored, bool flat, char name[OCI_MAX_NAM
     normalise_keras(text);
     if (!split(&p, text, '/')) return false;
     if (!flat) drop(&p, 0);                     /* the layer's group */
-    /* The model; flat names have it where tf_shard_checkpoint mistakes BART's "model.shared"
-     * for no scope. */
+    /* The model; flat names have it where tf_shard_checkpoint mistakes BART's
+     * "model.shared" for no scope. */
     if (p.count > 1 && (!flat || strstr(p.parts[0], "model."))) drop(&p, 0);
     rename_composite(&p);
     if (!p.count) return false;
@@ -132,12 +137,15 @@ static bool keras_name(const oci_entry *stored, bool flat, char name[OCI_MAX_NAM
     return join(&p, name);
 }
 
-/* ---- Flax ------------------------------------------------------------------------------ */
+/* ---- Flax -------------------------------------------------------------------------- */
 
-static bool flax_name(const oci_entry *stored, char name[OCI_MAX_NAME], int order[OCI_MAX_RANK])
+static bool flax_name(const oci_entry *stored, char name[OCI_MAX_NAME],
+                      int order[OCI_MAX_RANK])
 {
-    static const char *const words[][2] = { { "kernel", "weight" }, { "scale", "weight" },
-        { "embedding", "weight" }, { "mean", "running_mean" }, { "var", "running_var" } };
+    static const char *const words[][2] = {
+        { "kernel", "weight" }, { "scale", "weight" }, { "embedding", "weight" },
+        { "mean", "running_mean" }, { "var", "running_var" }
+    };
     static const int conv2d[] = { 3, 2, 0, 1 };
     path p;
     if (!split(&p, stored->name, '.')) return false;
@@ -150,7 +158,7 @@ static bool flax_name(const oci_entry *stored, char name[OCI_MAX_NAME], int orde
     return join(&p, name);
 }
 
-/* ---- both ------------------------------------------------------------------------------ */
+/* ---- both -------------------------------------------------------------------------- */
 
 bool oci_layout_entry(oci_layout layout, const oci_entry *stored, oci_entry *torch,
                       char name[OCI_MAX_NAME], int order[OCI_MAX_RANK])
@@ -202,9 +210,10 @@ void oci_gather(unsigned char *out, const unsigned char *in, size_t step, size_t
     }
 }
 
-/* `to` [columns, rows] of `from` [rows, columns], in squares whose lines stay in the cache. */
-static void turn(const unsigned char *from, unsigned char *to, int64_t rows, int64_t columns,
-                 size_t size)
+/* `to` [columns, rows] of `from` [rows, columns], in squares
+ * whose lines stay in the cache. */
+static void turn(const unsigned char *from, unsigned char *to, int64_t rows,
+                 int64_t columns, size_t size)
 {
     enum { SIDE = 32 };
     const size_t line = (size_t)columns * size;
@@ -215,7 +224,8 @@ static void turn(const unsigned char *from, unsigned char *to, int64_t rows, int
                    rows - r < SIDE ? rows - r : SIDE);
 }
 
-void oci_layout_permute(const oci_entry *stored, const int *order, const void *from, void *to)
+void oci_layout_permute(const oci_entry *stored, const int *order, const void *from,
+                        void *to)
 {
     const unsigned char *in = from;
     unsigned char *out = to;
@@ -236,6 +246,7 @@ void oci_layout_permute(const oci_entry *stored, const int *order, const void *f
         size_t at = 0;
         for (int d = 0; d < rank - 1; d++) at += step[d] * (size_t)index[d];
         oci_gather(out, in + at, step[rank - 1], size, inner);
-        for (int d = rank - 2; d >= 0 && ++index[d] == stored->shape[order[d]]; d--) index[d] = 0;
+        for (int d = rank - 2; d >= 0 && ++index[d] == stored->shape[order[d]]; d--)
+            index[d] = 0;
     }
 }

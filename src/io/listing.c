@@ -54,7 +54,8 @@ static void visit(oc_context *cx, oci_listing *l, const char *folder, DIR *dir,
                   const char *name, bool (*wanted)(const char *name), int depth)
 {
     struct stat st;
-    if (name[0] == '.' || fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (name[0] == '.' || fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
     bool is_folder = S_ISDIR(st.st_mode);
     if (is_folder ? depth == FLAT : !wanted(name)) return;
     if (S_ISLNK(st.st_mode) && fstatat(dirfd(dir), name, &st, 0) != 0) return;
@@ -73,7 +74,8 @@ static void list(oc_context *cx, oci_listing *l, const char *folder,
                  bool (*wanted)(const char *name), int depth)
 {
     if (depth > DEEPEST) {
-        oci_fail(cx, OC_E_LIMIT, "%s: more than %d folders within each other", folder, DEEPEST);
+        oci_fail(cx, OC_E_LIMIT, "%s: more than %d folders within each other", folder,
+                 DEEPEST);
         return;
     }
     DIR *dir = open_folder(cx, folder);
@@ -111,7 +113,8 @@ bool oci_listing_file(oc_context *cx, oci_listing *l, const char *path)
     if (oci_file_fault(cx, OCI_FAULT_OPEN) || stat(path, &st) != 0)
         oci_file_error(cx, OC_E_FILE, path, "stat", errno);
     else if (!S_ISREG(st.st_mode))
-        oci_fail(cx, OC_E_FILE, "%s: expected a file, found a folder, a pipe or a device", path);
+        oci_fail(cx, OC_E_FILE, "%s: expected a file, found a folder, a pipe or a device",
+                 path);
     char *copy = oci_strdup(cx, path);
     return copy && add(cx, l, copy, &st);
 }

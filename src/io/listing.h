@@ -15,9 +15,9 @@ typedef struct oci_listing {
     size_t count, room;
 } oci_listing;
 
-/* Adds what lies below `folder` and whose name `wanted` takes, as FOLDER/…/NAME. Names that
- * begin with a dot are passed over, and links to folders are not followed: they can lead round
- * in circles. False: error set; the listing is to be freed all the same. */
+/* Adds what lies below `folder` and whose name `wanted` takes, as FOLDER/…/NAME. Names
+ * that begin with a dot are passed over, and links to folders are not followed: they can
+ * lead round in circles. False: error set; the listing is to be freed all the same. */
 bool oci_listing_folder(oc_context *cx, oci_listing *listing, const char *folder,
                         bool (*wanted)(const char *name));
 /* The same of the folder itself, without those in it. */

@@ -30,8 +30,8 @@ static void program_folder(char *folder, size_t size)
     cut_last_part(folder);
 }
 
-/* The folder of the shared library that this code is in, so that a moved prefix still has its
- * models; "" in a static program. */
+/* The folder of the shared library that this code is in, so that a moved prefix still has
+ * its models; "" in a static program. */
 static void library_folder(char *folder, size_t size)
 {
     static const char here;
@@ -82,11 +82,12 @@ static void not_found(oc_context *cx, const char *name, const char *revision)
     if (!oci_hub_is_name(name))
         oci_fail(cx, OC_E_FILE, "%s: expected a model's folder, found none", name);
     else if (oci_hub_init(cx, &hub))
-        oci_fail(cx, OC_E_FILE, "%s: expected a model's folder%s or the name of a model%s%s in "
-                 "the hub's cache (%s), found none; `ocelli pull %s%s%s` downloads it", name,
-                 plain_name(name) ? ", the name of a bundled model" : "",
-                 revision ? " with revision " : "", revision ? revision : "", hub.cache, name,
-                 revision ? " --revision " : "", revision ? revision : "");
+        oci_fail(cx, OC_E_FILE,
+                 "%s: expected a model's folder%s or the name of a model%s%s in the "
+                 "hub's cache (%s), found none; `ocelli pull %s%s%s` downloads it",
+                 name, plain_name(name) ? ", the name of a bundled model" : "",
+                 revision ? " with revision " : "", revision ? revision : "", hub.cache,
+                 name, revision ? " --revision " : "", revision ? revision : "");
 }
 
 char *oci_model_locate(oc_context *cx, const char *name, const char *revision)
@@ -100,8 +101,10 @@ char *oci_model_locate(oc_context *cx, const char *name, const char *revision)
     }
     folder = oci_folder_exists(cx, name) ? without_slashes(cx, name) : bundled(cx, name);
     if (folder && revision) {
-        oci_fail(cx, OC_E_ARGUMENT, "%s: revision %s: expected a model of the hub's cache, found "
-                 "a folder, which has no revisions", folder, revision);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "%s: revision %s: expected a model of the hub's cache, found a folder, "
+                 "which has no revisions",
+                 folder, revision);
         oci_free(folder);
         return NULL;
     }

@@ -2,8 +2,8 @@
  *
  *     "\x93NUMPY" | major | minor | length: u16, from version 2 on u32 | header | data
  *
- * The header is a Python dict, {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), },
- * which numpy gives to ast.literal_eval; here a parser of just that dict. */
+ * The header is a Python dict, {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3),
+ * }, which numpy gives to ast.literal_eval; here a parser of just that dict. */
 #include "io/npy.h"
 
 #include <inttypes.h>
@@ -21,18 +21,20 @@
 
 enum {
     MAGIC = 6, VERSION_1_PREFIX = 10, VERSION_2_PREFIX = 12,
-    MAX_HEADER = 10000,         /* numpy's max_header_size: what it reads from strangers */
+    MAX_HEADER = 10000,         /* numpy's max_header_size: what it reads from
+                                   strangers */
     ALIGNMENT = 64,             /* where the writer lets data begin */
-    GROWTH_DIGITS = 21          /* numpy leaves room for the first dimension to grow in place */
+    GROWTH_DIGITS = 21          /* numpy leaves room for the first dimension to grow
+                                   in place */
 };
 
 static const char magic[MAGIC + 1] = "\x93NUMPY";
 
 /* Kind and size as descr spells them after the byte order. */
 static const struct { char text[3]; oc_dtype dtype; } types[] = {
-    { "b1", OC_BOOL }, { "u1", OC_U8 }, { "i1", OC_I8 }, { "i2", OC_I16 }, { "u2", OC_U16 },
-    { "f2", OC_F16 }, { "i4", OC_I32 }, { "u4", OC_U32 }, { "f4", OC_F32 }, { "f8", OC_F64 },
-    { "i8", OC_I64 }, { "u8", OC_U64 },
+    { "b1", OC_BOOL }, { "u1", OC_U8 }, { "i1", OC_I8 }, { "i2", OC_I16 },
+    { "u2", OC_U16 }, { "f2", OC_F16 }, { "i4", OC_I32 }, { "u4", OC_U32 },
+    { "f4", OC_F32 }, { "f8", OC_F64 }, { "i8", OC_I64 }, { "u8", OC_U64 },
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -45,7 +47,7 @@ typedef struct npy {
     int64_t shape[OCI_MAX_RANK];
 } npy;
 
-/* ---- the header ------------------------------------------------------------------------ */
+/* ---- the header -------------------------------------------------------------------- */
 
 /* "PATH: header: expected WHAT, found <what stands there>" */
 static bool expected(oc_context *cx, const npy *f, const char *what)
@@ -105,8 +107,10 @@ static bool read_descr(oc_context *cx, npy *f)
         f->swapped = text[0] == '>';
         return true;
     }
-    oci_fail(cx, OC_E_UNSUPPORTED, "%s: descr: expected numbers or truth values (b1, i1 … i8, "
-             "u1 … u8, f2, f4, f8), found %s", f->path, oci_quote(&quoted, text));
+    oci_fail(cx, OC_E_UNSUPPORTED,
+             "%s: descr: expected numbers or truth values (b1, i1 … i8, u1 … u8, f2, f4, "
+             "f8), found %s",
+             f->path, oci_quote(&quoted, text));
     return false;
 }
 
@@ -123,12 +127,13 @@ static bool read_dimension(oc_context *cx, npy *f)
     if (f->at == f->end || *f->at < '0' || *f->at > '9')
         return expected(cx, f, "a dimension of 0 or more");
     for (; f->at < f->end && *f->at >= '0' && *f->at <= '9'; f->at++)
-        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *f->at - '0', &n))
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, *f->at - '0', &n))
             return expected(cx, f, "a dimension below 2^63");
     if (f->at < f->end && *f->at == 'L') f->at++;       /* Python 2 wrote 3L */
     if (f->rank == OCI_MAX_RANK) {
-        oci_fail(cx, OC_E_LIMIT, "%s: shape: expected at most %d dimensions, found more", f->path,
-                 OCI_MAX_RANK);
+        oci_fail(cx, OC_E_LIMIT, "%s: shape: expected at most %d dimensions, found more",
+                 f->path, OCI_MAX_RANK);
         return false;
     }
     f->shape[f->rank++] = n;
@@ -151,7 +156,9 @@ static bool read_shape(oc_context *cx, npy *f)
 
 static bool read_header(oc_context *cx, npy *f)
 {
-    static const struct { const char *key; bool (*read)(oc_context *, npy *); } fields[] = {
+    static const struct {
+        const char *key; bool (*read)(oc_context *, npy *);
+    } fields[] = {
         { "descr", read_descr }, { "fortran_order", read_order }, { "shape", read_shape },
     };
     enum { FIELDS = sizeof fields / sizeof *fields };
@@ -165,8 +172,10 @@ static bool read_header(oc_context *cx, npy *f)
         while (k < FIELDS && strcmp(fields[k].key, key) != 0) k++;
         if (k == FIELDS || seen[k]) {
             oci_quoted quoted;
-            oci_fail(cx, OC_E_MALFORMED, "%s: header: expected descr, fortran_order and shape, "
-                     "once each, found %s", f->path, oci_quote(&quoted, key));
+            oci_fail(cx, OC_E_MALFORMED,
+                     "%s: header: expected descr, fortran_order and shape, once each, "
+                     "found %s",
+                     f->path, oci_quote(&quoted, key));
             return false;
         }
         seen[k] = true;
@@ -176,9 +185,11 @@ static bool read_header(oc_context *cx, npy *f)
     }
     for (size_t k = 0; k < FIELDS; k++)
         if (!seen[k])
-            oci_fail(cx, OC_E_MALFORMED, "%s: header: %s is missing", f->path, fields[k].key);
+            oci_fail(cx, OC_E_MALFORMED, "%s: header: %s is missing", f->path,
+                     fields[k].key);
     skip_space(f);
-    return !oci_failed(cx) && (f->at == f->end || expected(cx, f, "nothing after the dict"));
+    return !oci_failed(cx) &&
+           (f->at == f->end || expected(cx, f, "nothing after the dict"));
 }
 
 /* Magic, version and length; f->at … f->end become the header. */
@@ -191,16 +202,19 @@ static bool read_frame(oc_context *cx, npy *f, const unsigned char *data, size_t
     }
     const unsigned major = data[MAGIC], minor = data[MAGIC + 1];
     if (major < 1 || major > 3 || minor != 0) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: version: expected 1.0, 2.0 or 3.0, found %u.%u",
-                 f->path, major, minor);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: version: expected 1.0, 2.0 or 3.0, found %u.%u", f->path, major,
+                 minor);
         return false;
     }
     const size_t prefix = major == 1 ? VERSION_1_PREFIX : VERSION_2_PREFIX;
     uint32_t length = (uint32_t)data[8] | (uint32_t)data[9] << 8;
     if (major > 1) length |= (uint32_t)data[10] << 16 | (uint32_t)data[11] << 24;
     if (length > size - prefix)
-        oci_fail(cx, OC_E_MALFORMED, "%s: header length: expected at most %zu, the rest of the "
-                 "file, found %" PRIu32, f->path, size - prefix, length);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: header length: expected at most %zu, the rest of the file, found "
+                 "%" PRIu32,
+                 f->path, size - prefix, length);
     else if (length > MAX_HEADER)
         oci_fail(cx, OC_E_LIMIT, "%s: header length: expected at most %d, found %" PRIu32,
                  f->path, MAX_HEADER, length);
@@ -209,11 +223,12 @@ static bool read_frame(oc_context *cx, npy *f, const unsigned char *data, size_t
     return !oci_failed(cx);
 }
 
-/* ---- the data -------------------------------------------------------------------------- */
+/* ---- the data ---------------------------------------------------------------------- */
 
 /* The first dimension runs fastest in the file, the last one here: an odometer over the
  * shape, last wheel fastest, and the place in the file that belongs to it. */
-static void transpose(const npy *f, const unsigned char *from, unsigned char *to, size_t count)
+static void transpose(const npy *f, const unsigned char *from, unsigned char *to,
+                      size_t count)
 {
     const size_t size = oci_dtype_size(f->dtype);
     size_t wheel[OCI_MAX_RANK] = { 0 }, stride[OCI_MAX_RANK], place = 0;
@@ -240,8 +255,8 @@ static void reverse_elements(unsigned char *data, size_t count, size_t size)
         }
 }
 
-oc_status oci_npy_parse(oc_context *cx, oc_tensors *set, const char *name, const char *path,
-                        const void *data, size_t size)
+oc_status oci_npy_parse(oc_context *cx, oc_tensors *set, const char *name,
+                        const char *path, const void *data, size_t size)
 {
     npy f = { .path = path };
     size_t bytes = 0;
@@ -252,11 +267,14 @@ oc_status oci_npy_parse(oc_context *cx, oc_tensors *set, const char *name, const
     const unsigned char *from = (const unsigned char *)f.at;
     const size_t rest = size - (size_t)(from - (const unsigned char *)data);
     if (!oci_shape_bytes(f.dtype, f.rank, f.shape, &bytes))
-        return oci_fail(cx, OC_E_MALFORMED, "%s: shape: the number of bytes overflows", path);
+        return oci_fail(cx, OC_E_MALFORMED, "%s: shape: the number of bytes overflows",
+                        path);
     if (bytes != rest)
-        return oci_fail(cx, OC_E_MALFORMED, "%s: data: expected %zu bytes for its shape and "
-                        "type, found %zu", path, bytes, rest);
-    if (oc_tensors_add(cx, set, name, f.dtype, f.rank, f.shape, NULL) != OC_OK) return cx->status;
+        return oci_fail(cx, OC_E_MALFORMED,
+                        "%s: data: expected %zu bytes for its shape and type, found %zu",
+                        path, bytes, rest);
+    if (oc_tensors_add(cx, set, name, f.dtype, f.rank, f.shape, NULL) != OC_OK)
+        return cx->status;
     oc_tensors_find(set, name, &view);
     unsigned char *to = (unsigned char *)(uintptr_t)view.data;      /* ours, just made */
     const size_t element = oci_dtype_size(f.dtype), count = bytes / element;
@@ -281,7 +299,7 @@ oc_tensors *oci_npy_open(oc_context *cx, const char *path, const char *name)
     return NULL;
 }
 
-/* ---- .npz ------------------------------------------------------------------------------ */
+/* ---- .npz -------------------------------------------------------------------------- */
 
 /* One entry as a tensor; numpy hides the ".npy" of its names. */
 static void add_entry(oc_context *cx, oc_tensors *set, const oci_zip *zip,
@@ -290,9 +308,11 @@ static void add_entry(oc_context *cx, oc_tensors *set, const oci_zip *zip,
     char where[OCI_MAX_PATH], name[OCI_MAX_NAME];
     oci_quoted quoted;
     const size_t length = strlen(entry->name);
-    if (length < 5 || length - 4 >= sizeof name || strcmp(entry->name + length - 4, ".npy")) {
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected the name of a .npy file of at most %d "
-                 "bytes", zip->path, oci_quote(&quoted, entry->name), OCI_MAX_NAME);
+    if (length < 5 || length - 4 >= sizeof name ||
+        strcmp(entry->name + length - 4, ".npy")) {
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: %s: expected the name of a .npy file of at most %d bytes",
+                 zip->path, oci_quote(&quoted, entry->name), OCI_MAX_NAME);
         return;
     }
     memcpy(name, entry->name, length - 4);
@@ -321,7 +341,7 @@ oc_tensors *oci_npz_open(oc_context *cx, const char *path)
     return oci_npz_parse(cx, path, oci_file_read(cx, path, cx->limits.file_bytes));
 }
 
-/* ---- writing --------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------- */
 
 /* The first dimension's digits, as numpy counts them for the room that it leaves. */
 static int digits(int64_t n)
@@ -332,12 +352,13 @@ static int digits(int64_t n)
 }
 
 /* Prefix and header, byte for byte as numpy.save of numpy 2 writes them. */
-static char *make_header(oc_context *cx, const oc_tensor_view *v, const char *type, size_t *size)
+static char *make_header(oc_context *cx, const oc_tensor_view *v, const char *type,
+                         size_t *size)
 {
     oci_bytes text;
     oci_bytes_init(&text, MAX_HEADER);
     oci_bytes_append(cx, &text, magic, MAGIC);
-    oci_bytes_append(cx, &text, "\x01\x00\x00\x00", 4);         /* the length comes last */
+    oci_bytes_append(cx, &text, "\x01\x00\x00\x00", 4);        /* the length comes last */
     oci_bytes_printf(cx, &text, "{'descr': '%s%s', 'fortran_order': False, 'shape': (",
                      type[1] == '1' ? "|" : "<", type);
     for (int k = 0; k < v->rank; k++)
@@ -356,7 +377,8 @@ static char *make_header(oc_context *cx, const oc_tensor_view *v, const char *ty
     return header;
 }
 
-oc_status oc_npy_save(oc_context *cx, const oc_tensors *set, const char *name, const char *path)
+oc_status oc_npy_save(oc_context *cx, const oc_tensors *set, const char *name,
+                      const char *path)
 {
     oc_tensor_view v;
     oci_quoted quoted;

@@ -1,6 +1,6 @@
-/* See pickle.h. The machine is a stack of values, a stack of marks, and a memo; each opcode is
- * a row of a table. Every opcode takes at least one byte of input and makes at most one value,
- * which bounds time and memory by the size of the input. */
+/* See pickle.h. The machine is a stack of values, a stack of marks, and a memo; each
+ * opcode is a row of a table. Every opcode takes at least one byte of input and makes at
+ * most one value, which bounds time and memory by the size of the input. */
 #include "io/pickle.h"
 
 #include <inttypes.h>
@@ -25,12 +25,14 @@ typedef struct machine {
     size_t depth, stack_room, memo_count, memo_room;
     size_t *marks;                  /* depths of the stack */
     size_t mark_count, mark_room;
-    unsigned char *chunk;           /* rest of the last chunk that small values came from */
+    unsigned char *chunk;           /* rest of the last chunk that small values came
+                                       from */
     size_t chunk_left;
-    size_t copies;                  /* items that calls may still copy from other values */
+    size_t copies;                  /* items that calls may still copy from other
+                                       values */
 } machine;
 
-/* ---- errors and memory ----------------------------------------------------------------- */
+/* ---- errors and memory ------------------------------------------------------------- */
 
 OC_PRINTF(3, 4)
 static bool fail(machine *m, oc_status status, const char *format, ...)
@@ -65,8 +67,8 @@ static void *take(machine *m, size_t size)
     return p;
 }
 
-/* `items` with room for one more than `count`: doubled, so that all growth together is at most
- * twice the last size. The old array stays in the arena. */
+/* `items` with room for one more than `count`: doubled, so that all growth together is at
+ * most twice the last size. The old array stays in the arena. */
 static void *grown(machine *m, void *items, size_t count, size_t *room, size_t size)
 {
     if (count < *room) return items;
@@ -78,7 +80,7 @@ static void *grown(machine *m, void *items, size_t count, size_t *room, size_t s
     return bigger;
 }
 
-/* ---- stack, marks, memo ---------------------------------------------------------------- */
+/* ---- stack, marks, memo ------------------------------------------------------------ */
 
 static bool push(machine *m, value *v)
 {
@@ -139,7 +141,8 @@ static bool put(machine *m, uint64_t index)
     if (!v) return false;
     /* Writers number from 0 in steps of one. */
     if (index > m->memo_count)
-        return fail(m, OC_E_MALFORMED, "memo: expected an index of at most %zu, found %" PRIu64,
+        return fail(m, OC_E_MALFORMED,
+                    "memo: expected an index of at most %zu, found %" PRIu64,
                     m->memo_count, index);
     value **memo = grown(m, m->memo, (size_t)index, &m->memo_room, sizeof *memo);
     if (!memo) return false;
@@ -152,17 +155,19 @@ static bool put(machine *m, uint64_t index)
 static bool get(machine *m, uint64_t index)
 {
     if (index >= m->memo_count)
-        return fail(m, OC_E_MALFORMED, "memo: expected an index below %zu, found %" PRIu64,
-                    m->memo_count, index);
+        return fail(m, OC_E_MALFORMED,
+                    "memo: expected an index below %zu, found %" PRIu64, m->memo_count,
+                    index);
     return push(m, m->memo[index]);
 }
 
-/* ---- operands in the input ------------------------------------------------------------- */
+/* ---- operands in the input --------------------------------------------------------- */
 
 static const unsigned char *bytes(machine *m, uint64_t n)
 {
     if (n > (uint64_t)(m->end - m->at)) {
-        fail(m, OC_E_MALFORMED, "expected %" PRIu64 " more bytes, found %td", n, m->end - m->at);
+        fail(m, OC_E_MALFORMED, "expected %" PRIu64 " more bytes, found %td", n,
+             m->end - m->at);
         return NULL;
     }
     const unsigned char *p = m->at;
@@ -181,7 +186,8 @@ static bool number(machine *m, int n, uint64_t *result)
 }
 
 /* A copy with a NUL behind it: names and keys are compared as C strings later. */
-static bool push_text(machine *m, oci_pickle_kind kind, const unsigned char *data, uint64_t n)
+static bool push_text(machine *m, oci_pickle_kind kind, const unsigned char *data,
+                      uint64_t n)
 {
     char *copy = data ? take(m, (size_t)n + 1) : NULL;
     if (!copy) return false;
@@ -218,18 +224,19 @@ static bool is_text(const value *v) { return v && v->kind == OCI_PICKLE_TEXT; }
 /* A text that C can compare: no U+0000 inside. */
 static const char *plain_text(const value *v)
 {
-    return is_text(v) && strlen(v->as.text.data) == v->as.text.size ? v->as.text.data : NULL;
+    return is_text(v) && strlen(v->as.text.data) == v->as.text.size ? v->as.text.data
+                                                                    : NULL;
 }
 
-/* ---- what may be called ---------------------------------------------------------------- */
+/* ---- what may be called ------------------------------------------------------------ */
 
 /* Each takes the arguments of REDUCE and gives the result, or NULL with an error set. */
 typedef value *maker(machine *m, value **args, size_t count);
 
 static bool append(machine *m, value *list, value *v)
 {
-    value **items = grown(m, list->as.list.items, list->as.list.count, &list->as.list.room,
-                          sizeof *items);
+    value **items = grown(m, list->as.list.items, list->as.list.count,
+                          &list->as.list.room, sizeof *items);
     if (!items) return false;
     list->as.list.items = items;
     items[list->as.list.count++] = v;
@@ -242,7 +249,8 @@ static value *make_dict(machine *m, value **args, size_t count)
     value *dict = make(m, OCI_PICKLE_DICT);
     if (!dict || count == 0) return dict;
     const value *pairs = args[0];
-    if (count > 1 || (pairs->kind != OCI_PICKLE_LIST && pairs->kind != OCI_PICKLE_TUPLE)) {
+    if (count > 1 ||
+        (pairs->kind != OCI_PICKLE_LIST && pairs->kind != OCI_PICKLE_TUPLE)) {
         malformed(m, "OrderedDict: expected no argument or a list of pairs");
         return NULL;
     }
@@ -265,7 +273,8 @@ static value *make_dict(machine *m, value **args, size_t count)
     return dict;
 }
 
-/* A tuple of integers of 0 or more into numbers[OCI_MAX_RANK]; its length, -1: error set. */
+/* A tuple of integers of 0 or more into numbers[OCI_MAX_RANK]; its length,
+ * -1: error set. */
 static int read_sizes(machine *m, const value *v, const char *what, int64_t *numbers)
 {
     if (v->kind != OCI_PICKLE_TUPLE && v->kind != OCI_PICKLE_LIST) {
@@ -273,14 +282,15 @@ static int read_sizes(machine *m, const value *v, const char *what, int64_t *num
         return -1;
     }
     if (v->as.list.count > OCI_MAX_RANK) {
-        fail(m, OC_E_LIMIT, "tensor: expected at most %d dimensions, found %zu", OCI_MAX_RANK,
-             v->as.list.count);
+        fail(m, OC_E_LIMIT, "tensor: expected at most %d dimensions, found %zu",
+             OCI_MAX_RANK, v->as.list.count);
         return -1;
     }
     for (size_t i = 0; i < v->as.list.count; i++) {
         const value *n = v->as.list.items[i];
         if (n->kind != OCI_PICKLE_INT || n->as.integer < 0) {
-            fail(m, OC_E_MALFORMED, "tensor: expected integers of 0 or more in its %s", what);
+            fail(m, OC_E_MALFORMED, "tensor: expected integers of 0 or more in its %s",
+                 what);
             return -1;
         }
         numbers[i] = n->as.integer;
@@ -292,7 +302,8 @@ static int read_sizes(machine *m, const value *v, const char *what, int64_t *num
 static bool fits(const oci_pickle_tensor *t)
 {
     const oci_pickle_storage *s = t->storage;
-    size_t count = (size_t)(s->view_key ? s->view_count : s->count), last = (size_t)t->offset;
+    size_t count = (size_t)(s->view_key ? s->view_count : s->count),
+           last = (size_t)t->offset;
     for (int i = 0; i < t->rank; i++) {
         size_t reach;
         if (t->shape[i] == 0) return true;
@@ -318,8 +329,8 @@ static bool is_lazy(const value *metadata)
  * backward_hooks[, metadata]), and its older form without the last ones. */
 static value *make_tensor(machine *m, value **args, size_t count)
 {
-    if (count < 4 || args[0]->kind != OCI_PICKLE_STORAGE || args[1]->kind != OCI_PICKLE_INT ||
-        args[1]->as.integer < 0) {
+    if (count < 4 || args[0]->kind != OCI_PICKLE_STORAGE ||
+        args[1]->kind != OCI_PICKLE_INT || args[1]->as.integer < 0) {
         malformed(m, "tensor: expected a storage, an offset, a size and strides");
         return NULL;
     }
@@ -330,14 +341,16 @@ static value *make_tensor(machine *m, value **args, size_t count)
     }
     oci_pickle_tensor *t = take(m, sizeof *t);
     if (!t) return NULL;
-    *t = (oci_pickle_tensor){ .storage = args[0]->as.storage, .offset = args[1]->as.integer };
+    *t = (oci_pickle_tensor){ .storage = args[0]->as.storage,
+                              .offset = args[1]->as.integer };
     int strides = 0;
     t->rank = read_sizes(m, args[2], "size", t->shape);
     if (t->rank >= 0) strides = read_sizes(m, args[3], "stride", t->stride);
     if (t->rank < 0 || strides < 0) return NULL;
     if (t->rank != strides) {
-        fail(m, OC_E_MALFORMED, "tensor: expected as many strides as sizes, found %d and %d",
-             strides, t->rank);
+        fail(m, OC_E_MALFORMED,
+             "tensor: expected as many strides as sizes, found %d and %d", strides,
+             t->rank);
         return NULL;
     }
     if (!fits(t)) {
@@ -368,8 +381,8 @@ static value *make_none(machine *m, value **args, size_t count)
     return make(m, OCI_PICKLE_NONE);
 }
 
-/* _codecs.encode(text, "latin1") is how Python 3 writes bytes for Python 2; nothing that we
- * take from a state dict is made of bytes, so the text stays what it is. */
+/* _codecs.encode(text, "latin1") is how Python 3 writes bytes for Python 2; nothing that
+ * we take from a state dict is made of bytes, so the text stays what it is. */
 static const struct global {
     const char *module, *name;
     maker *make;                    /* NULL: not to be called */
@@ -383,14 +396,18 @@ static const struct global {
     { "torch", "device", make_none, OC_DTYPE_COUNT },
     { "_codecs", "encode", first_argument, OC_DTYPE_COUNT },
     { "torch", "FloatStorage", NULL, OC_F32 }, { "torch", "DoubleStorage", NULL, OC_F64 },
-    { "torch", "HalfStorage", NULL, OC_F16 }, { "torch", "BFloat16Storage", NULL, OC_BF16 },
+    { "torch", "HalfStorage", NULL, OC_F16 }, { "torch", "BFloat16Storage", NULL,
+                                                OC_BF16 },
     { "torch", "LongStorage", NULL, OC_I64 }, { "torch", "IntStorage", NULL, OC_I32 },
     { "torch", "ShortStorage", NULL, OC_I16 }, { "torch", "CharStorage", NULL, OC_I8 },
     { "torch", "ByteStorage", NULL, OC_U8 }, { "torch", "BoolStorage", NULL, OC_BOOL },
     /* Values, in what is saved beside a state dict. */
-    { "torch", "float32", NULL, OC_DTYPE_COUNT }, { "torch", "float64", NULL, OC_DTYPE_COUNT },
-    { "torch", "float16", NULL, OC_DTYPE_COUNT }, { "torch", "bfloat16", NULL, OC_DTYPE_COUNT },
-    { "torch", "int64", NULL, OC_DTYPE_COUNT }, { "torch", "int32", NULL, OC_DTYPE_COUNT },
+    { "torch", "float32", NULL, OC_DTYPE_COUNT },
+    { "torch", "float64", NULL, OC_DTYPE_COUNT },
+    { "torch", "float16", NULL, OC_DTYPE_COUNT },
+    { "torch", "bfloat16", NULL, OC_DTYPE_COUNT },
+    { "torch", "int64", NULL, OC_DTYPE_COUNT },
+    { "torch", "int32", NULL, OC_DTYPE_COUNT },
     { "torch", "int16", NULL, OC_DTYPE_COUNT }, { "torch", "int8", NULL, OC_DTYPE_COUNT },
     { "torch", "complex64", NULL, OC_DTYPE_COUNT },
     { "torch", "complex128", NULL, OC_DTYPE_COUNT },
@@ -403,8 +420,10 @@ static bool push_global(machine *m, const char *module, const char *name)
         if (!strcmp(globals[i].module, module) && !strcmp(globals[i].name, name))
             return push_new(m, (value){ OCI_PICKLE_GLOBAL, .as.global = (int)i });
     oci_quoted a, b;
-    return fail(m, OC_E_UNSUPPORTED, "expected tensors and plain data, found the Python object "
-                "%s.%s, which is not read", oci_quote(&a, module), oci_quote(&b, name));
+    return fail(m, OC_E_UNSUPPORTED,
+                "expected tensors and plain data, found the Python object %s.%s, which "
+                "is not read",
+                oci_quote(&a, module), oci_quote(&b, name));
 }
 
 static const struct global *as_global(const value *v)
@@ -412,7 +431,7 @@ static const struct global *as_global(const value *v)
     return v->kind == OCI_PICKLE_GLOBAL ? &globals[v->as.global] : NULL;
 }
 
-/* ---- storages -------------------------------------------------------------------------- */
+/* ---- storages ---------------------------------------------------------------------- */
 
 /* view_metadata of legacy files: None, or (key, offset, count). */
 static bool read_view(machine *m, const value *v, oci_pickle_storage *s)
@@ -439,7 +458,8 @@ static bool persistent(machine *m, value *id)
     const char *word = count >= 5 ? plain_text(items[0]) : NULL;
     const struct global *type = word ? as_global(items[1]) : NULL;
     if (!word || strcmp(word, "storage") || !type || type->dtype == OC_DTYPE_COUNT ||
-        !plain_text(items[2]) || items[4]->kind != OCI_PICKLE_INT || items[4]->as.integer < 0)
+        !plain_text(items[2]) || items[4]->kind != OCI_PICKLE_INT ||
+        items[4]->as.integer < 0)
         return malformed(m, "expected (\"storage\", type, key, location, count)");
     oci_pickle_storage *s = take(m, sizeof *s);
     if (!s) return false;
@@ -454,7 +474,7 @@ static bool persistent(machine *m, value *id)
     return push_new(m, (value){ OCI_PICKLE_STORAGE, .as.storage = s });
 }
 
-/* ---- opcodes --------------------------------------------------------------------------- */
+/* ---- opcodes ----------------------------------------------------------------------- */
 
 static bool push_list(machine *m, oci_pickle_kind kind, value **items, size_t count)
 {

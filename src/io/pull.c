@@ -1,8 +1,8 @@
-/* oc_pull: from the hub into its cache. In this order, so that a kill at any moment leaves
- * either what was there or all that is new:
+/* oc_pull: from the hub into its cache. In this order, so that a kill at any moment
+ * leaves either what was there or all that is new:
  *   1. the hub's list of the revision's files, with sizes and checksums (one request);
- *   2. each file into blobs/ETAG.incomplete, and, when its checksum is right, to blobs/ETAG;
- *   3. links in a folder that nobody looks into, renamed to snapshots/COMMIT;
+ *   2. each file into blobs/ETAG.incomplete, and, when its checksum is right, to
+ *   blobs/ETAG; 3. links in a folder that nobody looks into, renamed to snapshots/COMMIT;
  *   4. refs/REVISION.
  * Only 3 and 4 change what a name means, and each is one rename. */
 #include <fnmatch.h>
@@ -24,8 +24,10 @@
 #include "io/weight_file.h"
 
 enum {
-    LIST_BYTES = 1 << 26,           /* of the hub's answer: a model has 10 to 1000 files */
-    RETRIES = 5, RETRIES_MOST = 1000, FILE_NAME_MOST = 1024, COPY = 1 << 18, TELL_EVERY = 1 << 20
+    LIST_BYTES = 1 << 26,           /* of the hub's answer: a model has 10 to 1000
+                                       files */
+    RETRIES = 5, RETRIES_MOST = 1000, FILE_NAME_MOST = 1024, COPY = 1 << 18,
+    TELL_EVERY = 1 << 20
 };
 
 typedef struct remote_file {
@@ -49,9 +51,10 @@ typedef struct pull {
     uint64_t done, total, told;     /* bytes, for the callback */
 } pull;
 
-/* ---- addresses and errors -------------------------------------------------------------- */
+/* ---- addresses and errors ---------------------------------------------------------- */
 
-/* Appends text to an address: what is not unreserved in RFC 3986 as %XX, slashes if told. */
+/* Appends text to an address: what is not unreserved in RFC 3986 as %XX,
+ * slashes if told. */
 static void put_escaped(oc_context *cx, oci_bytes *url, const char *text, bool slashes)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -78,7 +81,8 @@ static char *file_url(pull *p, const char *name)
 {
     oci_bytes url;
     oci_bytes_init(&url, OCI_MAX_PATH);
-    oci_bytes_printf(p->cx, &url, "%s/%s/resolve/%s/", p->hub.endpoint, p->name, p->commit);
+    oci_bytes_printf(p->cx, &url, "%s/%s/resolve/%s/", p->hub.endpoint, p->name,
+                     p->commit);
     put_escaped(p->cx, &url, name, false);
     return oci_bytes_take(p->cx, &url);
 }
@@ -88,28 +92,33 @@ static void explain(pull *p, const oci_http_reply *reply)
 {
     oc_context *cx = p->cx;
     long status = reply->status;
-    if (cx->status != OC_E_FILE || (status != 401 && status != 403 && status != 404)) return;
+    if (cx->status != OC_E_FILE || (status != 401 && status != 403 && status != 404))
+        return;
     oc_context_clear(cx);
     if (status == 401)
-        oci_fail(cx, OC_E_FILE, "%s: the hub (%s) knows no such model, or it is private or gated "
-                 "(401%s%s): %s", p->name, p->hub.endpoint, reply->error[0] ? " " : "",
-                 reply->error,
+        oci_fail(cx, OC_E_FILE,
+                 "%s: the hub (%s) knows no such model, or it is private or gated "
+                 "(401%s%s): %s",
+                 p->name, p->hub.endpoint, reply->error[0] ? " " : "", reply->error,
                  p->hub.token[0] ? "the token that was sent is not accepted"
-                                 : "set HF_TOKEN to a token that may read it, or log in with "
-                                   "huggingface-cli login");
+                                 : "set HF_TOKEN to a token that may read it, or log in "
+                                   "with huggingface-cli login");
     else if (status == 403)
-        oci_fail(cx, OC_E_FILE, "%s: this account may not read it (403%s%s): ask for access at "
-                 "%s/%s, and let the token read gated models", p->name,
-                 reply->error[0] ? " " : "", reply->error, p->hub.endpoint, p->name);
+        oci_fail(cx, OC_E_FILE,
+                 "%s: this account may not read it (403%s%s): ask for access at %s/%s, "
+                 "and let the token read gated models",
+                 p->name, reply->error[0] ? " " : "", reply->error, p->hub.endpoint,
+                 p->name);
     else if (strstr(reply->error, "Revision"))
         oci_fail(cx, OC_E_FILE, "%s: the hub has no revision %s of it (404)", p->name,
                  p->revision);
     else
-        oci_fail(cx, OC_E_FILE, "%s: the hub (%s) has no such model, or no revision %s of it "
-                 "(404)", p->name, p->hub.endpoint, p->revision);
+        oci_fail(cx, OC_E_FILE,
+                 "%s: the hub (%s) has no such model, or no revision %s of it (404)",
+                 p->name, p->hub.endpoint, p->revision);
 }
 
-/* ---- the list of files ----------------------------------------------------------------- */
+/* ---- the list of files ------------------------------------------------------------- */
 
 static uint64_t from_start(void *user)
 {
@@ -136,7 +145,8 @@ static bool is_file_name(const char *name)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f) return false;
     for (const char *part = name; ; part++) {
         size_t length = strcspn(part, "/");
-        if (length == 0 || (part[0] == '.' && (length == 1 || (length == 2 && part[1] == '.'))))
+        if (length == 0 ||
+            (part[0] == '.' && (length == 1 || (length == 2 && part[1] == '.'))))
             return false;
         part += length;
         if (!*part) return true;
@@ -159,7 +169,8 @@ static int by_name(const void *a, const void *b)
 static void read_file_entry(pull *p, const json_t *entry, remote_file *file)
 {
     const char *name = json_string_value(json_object_get(entry, "rfilename"));
-    const json_t *lfs = json_object_get(entry, "lfs"), *size = json_object_get(entry, "size");
+    const json_t *lfs = json_object_get(entry, "lfs"),
+                 *size = json_object_get(entry, "size");
     const char *etag = json_string_value(json_object_get(lfs, "sha256"));
     oci_quoted quoted;
     if (!name || !is_file_name(name)) {
@@ -169,7 +180,8 @@ static void read_file_entry(pull *p, const json_t *entry, remote_file *file)
     }
     if (!etag) etag = json_string_value(json_object_get(lfs, "oid"));
     if (!etag) etag = json_string_value(json_object_get(entry, "blobId"));
-    if (json_is_integer(json_object_get(lfs, "size"))) size = json_object_get(lfs, "size");
+    if (json_is_integer(json_object_get(lfs, "size")))
+        size = json_object_get(lfs, "size");
     *file = (remote_file){ .name = name };
     file->sized = json_is_integer(size) && json_integer_value(size) >= 0;
     if (file->sized) file->size = (uint64_t)json_integer_value(size);
@@ -185,7 +197,8 @@ static void read_list(pull *p)
     json_t *siblings = oci_json_array(cx, &p->list, p->list.root, "siblings");
     if (oci_failed(cx)) return;
     if (!oci_hub_is_commit(sha)) {
-        oci_json_expected(cx, &p->list, "sha", "a commit", json_object_get(p->list.root, "sha"));
+        oci_json_expected(cx, &p->list, "sha", "a commit",
+                          json_object_get(p->list.root, "sha"));
         return;
     }
     memcpy(p->commit, sha, sizeof p->commit);
@@ -214,7 +227,7 @@ static void fetch_list(pull *p)
     oci_free(url);
 }
 
-/* ---- choosing -------------------------------------------------------------------------- */
+/* ---- choosing ---------------------------------------------------------------------- */
 
 static remote_file *find_file(const pull *p, const char *name)
 {
@@ -244,15 +257,16 @@ static void want_included(pull *p)
                  p->name, p->count);
 }
 
-/* The weights of from_pretrained's choice. The shards of an index are known once it is here:
- * its name is returned then. */
+/* The weights of from_pretrained's choice. The shards of an index are known once it is
+ * here: its name is returned then. */
 static const char *want_weights(pull *p)
 {
     for (const oci_weight_format *f = oci_weight_formats; f->suffix; f++) {
         if (want(p, f->single)) return NULL;
         if (want(p, f->index)) return f->index;
     }
-    oci_log(p->cx, OC_LOG_WARNING, "%s: has no weights in a format that is known", p->name);
+    oci_log(p->cx, OC_LOG_WARNING, "%s: has no weights in a format that is known",
+            p->name);
     return NULL;
 }
 
@@ -276,7 +290,7 @@ static void want_shards(pull *p, const char *index)
     oci_free(path);
 }
 
-/* ---- one file -------------------------------------------------------------------------- */
+/* ---- one file ---------------------------------------------------------------------- */
 
 typedef struct download {
     pull *p;
@@ -364,8 +378,8 @@ static void part_put(oc_context *cx, void *user, const void *data, size_t size)
     tell(d->p, d->file->name, false);
 }
 
-/* True if what came has the etag; one that the list did not tell becomes known here, in the
- * reply's words if they are a checksum, else by our own. */
+/* True if what came has the etag; one that the list did not tell becomes known here, in
+ * the reply's words if they are a checksum, else by our own. */
 static bool is_right(oc_context *cx, download *d, const oci_http_reply *reply)
 {
     char found[OCI_DIGEST_TEXT];
@@ -409,8 +423,8 @@ static void fill_part(oc_context *cx, download *d, const char *what)
         if (transfer(cx, d, url, what)) break;
         part_restart(cx, d);
         if (i == 1)
-            oci_fail(cx, OC_E_MALFORMED, "%s: expected checksum %s, found another, twice", what,
-                     d->file->etag);
+            oci_fail(cx, OC_E_MALFORMED, "%s: expected checksum %s, found another, twice",
+                     what, d->file->etag);
     }
     oci_free(url);
 }
@@ -431,14 +445,17 @@ static char *lock_path(pull *p, const char *what)
 static bool has_blob(pull *p, const remote_file *file)
 {
     uint64_t size;
-    char *path = file->etag[0] ? oci_hub_path(p->cx, &p->hub, p->name, "blobs", file->etag) : NULL;
-    bool found = path && oci_store_size(path, &size) && (!file->sized || size == file->size);
+    char *path = file->etag[0]
+                     ? oci_hub_path(p->cx, &p->hub, p->name, "blobs", file->etag)
+                     : NULL;
+    bool found = path && oci_store_size(path, &size) &&
+                 (!file->sized || size == file->size);
     oci_free(path);
     return found;
 }
 
-/* Under a name of its own while it is not whole: its checksum, or, until that is known, its
- * place. */
+/* Under a name of its own while it is not whole: its checksum, or, until
+ * that is known, its place. */
 static void fetch_into(pull *p, download *d, const char *what)
 {
     oc_context *cx = p->cx;
@@ -447,11 +464,14 @@ static void fetch_into(pull *p, download *d, const char *what)
     oci_digest_init(&digest, OCI_SHA256);
     oci_digest_add(&digest, d->file->name, strlen(d->file->name));
     oci_digest_text(&digest, place);
-    snprintf(name, sizeof name, "%s.incomplete", d->file->etag[0] ? d->file->etag : place);
+    snprintf(name, sizeof name, "%s.incomplete",
+             d->file->etag[0] ? d->file->etag : place);
     char *path = oci_hub_path(cx, &p->hub, p->name, "blobs", name);
     d->part = path ? oci_store_part_open(cx, path) : NULL;
     if (d->part) fill_part(cx, d, what);
-    char *blob = oci_failed(cx) ? NULL : oci_hub_path(cx, &p->hub, p->name, "blobs", d->file->etag);
+    char *blob = oci_failed(cx)
+                     ? NULL
+                     : oci_hub_path(cx, &p->hub, p->name, "blobs", d->file->etag);
     if (blob) oci_store_part_finish(cx, d->part, blob);
     oci_store_part_close(d->part);
     oci_free(blob);
@@ -480,7 +500,7 @@ static void fetch_wanted(pull *p)
         if (p->files[i].wanted && !oci_cancelled(p->cx)) fetch_file(p, &p->files[i]);
 }
 
-/* ---- the snapshot ---------------------------------------------------------------------- */
+/* ---- the snapshot ------------------------------------------------------------------ */
 
 static void link_file(pull *p, const char *folder, const remote_file *file)
 {
@@ -504,7 +524,8 @@ static void link_new(pull *p, const char *folder)
     snprintf(name, sizeof name, ".%s.incomplete", p->commit);
     char *temp = oci_hub_path(p->cx, &p->hub, p->name, "snapshots", name);
     if (temp) {
-        oci_store_drop_links(p->cx, temp);      /* of a pull that was killed: we have the lock */
+        /* of a pull that was killed: we have the lock */
+        oci_store_drop_links(p->cx, temp);
         oci_store_folders(p->cx, temp);
         for (size_t i = 0; i < p->count && !oci_failed(p->cx); i++)
             if (p->files[i].wanted) link_file(p, temp, &p->files[i]);
@@ -513,8 +534,8 @@ static void link_new(pull *p, const char *folder)
     oci_free(temp);
 }
 
-/* A snapshot that is there, perhaps by another program, gets what it lacks; the config last,
- * without which a folder is no model. */
+/* A snapshot that is there, perhaps by another program, gets what it lacks; the config
+ * last, without which a folder is no model. */
 static void link_missing(pull *p, const char *folder)
 {
     for (int last = 0; last < 2; last++) {
@@ -544,7 +565,7 @@ static void write_ref(pull *p)
     oci_free(path);
 }
 
-/* ---- all ------------------------------------------------------------------------------- */
+/* ---- all --------------------------------------------------------------------------- */
 
 static void choose_and_fetch(pull *p)
 {
@@ -560,7 +581,7 @@ static void choose_and_fetch(pull *p)
     fetch_wanted(p);
     if (!index || oci_failed(p->cx)) return;
     want_shards(p, index);
-    p->done = 0;                                /* counted again: what is there is passed over */
+    p->done = 0;                         /* counted again: what is there is passed over */
     fetch_wanted(p);
 }
 
@@ -593,8 +614,10 @@ static char *find_offline(pull *p)
 {
     char *folder = oci_hub_find(p->cx, &p->hub, p->name, p->revision);
     if (!folder && !oci_failed(p->cx))
-        oci_fail(p->cx, OC_E_FILE, "%s: revision %s is not in the hub's cache (%s), and %s "
-                 "forbids to download it", p->name, p->revision, p->hub.cache, p->hub.offline);
+        oci_fail(p->cx, OC_E_FILE,
+                 "%s: revision %s is not in the hub's cache (%s), and %s forbids to "
+                 "download it",
+                 p->name, p->revision, p->hub.cache, p->hub.offline);
     return folder;
 }
 
@@ -605,9 +628,11 @@ char *oc_pull(oc_context *cx, const char *name, const oc_pull_options *options)
     oci_take_options(&p.options, sizeof p.options, options);
     p.revision = p.options.revision ? p.options.revision : "main";
     if (!oci_hub_is_name(name))
-        oci_fail(cx, OC_E_ARGUMENT, "pull: expected a name of the hub (ORG/NAME), found %s",
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "pull: expected a name of the hub (ORG/NAME), found %s",
                  oci_quote(&(oci_quoted){ 0 }, name));
-    if (oci_failed(cx) || !oci_hub_check_revision(cx, p.revision) || !oci_hub_init(cx, &p.hub))
+    if (oci_failed(cx) || !oci_hub_check_revision(cx, p.revision) ||
+        !oci_hub_init(cx, &p.hub))
         return NULL;
     return p.hub.offline ? find_offline(&p) : download_model(&p);
 }

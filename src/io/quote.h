@@ -1,5 +1,5 @@
-/* Names from files inside messages: cut to a readable length, and with bytes that could steer
- * a terminal or break a log line replaced by '?'. */
+/* Names from files inside messages: cut to a readable length, and with bytes that could
+ * steer a terminal or break a log line replaced by '?'. */
 #ifndef OCI_IO_QUOTE_H
 #define OCI_IO_QUOTE_H
 
@@ -9,8 +9,8 @@ typedef struct oci_quoted {
     char text[100];
 } oci_quoted;
 
-/* Fills *quoted and returns its text. Usual call: oci_quote(&(oci_quoted){ 0 }, name), which
- * lives as long as the enclosing block. `text` may be NULL ("nothing"). */
+/* Fills *quoted and returns its text. Usual call: oci_quote(&(oci_quoted){ 0 }, name),
+ * which lives as long as the enclosing block. `text` may be NULL ("nothing"). */
 static inline const char *oci_quote(oci_quoted *quoted, const char *text)
 {
     const size_t room = sizeof quoted->text - 4;        /* "..." and NUL */

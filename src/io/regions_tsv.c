@@ -14,19 +14,22 @@ enum {
     MAX_BOXES = 1 << 20, BOX_NUMBERS = 4
 };
 
-static const char *const column_names[COLUMNS] = { "image_id", "image_w", "image_h", "num_boxes",
-                                                   "boxes", "features" };
+static const char *const column_names[COLUMNS] = {
+    "image_id", "image_w", "image_h", "num_boxes", "boxes", "features"
+};
 
-/* ---- the line -------------------------------------------------------------------------- */
+/* ---- the line ---------------------------------------------------------------------- */
 
-void oci_tsv_begin(oc_context *cx, oci_tsv_search *search, const char *path, const char *id)
+void oci_tsv_begin(oc_context *cx, oci_tsv_search *search, const char *path,
+                   const char *id)
 {
     *search = (oci_tsv_search){ .path = path, .id = id, .number = 1 };
     oci_bytes_init(&search->line, (size_t)cx->limits.region_bytes);
 }
 
-/* Whether the line's beginning, or all of it, goes with the id and a tab after it. Asked while
- * the line grows, so that other lines, a megabyte each, are let go after a few bytes. */
+/* Whether the line's beginning, or all of it, goes with the id and a tab after
+ * it. Asked while the line grows, so that other lines, a megabyte each, are
+ * let go after a few bytes. */
 static bool goes_with_id(const oci_tsv_search *s, bool whole)
 {
     if (!s->id) return true;
@@ -38,8 +41,9 @@ static bool goes_with_id(const oci_tsv_search *s, bool whole)
 static void keep(oc_context *cx, oci_tsv_search *s, const char *data, size_t size)
 {
     if (s->line.size + size > s->line.max) {
-        oci_fail(cx, OC_E_LIMIT, "%s: line %" PRId64 ": expected at most %zu bytes, found more",
-                 s->path, s->number, s->line.max);
+        oci_fail(cx, OC_E_LIMIT,
+                 "%s: line %" PRId64 ": expected at most %zu bytes, found more", s->path,
+                 s->number, s->line.max);
         return;
     }
     oci_bytes_append(cx, &s->line, data, size);
@@ -72,8 +76,10 @@ bool oci_tsv_feed(oc_context *cx, oci_tsv_search *s, const char *data, size_t si
         const size_t n = (size_t)((line_end ? line_end : end) - data);
         /* The one line of a file is found: what follows may be empty lines alone. */
         if (s->found && !is_empty(data, n))
-            oci_fail(cx, OC_E_ARGUMENT, "%s: expected the image_id of one of its lines, since "
-                     "there are several, found none", s->path);
+            oci_fail(cx, OC_E_ARGUMENT,
+                     "%s: expected the image_id of one of its lines, since there are "
+                     "several, found none",
+                     s->path);
         else if (!s->found && !s->skipping && n > 0)
             keep(cx, s, data, n);
         if (line_end && !s->found) end_line(cx, s);
@@ -82,7 +88,7 @@ bool oci_tsv_feed(oc_context *cx, oci_tsv_search *s, const char *data, size_t si
     return !oci_failed(cx);
 }
 
-/* ---- base64 (RFC 4648, section 4) ------------------------------------------------------ */
+/* ---- base64 (RFC 4648, section 4) -------------------------------------------------- */
 
 static int base64_value(char c)
 {
@@ -111,12 +117,13 @@ static bool base64_decode(const char *text, size_t bytes, unsigned char *to)
             if (value < 0) return false;
             group = group << 6 | (uint32_t)value;
         }
-        for (size_t k = 0; k < n; k++) to[done++] = (unsigned char)(group >> (16 - 8 * k));
+        for (size_t k = 0; k < n; k++)
+            to[done++] = (unsigned char)(group >> (16 - 8 * k));
     }
     return true;
 }
 
-/* ---- its columns ----------------------------------------------------------------------- */
+/* ---- its columns ------------------------------------------------------------------- */
 
 typedef struct record {
     const oci_tsv_search *search;
@@ -144,14 +151,17 @@ static bool cut_columns(oc_context *cx, record *r)
         if (tab) at = tab + 1;
     }
     if (count == COLUMNS) return true;
-    oci_fail(cx, OC_E_MALFORMED, "%s: line %" PRId64 ": expected %d columns parted by tabs "
-             "(image_id, image_w, image_h, num_boxes, boxes, features), found %d",
+    oci_fail(cx, OC_E_MALFORMED,
+             "%s: line %" PRId64 ": expected %d columns parted by tabs (image_id, "
+                                 "image_w, image_h, num_boxes, boxes, features), found "
+                                 "%d",
              r->search->path, r->search->number, COLUMNS, count);
     return false;
 }
 
 /* A number from `low` to `high`, digits alone; 0 with the error set. */
-static int64_t read_number(oc_context *cx, const record *r, int column, int64_t low, int64_t high)
+static int64_t read_number(oc_context *cx, const record *r, int column, int64_t low,
+                           int64_t high)
 {
     int64_t n = 0;
     bool ok = r->size[column] > 0;
@@ -161,13 +171,14 @@ static int64_t read_number(oc_context *cx, const record *r, int column, int64_t 
         if (ok) n = n * 10 + (c - '0');
     }
     if (ok && n >= low && n <= high) return n;
-    oci_fail(cx, OC_E_MALFORMED, "%s: line %" PRId64 ": %s: expected a number from %" PRId64
-             " to %" PRId64, r->search->path, r->search->number, column_names[column], low, high);
+    oci_fail(cx, OC_E_MALFORMED,
+             "%s: line %" PRId64 ": %s: expected a number from %" PRId64 " to %" PRId64,
+             r->search->path, r->search->number, column_names[column], low, high);
     return 0;
 }
 
-/* A column of base64 as f32 rows: all that are there, in equal parts for every box. `shape` is
- * filled but for its last number when that is 0. */
+/* A column of base64 as f32 rows: all that are there, in equal parts for every box.
+ * `shape` is filled but for its last number when that is 0. */
 static void add_floats(oc_context *cx, const record *r, int column, oc_tensors *set,
                        const char *name, int rank, int64_t *shape)
 {
@@ -181,16 +192,18 @@ static void add_floats(oc_context *cx, const record *r, int column, oc_tensors *
     }
     if (*width == 0) *width = bytes / row;
     if (*width == 0 || bytes != *width * row) {
-        oci_fail(cx, OC_E_MALFORMED, "%s: line %" PRId64 ": %s: expected as many f32 for each of "
-                 "%" PRId64 " boxes%s, found %" PRId64 " bytes", r->search->path,
-                 r->search->number, column_names[column], boxes,
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: line %" PRId64 ": %s: expected as many f32 for each of %" PRId64
+                 " boxes%s, found %" PRId64 " bytes",
+                 r->search->path, r->search->number, column_names[column], boxes,
                  column == BOXES ? ", four" : "", bytes);
         return;
     }
     oc_tensors_add(cx, set, name, OC_F32, rank, shape, NULL);
     if (oci_failed(cx) || !oc_tensors_find(set, name, &view)) return;
     /* The set is ours, and its tensors in the machine's order, which is the file's. */
-    if (!base64_decode(r->text[column], view.bytes, (unsigned char *)(uintptr_t)view.data))
+    if (!base64_decode(r->text[column], view.bytes,
+                       (unsigned char *)(uintptr_t)view.data))
         bad_column(cx, r, column, "expected base64, found other characters");
 }
 
@@ -213,10 +226,10 @@ oc_tensors *oci_tsv_end(oc_context *cx, oci_tsv_search *s)
     oci_quoted quoted;
     record r = { .search = s };
     oc_tensors *set = NULL;
-    if (!oci_failed(cx) && !s->found) end_line(cx, s);      /* a last line without a break */
+    if (!oci_failed(cx) && !s->found) end_line(cx, s);   /* a last line without a break */
     if (!oci_failed(cx) && !s->found)
-        oci_fail(cx, OC_E_ARGUMENT, "%s: expected a line of image_id %s, found none", s->path,
-                 s->id ? oci_quote(&quoted, s->id) : "any");
+        oci_fail(cx, OC_E_ARGUMENT, "%s: expected a line of image_id %s, found none",
+                 s->path, s->id ? oci_quote(&quoted, s->id) : "any");
     if (!oci_failed(cx)) set = oc_tensors_create(cx);
     if (set) read_record(cx, &r, set);
     oci_bytes_deinit(&s->line);

@@ -1,10 +1,11 @@
 /* The reader, after safetensors 0.4.1 (safetensors/src/tensor.rs, `read_metadata` and
- * `validate`), and stricter where that one is silent: names, rank and metadata are bounded.
+ * `validate`), and stricter where that one is silent: names, rank and metadata are
+ * bounded.
  *
  *     u64 length | JSON of `length` bytes | data
  *
- * Order of work: frame, JSON, each tensor by itself, then all of them together. Nothing of
- * *file is usable before the last step; a failure at any of them closes it whole. */
+ * Order of work: frame, JSON, each tensor by itself, then all of them together. Nothing
+ * of *file is usable before the last step; a failure at any of them closes it whole. */
 #include "io/safetensors.h"
 
 #include <inttypes.h>
@@ -44,11 +45,11 @@ bool oci_shape_bytes(oc_dtype dtype, int rank, const int64_t *shape, size_t *byt
     return true;
 }
 
-/* ---- one tensor of the header ---------------------------------------------------------- */
+/* ---- one tensor of the header ------------------------------------------------------ */
 
 /* "PATH: TENSOR.FIELD: expected …, found …" */
-static bool bad_field(oc_context *cx, const header *h, const char *name, const char *field,
-                      const char *expected, const json_t *found)
+static bool bad_field(oc_context *cx, const header *h, const char *name,
+                      const char *field, const char *expected, const json_t *found)
 {
     char where[sizeof(oci_quoted) + 16];
     oci_quoted quoted;
@@ -57,11 +58,13 @@ static bool bad_field(oc_context *cx, const header *h, const char *name, const c
     return false;
 }
 
-/* Names that writers newer than 0.4.1 use: no broken files, but nothing that we can hold. */
+/* Names that writers newer than 0.4.1 use: no broken files,
+ * but nothing that we can hold. */
 static bool is_later_dtype(const char *name)
 {
-    static const char *const later[] = { "F4", "F6_E2M3", "F6_E3M2", "F8_E8M0", "F8_E4M3FNUZ",
-                                         "F8_E5M2FNUZ", "C64" };
+    static const char *const later[] = {
+        "F4", "F6_E2M3", "F6_E3M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "C64"
+    };
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         if (!strcmp(name, later[i])) return true;
     return false;
@@ -83,8 +86,8 @@ static bool read_dtype(oc_context *cx, const header *h, oci_entry *e, const json
     return false;
 }
 
-/* Fills rank, shape, and the bytes that they ask for. Negative numbers are refused one by one:
- * two of them would make an innocent product. */
+/* Fills rank, shape, and the bytes that they ask for. Negative numbers are refused one by
+ * one: two of them would make an innocent product. */
 static bool read_shape(oc_context *cx, const header *h, oci_entry *e, const json_t *info)
 {
     oci_quoted quoted;
@@ -93,8 +96,9 @@ static bool read_shape(oc_context *cx, const header *h, oci_entry *e, const json
         return bad_field(cx, h, e->name, "shape", "an array of integers", value);
     size_t rank = json_array_size(value);
     if (rank > OCI_MAX_RANK) {
-        oci_fail(cx, OC_E_LIMIT, "%s: %s.shape: expected at most %d dimensions, found %zu",
-                 h->path, oci_quote(&quoted, e->name), OCI_MAX_RANK, rank);
+        oci_fail(cx, OC_E_LIMIT,
+                 "%s: %s.shape: expected at most %d dimensions, found %zu", h->path,
+                 oci_quote(&quoted, e->name), OCI_MAX_RANK, rank);
         return false;
     }
     e->rank = (int)rank;
@@ -110,9 +114,10 @@ static bool read_shape(oc_context *cx, const header *h, oci_entry *e, const json
     return false;
 }
 
-/* Relative to the data's start; made absolute by parse_header. Each end is checked against the
- * data here, so that later sums cannot overflow. */
-static bool read_offsets(oc_context *cx, const header *h, oci_entry *e, const json_t *info)
+/* Relative to the data's start; made absolute by parse_header. Each end is checked
+ * against the data here, so that later sums cannot overflow. */
+static bool read_offsets(oc_context *cx, const header *h, oci_entry *e,
+                         const json_t *info)
 {
     oci_quoted quoted;
     const char *const field = "data_offsets";
@@ -135,8 +140,9 @@ static bool read_offsets(oc_context *cx, const header *h, oci_entry *e, const js
                  " bytes of data, found %" PRId64, h->path, name, field, h->data_bytes,
                  range[1]);
     else if ((uint64_t)(range[1] - range[0]) != e->bytes)
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s.%s: expected %zu bytes for its shape and dtype, "
-                 "found %" PRId64, h->path, name, field, e->bytes, range[1] - range[0]);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: %s.%s: expected %zu bytes for its shape and dtype, found %" PRId64,
+                 h->path, name, field, e->bytes, range[1] - range[0]);
     e->offset = (size_t)range[0];
     return !oci_failed(cx);
 }
@@ -158,7 +164,7 @@ static bool read_entry(oc_context *cx, const header *h, oci_entry *e, const json
            read_offsets(cx, h, e, info);
 }
 
-/* ---- all of them ----------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------------- */
 
 static int by_offset(const void *a, const void *b)
 {
@@ -174,8 +180,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* The tensors tile the data: none overlap, nothing lies between or after them, where bytes
- * could hide. Entries are sorted by offset. */
+/* The tensors tile the data: none overlap, nothing lies between or after them, where
+ * bytes could hide. Entries are sorted by offset. */
 static bool check_tiling(oc_context *cx, const header *h, const oci_entry *entries,
                          size_t count)
 {
@@ -185,27 +191,31 @@ static bool check_tiling(oc_context *cx, const header *h, const oci_entry *entri
         const oci_entry *e = &entries[i];
         if (e->offset != end) {
             oci_fail(cx, OC_E_MALFORMED,
-                     "%s: %s.data_offsets: expected to begin at %zu, where the tensor before "
-                     "it ends, found %zu (%s)", h->path, oci_quote(&quoted, e->name), end,
-                     e->offset, e->offset < end ? "an overlap" : "a gap");
+                     "%s: %s.data_offsets: expected to begin at %zu, where the tensor "
+                     "before it ends, found %zu (%s)",
+                     h->path, oci_quote(&quoted, e->name), end, e->offset,
+                     e->offset < end ? "an overlap" : "a gap");
             return false;
         }
         end += e->bytes;        /* within data_bytes: read_offsets has checked the end */
     }
     if (end == h->data_bytes) return true;
-    oci_fail(cx, OC_E_MALFORMED, "%s: data: expected %zu bytes, where the last tensor ends, "
-             "found %" PRIu64, h->path, end, h->data_bytes);
+    oci_fail(cx, OC_E_MALFORMED,
+             "%s: data: expected %zu bytes, where the last tensor ends, found %" PRIu64,
+             h->path, end, h->data_bytes);
     return false;
 }
 
 /* Entries and, behind them in the same block, the names. */
-static bool make_entries(oc_context *cx, oci_safetensors *file, const header *h, size_t count)
+static bool make_entries(oc_context *cx, oci_safetensors *file, const header *h,
+                         size_t count)
 {
     const char *key;
     json_t *info;
     size_t names = 0, whole;
     json_object_foreach(h->doc.root, key, info) names += strlen(key) + 1;
-    if (!oci_mul(count, sizeof *file->entries, &whole) || !oci_add(whole, names, &whole)) {
+    if (!oci_mul(count, sizeof *file->entries, &whole) ||
+        !oci_add(whole, names, &whole)) {
         oci_fail(cx, OC_E_MEMORY, "%s: %zu tensors", h->path, count);
         return false;
     }
@@ -280,8 +290,9 @@ static bool header_length(oc_context *cx, const char *path, const unsigned char 
                           uint64_t size, uint64_t *length)
 {
     if (size < PREFIX) {
-        oci_fail(cx, OC_E_MALFORMED, "%s: header length: expected %d bytes, found a file of %"
-                 PRIu64, path, PREFIX, size);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: header length: expected %d bytes, found a file of %" PRIu64, path,
+                 PREFIX, size);
         return false;
     }
     memcpy(length, data, sizeof *length);
@@ -294,14 +305,15 @@ static bool header_length(oc_context *cx, const char *path, const unsigned char 
     return !oci_failed(cx);
 }
 
-/* Fills *file but for `bytes`; entries sorted by offset, which counts from the file's start.
- * The caller has checked that `length` bytes follow the prefix. */
+/* Fills *file but for `bytes`; entries sorted by offset, which counts from the file's
+ * start. The caller has checked that `length` bytes follow the prefix. */
 static bool parse_header(oc_context *cx, oci_safetensors *file, const char *path,
                          const unsigned char *data, uint64_t size, uint64_t length)
 {
     header h = { .path = path, .data_bytes = size - PREFIX - length };
     file->path = oci_strdup(cx, path);
-    bool ok = oci_json_parse(cx, &h.doc, path, (const char *)data + PREFIX, (size_t)length) &&
+    bool ok = oci_json_parse(cx, &h.doc, path, (const char *)data + PREFIX,
+                             (size_t)length) &&
               read_header(cx, file, &h);
     oci_json_close(&h.doc);
     for (size_t i = 0; ok && i < file->count; i++)
@@ -309,7 +321,7 @@ static bool parse_header(oc_context *cx, oci_safetensors *file, const char *path
     return ok;
 }
 
-/* ---- opening --------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------- */
 
 /* Kernels read tensors as arrays of their type, so each must begin at a multiple of its
  * element. The reference writer sees to it (padded header, largest elements first); older
@@ -317,7 +329,8 @@ static bool parse_header(oc_context *cx, oci_safetensors *file, const char *path
 static bool is_aligned(const oci_safetensors *file)
 {
     for (size_t i = 0; i < file->count; i++)
-        if (file->entries[i].offset % oci_dtype_size(file->entries[i].dtype)) return false;
+        if (file->entries[i].offset % oci_dtype_size(file->entries[i].dtype))
+            return false;
     return true;
 }
 
@@ -370,7 +383,8 @@ bool oci_safetensors_parse(oc_context *cx, oci_safetensors *file, const char *pa
     return finish(file, ok);
 }
 
-bool oci_safetensors_open(oc_context *cx, oci_safetensors *file, const char *path, bool map)
+bool oci_safetensors_open(oc_context *cx, oci_safetensors *file, const char *path,
+                          bool map)
 {
     oci_buffer *bytes = map ? oci_file_map(cx, path)
                             : oci_file_read(cx, path, cx->limits.file_bytes);
@@ -402,8 +416,8 @@ bool oci_safetensors_open_header(oc_context *cx, oci_safetensors *file, const ch
     return finish(file, ok);
 }
 
-bool oci_safetensors_read(oc_context *cx, const oci_safetensors *file, const oci_entry *entry,
-                          size_t at, size_t size, void *to)
+bool oci_safetensors_read(oc_context *cx, const oci_safetensors *file,
+                          const oci_entry *entry, size_t at, size_t size, void *to)
 {
     if (oci_failed(cx)) return false;
     if (!file->bytes)

@@ -23,8 +23,8 @@ static int by_name(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-/* Largest elements first, which keeps every tensor aligned; names break ties. Before them all
- * weights in blocks, which are whole lines. */
+/* Largest elements first, which keeps every tensor aligned; names break ties. Before them
+ * all weights in blocks, which are whole lines. */
 static int by_dtype(const void *a, const void *b)
 {
     const tensor_ref *x = a, *y = b;
@@ -47,18 +47,21 @@ static bool check_tensor(oc_context *cx, const char *path, const oci_save_tensor
         oci_fail(cx, OC_E_ARGUMENT, "%s: %s: not a name for a tensor", path, name);
     else if (oci_dtype_is_blocks(t->dtype) && source && t->bytes % OCI_BLOCKS_ALIGN == 0)
         return true;
-    else if ((unsigned)t->dtype >= OC_DTYPE_COUNT || t->rank < 0 || t->rank > OCI_MAX_RANK ||
+    else if ((unsigned)t->dtype >= OC_DTYPE_COUNT || t->rank < 0 ||
+             t->rank > OCI_MAX_RANK ||
              !oci_shape_bytes(t->dtype, t->rank, t->shape, &bytes))
-        oci_fail(cx, OC_E_ARGUMENT, "%s: %s: not a dtype and shape of a tensor", path, name);
+        oci_fail(cx, OC_E_ARGUMENT, "%s: %s: not a dtype and shape of a tensor", path,
+                 name);
     else if (bytes != t->bytes || (bytes > 0 && !t->data && !source))
-        oci_fail(cx, OC_E_ARGUMENT, "%s: %s: expected %zu bytes, found %zu", path, name, bytes,
-                 t->data ? t->bytes : 0);
+        oci_fail(cx, OC_E_ARGUMENT, "%s: %s: expected %zu bytes, found %zu", path, name,
+                 bytes, t->data ? t->bytes : 0);
     return !oci_failed(cx);
 }
 
 /* Pointers to the tensors in the order of the file (oci_free). */
-static tensor_ref *sort_tensors(oc_context *cx, const char *path, const tensor_ref *tensors,
-                                size_t count, const oci_save_source *source)
+static tensor_ref *sort_tensors(oc_context *cx, const char *path,
+                                const tensor_ref *tensors, size_t count,
+                                const oci_save_source *source)
 {
     oci_quoted quoted;
     tensor_ref *refs = oci_calloc(cx, count, sizeof *refs);
@@ -79,8 +82,8 @@ static tensor_ref *sort_tensors(oc_context *cx, const char *path, const tensor_r
     return refs;
 }
 
-/* A JSON string with the escapes of serde_json: short ones where they exist, \u00xx for other
- * controls, everything else as it is. */
+/* A JSON string with the escapes of serde_json: short ones where they exist, \u00xx for
+ * other controls, everything else as it is. */
 static void append_json_text(oc_context *cx, oci_bytes *out, const char *text)
 {
     static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt";
@@ -101,7 +104,8 @@ static void append_json_text(oc_context *cx, oci_bytes *out, const char *text)
     oci_bytes_append(cx, out, "\"", 1);
 }
 
-/* In the caller's order; the reference's own order of several pairs is that of a hash map. */
+/* In the caller's order; the reference's own order of several
+ * pairs is that of a hash map. */
 static void append_metadata(oc_context *cx, oci_bytes *out, const char *path,
                             const char *const *metadata, size_t pairs)
 {
@@ -116,8 +120,10 @@ static void append_metadata(oc_context *cx, oci_bytes *out, const char *path,
     oci_bytes_append(cx, out, "}", 1);
 }
 
-/* One entry, in the field order of the reference's struct. Weights in blocks are bytes. */
-static void append_tensor(oc_context *cx, oci_bytes *out, const oci_save_tensor *t, size_t at)
+/* One entry, in the field order of the reference's struct.
+ * Weights in blocks are bytes. */
+static void append_tensor(oc_context *cx, oci_bytes *out, const oci_save_tensor *t,
+                          size_t at)
 {
     const bool blocks = oci_dtype_is_blocks(t->dtype);
     append_json_text(cx, out, t->name);
@@ -129,11 +135,11 @@ static void append_tensor(oc_context *cx, oci_bytes *out, const oci_save_tensor 
     oci_bytes_printf(cx, out, "],\"data_offsets\":[%zu,%zu]}", at, at + t->bytes);
 }
 
-/* The JSON of the header, padded so that the data starts at a multiple of 8, and weights in
- * blocks, which are used where they lie, at one of a line. */
+/* The JSON of the header, padded so that the data starts at a multiple of 8, and weights
+ * in blocks, which are used where they lie, at one of a line. */
 static void build_header(oc_context *cx, oci_bytes *out, const char *path,
-                         const tensor_ref *refs, size_t count, const char *const *metadata,
-                         size_t pairs)
+                         const tensor_ref *refs, size_t count,
+                         const char *const *metadata, size_t pairs)
 {
     size_t at = 0;
     oci_bytes_append(cx, out, "{", 1);
@@ -147,15 +153,17 @@ static void build_header(oc_context *cx, oci_bytes *out, const char *path,
     oci_bytes_append(cx, out, "}", 1);
     const bool blocks = count && oci_dtype_is_blocks(refs[0]->dtype);
     const size_t align = blocks ? OCI_BLOCKS_ALIGN : ALIGN;
-    while ((out->size + PREFIX) % align && !oci_failed(cx)) oci_bytes_append(cx, out, " ", 1);
+    while ((out->size + PREFIX) % align && !oci_failed(cx))
+        oci_bytes_append(cx, out, " ", 1);
 }
 
-/* ---- elements -------------------------------------------------------------------------- */
+/* ---- elements ---------------------------------------------------------------------- */
 
-enum { PIECE = 1 << 14 };       /* elements that are cast at a time: both sides fit the cache */
+enum { PIECE = 1 << 14 };       /* elements that are cast at a time: both sides fit
+                                   the cache */
 
-static void put_cast(oc_context *cx, const unsigned char *data, oc_dtype from, oc_dtype to,
-                     size_t count, oci_save_sink *put, void *user)
+static void put_cast(oc_context *cx, const unsigned char *data, oc_dtype from,
+                     oc_dtype to, size_t count, oci_save_sink *put, void *user)
 {
     size_t size = oci_dtype_size(from);
     float *wide = oci_alloc(cx, PIECE * sizeof *wide);
@@ -170,15 +178,17 @@ static void put_cast(oc_context *cx, const unsigned char *data, oc_dtype from, o
     oci_free(cast);
 }
 
-void oci_save_elements(oc_context *cx, const oci_save_tensor *t, const oci_save_source *source,
-                       oci_save_sink *put, void *user)
+void oci_save_elements(oc_context *cx, const oci_save_tensor *t,
+                       const oci_save_source *source, oci_save_sink *put, void *user)
 {
     oc_dtype from = t->dtype;
     if (oci_failed(cx) || t->bytes == 0) return;
     const void *data = t->data ? t->data : source->fetch(cx, source->user, t, &from);
     if (!data) return;
     if (from == t->dtype) put(cx, user, data, t->bytes);
-    else put_cast(cx, data, from, t->dtype, t->bytes / oci_dtype_size(t->dtype), put, user);
+    else
+        put_cast(cx, data, from, t->dtype, t->bytes / oci_dtype_size(t->dtype), put,
+                 user);
 }
 
 static void put_save(oc_context *cx, void *user, const void *data, size_t size)
@@ -186,7 +196,7 @@ static void put_save(oc_context *cx, void *user, const void *data, size_t size)
     oci_save_write(cx, user, data, size);
 }
 
-/* ---- the file -------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------- */
 
 /* Nothing is gathered into one block, which would double the memory of a save. */
 oc_status oci_safetensors_write(oc_context *cx, oci_save *save, const char *path,
@@ -209,8 +219,9 @@ oc_status oci_safetensors_write(oc_context *cx, oci_save *save, const char *path
     return cx->status;
 }
 
-oc_status oci_safetensors_save(oc_context *cx, const char *path, const oci_save_tensor *tensors,
-                               size_t count, const char *const *metadata, size_t pairs)
+oc_status oci_safetensors_save(oc_context *cx, const char *path,
+                               const oci_save_tensor *tensors, size_t count,
+                               const char *const *metadata, size_t pairs)
 {
     if (oci_failed(cx)) return cx->status;
     tensor_ref *refs = oci_calloc(cx, count, sizeof *refs);

@@ -1,5 +1,5 @@
-/* The public set of named tensors (ocelli.h): a safetensors file in memory, or what a program
- * puts together to save as one. */
+/* The public set of named tensors (ocelli.h): a safetensors file in memory, or what a
+ * program puts together to save as one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,8 @@ struct oc_tensors {
     oc_tensor_view *views;      /* in the order of adding; of a file: by name */
     size_t *sorted;             /* indices into views, by name */
     size_t count, room;         /* room: of both */
-    size_t from_file;           /* the first ones point into `file`, the rest own a block */
+    size_t from_file;           /* the first ones point into `file`, the rest own a
+                                   block */
     oci_safetensors file;       /* empty unless opened */
 };
 
@@ -77,8 +78,9 @@ oc_tensors *oc_tensors_open(oc_context *cx, const char *path)
     }
     for (size_t i = 0; i < set->file.count; i++) {
         const oci_entry *e = &set->file.entries[i];
-        set->views[i] = (oc_tensor_view){ .name = e->name, .dtype = e->dtype, .rank = e->rank,
-                                          .shape = e->shape, .bytes = e->bytes,
+        set->views[i] = (oc_tensor_view){ .name = e->name, .dtype = e->dtype,
+                                          .rank = e->rank, .shape = e->shape,
+                                          .bytes = e->bytes,
                                           .data = set->file.bytes->data + e->offset };
         set->sorted[i] = i;
     }
@@ -86,21 +88,22 @@ oc_tensors *oc_tensors_open(oc_context *cx, const char *path)
     return set;
 }
 
-/* A set that was opened keeps its metadata; any other is marked as PyTorch's, which is what
- * Transformers asks for. */
+/* A set that was opened keeps its metadata; any other is marked as PyTorch's, which is
+ * what Transformers asks for. */
 oc_status oc_tensors_save(oc_context *cx, const oc_tensors *set, const char *path)
 {
     if (!cx) return OC_E_MEMORY;
     if (oci_failed(cx)) return cx->status;
-    if (!set || !path) return oci_fail(cx, OC_E_ARGUMENT, "no tensors, or no path, to save");
+    if (!set || !path)
+        return oci_fail(cx, OC_E_ARGUMENT, "no tensors, or no path, to save");
     static const char *const plain[] = { "format", "pt" };
     oci_save_tensor *tensors = oci_calloc(cx, set->count, sizeof *tensors);
     if (!tensors) return cx->status;
     for (size_t i = 0; i < set->count; i++) {
         const oc_tensor_view *v = &set->views[i];
-        tensors[i] = (oci_save_tensor){ .name = v->name, .dtype = v->dtype, .rank = v->rank,
-                                        .shape = v->shape, .data = v->data,
-                                        .bytes = v->bytes };
+        tensors[i] = (oci_save_tensor){ .name = v->name, .dtype = v->dtype,
+                                        .rank = v->rank, .shape = v->shape,
+                                        .data = v->data, .bytes = v->bytes };
     }
     if (set->file.metadata_count > 0)
         oci_safetensors_save(cx, path, tensors, set->count, set->file.metadata,
@@ -132,10 +135,12 @@ static oc_status check_new(oc_context *cx, const char *name, oc_dtype dtype, int
         return oci_fail(cx, OC_E_ARGUMENT, "%s: not a name for a tensor",
                         oci_quote(&quoted, name));
     if ((unsigned)dtype >= OC_DTYPE_COUNT)
-        return oci_fail(cx, OC_E_ARGUMENT, "%s: dtype: expected one of oc_dtype, found %d",
+        return oci_fail(cx, OC_E_ARGUMENT,
+                        "%s: dtype: expected one of oc_dtype, found %d",
                         oci_quote(&quoted, name), (int)dtype);
     if (rank < 0 || rank > OCI_MAX_RANK || (rank > 0 && !shape))
-        return oci_fail(cx, OC_E_ARGUMENT, "%s: rank: expected 0..%d and a shape, found %d",
+        return oci_fail(cx, OC_E_ARGUMENT,
+                        "%s: rank: expected 0..%d and a shape, found %d",
                         oci_quote(&quoted, name), OCI_MAX_RANK, rank);
     if (!oci_shape_bytes(dtype, rank, shape, bytes))
         return oci_fail(cx, OC_E_ARGUMENT, "%s: shape: negative, or too many bytes",
@@ -147,7 +152,8 @@ static oc_status check_new(oc_context *cx, const char *name, oc_dtype dtype, int
 static bool make_view(oc_context *cx, oc_tensor_view *view, const char *name, int rank,
                       const int64_t *shape, const void *data)
 {
-    size_t name_size = strlen(name) + 1, shape_size = (size_t)rank * sizeof *shape, body, whole;
+    size_t name_size = strlen(name) + 1, shape_size = (size_t)rank * sizeof *shape, body,
+           whole;
     if (!oci_add(view->bytes, CACHE_LINE - 1, &body) ||
         !oci_add(body / CACHE_LINE * CACHE_LINE, shape_size + name_size, &whole)) {
         oci_fail(cx, OC_E_MEMORY, "a tensor of %zu bytes", view->bytes);
@@ -165,8 +171,8 @@ static bool make_view(oc_context *cx, oc_tensor_view *view, const char *name, in
     return true;
 }
 
-oc_status oc_tensors_add(oc_context *cx, oc_tensors *set, const char *name, oc_dtype dtype,
-                         int rank, const int64_t *shape, const void *data)
+oc_status oc_tensors_add(oc_context *cx, oc_tensors *set, const char *name,
+                         oc_dtype dtype, int rank, const int64_t *shape, const void *data)
 {
     if (!cx) return OC_E_MEMORY;
     if (oci_failed(cx)) return cx->status;
@@ -179,7 +185,8 @@ oc_status oc_tensors_add(oc_context *cx, oc_tensors *set, const char *name, oc_d
     if (found)
         return oci_fail(cx, OC_E_ARGUMENT, "%s: there is a tensor of this name already",
                         oci_quote(&quoted, name));
-    if (!reserve(cx, set, set->count + 1) || !make_view(cx, &view, name, rank, shape, data))
+    if (!reserve(cx, set, set->count + 1) ||
+        !make_view(cx, &view, name, rank, shape, data))
         return cx->status;
     /* Linear, but one move of 8 bytes a tensor, and none when names come in order. */
     memmove(set->sorted + place + 1, set->sorted + place,

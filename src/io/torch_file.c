@@ -20,28 +20,30 @@ static bool malformed(oc_context *cx, const oci_torch *f, const char *what)
     return false;
 }
 
-/* ---- bytes of the file ------------------------------------------------------------------ */
+/* ---- bytes of the file ------------------------------------------------------------- */
 
 static uint64_t file_size(const oci_torch *f)
 {
     return f->bytes ? f->bytes->size : f->source->size;
 }
 
-static bool read_part(oc_context *cx, const oci_torch *f, uint64_t at, void *to, size_t size)
+static bool read_part(oc_context *cx, const oci_torch *f, uint64_t at, void *to,
+                      size_t size)
 {
     if (!f->bytes) return oci_file_read_at(cx, f->source, at, to, size);
     memcpy(to, f->bytes->data + at, size);
     return true;
 }
 
-/* ---- the state dict -------------------------------------------------------------------- */
+/* ---- the state dict ---------------------------------------------------------------- */
 
 static bool is_dict(const oci_pickle_value *v) { return v && v->kind == OCI_PICKLE_DICT; }
 
 /* Research code saves a state dict beside an optimizer's; ours is then one of these. */
 static const oci_pickle_value *state_dict(const oci_pickle_value *root)
 {
-    static const char *const names[] = { "state_dict", "model_state_dict", "model", "module" };
+    static const char *const names[] = { "state_dict", "model_state_dict", "model",
+                                         "module" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const oci_pickle_value *inner = oci_pickle_get(root, names[i]);
         if (is_dict(inner)) return inner;
@@ -55,8 +57,9 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Strides of 0 make a large tensor of a small storage: masks and positions of expand() are
- * saved so. Parameters are not, and a few bytes must not claim the machine's memory. */
+/* Strides of 0 make a large tensor of a small storage: masks and positions
+ * of expand() are saved so. Parameters are not, and a few bytes must not
+ * claim the machine's memory. */
 static bool may_expand(oci_torch *f, const oci_pickle_tensor *t, uint64_t bytes)
 {
     const uint64_t count = bytes / oci_dtype_size(t->storage->dtype);
@@ -70,8 +73,8 @@ static bool add_entry(oc_context *cx, oci_torch *f, const oci_pickle_value *key,
                       const oci_pickle_tensor *t)
 {
     oci_quoted name;
-    oci_entry e = { .name = key->as.text.data, .dtype = t->storage->dtype, .rank = t->rank,
-                    .offset = f->count };
+    oci_entry e = { .name = key->as.text.data, .dtype = t->storage->dtype,
+                    .rank = t->rank, .offset = f->count };
     if (key->kind != OCI_PICKLE_TEXT || strlen(e.name) != key->as.text.size)
         return malformed(cx, f, "expected texts as the names of tensors");
     if (key->as.text.size >= OCI_MAX_NAME) {
@@ -82,8 +85,9 @@ static bool add_entry(oc_context *cx, oci_torch *f, const oci_pickle_value *key,
     memcpy(e.shape, t->shape, sizeof e.shape);
     if (!oci_shape_bytes(e.dtype, e.rank, e.shape, &e.bytes) ||
         !may_expand(f, t, e.bytes)) {
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected at most the %" PRId64 " elements of its "
-                 "storage", f->path, oci_quote(&name, e.name), t->storage->count);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: %s: expected at most the %" PRId64 " elements of its storage",
+                 f->path, oci_quote(&name, e.name), t->storage->count);
         return false;
     }
     f->tensors[f->count] = t;
@@ -97,8 +101,8 @@ static bool list_tensors(oc_context *cx, oci_torch *f)
     if (!is_dict(dict)) return malformed(cx, f, "expected a dict of tensors");
     size_t pairs = dict->as.list.count / 2;
     if (pairs > cx->limits.tensors) {
-        oci_fail(cx, OC_E_LIMIT, "%s: expected at most %" PRIu64 " tensors, found %zu", f->path,
-                 cx->limits.tensors, pairs);
+        oci_fail(cx, OC_E_LIMIT, "%s: expected at most %" PRIu64 " tensors, found %zu",
+                 f->path, cx->limits.tensors, pairs);
         return false;
     }
     f->entries = oci_calloc(cx, pairs + 1, sizeof *f->entries);
@@ -106,15 +110,17 @@ static bool list_tensors(oc_context *cx, oci_torch *f)
     for (size_t i = 0; i < pairs && !oci_failed(cx); i++) {
         const oci_pickle_value *const *pair = (const oci_pickle_value *const *)
             (dict->as.list.items + 2 * i);
-        if (pair[1]->kind == OCI_PICKLE_TENSOR) add_entry(cx, f, pair[0], pair[1]->as.tensor);
+        if (pair[1]->kind == OCI_PICKLE_TENSOR)
+            add_entry(cx, f, pair[0], pair[1]->as.tensor);
     }
     if (oci_failed(cx)) return false;
-    if (!f->count) return malformed(cx, f, "expected a dict of tensors, found none in it");
+    if (!f->count)
+        return malformed(cx, f, "expected a dict of tensors, found none in it");
     qsort(f->entries, f->count, sizeof *f->entries, by_name);
     return true;
 }
 
-/* ---- the zip form ---------------------------------------------------------------------- */
+/* ---- the zip form ------------------------------------------------------------------ */
 
 /* FOLDER/data.pkl, whatever the folder is called. */
 static const oci_zip_entry *find_pickle(oc_context *cx, oci_torch *f)
@@ -145,7 +151,8 @@ static bool check_byte_order(oc_context *cx, const oci_torch *f)
     oci_buffer *order = oci_zip_read(cx, &f->zip, entry);
     bool little = order && order->size == 6 && !memcmp(order->data, "little", 6);
     oci_buffer_unref(&order);
-    if (!little) oci_fail(cx, OC_E_UNSUPPORTED, "%s: byteorder: expected \"little\"", f->path);
+    if (!little)
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: byteorder: expected \"little\"", f->path);
     return little;
 }
 
@@ -155,18 +162,20 @@ static bool read_zip(oc_context *cx, oci_torch *f)
     const oci_zip_entry *entry = find_pickle(cx, f);
     if (!entry || !check_byte_order(cx, f)) return false;
     if (entry->size > cx->limits.pickle_bytes) {
-        oci_fail(cx, OC_E_LIMIT, "%s: %s: expected at most %" PRIu64 " bytes, found %" PRIu64,
-                 f->path, entry->name, cx->limits.pickle_bytes, entry->size);
+        oci_fail(cx, OC_E_LIMIT,
+                 "%s: %s: expected at most %" PRIu64 " bytes, found %" PRIu64, f->path,
+                 entry->name, cx->limits.pickle_bytes, entry->size);
         return false;
     }
     oci_buffer *pickle = oci_zip_read(cx, &f->zip, entry);
     snprintf(name, sizeof name, "%s: data.pkl", f->path);
-    bool ok = pickle && oci_pickle_run(cx, &f->pickle, name, pickle->data, pickle->size, NULL);
+    bool ok = pickle &&
+              oci_pickle_run(cx, &f->pickle, name, pickle->data, pickle->size, NULL);
     oci_buffer_unref(&pickle);
     return ok && list_tensors(cx, f);
 }
 
-/* ---- the older form -------------------------------------------------------------------- */
+/* ---- the older form ---------------------------------------------------------------- */
 
 /* 0x1950a86a20f9469cfc6c, and the version 1001: two pickles that hold a number each. */
 static const struct { size_t size; unsigned char code[13]; } legacy_numbers[] = {
@@ -176,7 +185,8 @@ static const struct { size_t size; unsigned char code[13]; } legacy_numbers[] = 
 enum { LEGACY_BEGIN = 2 * (2 + 9) + 13 + 4 };   /* with all that may come before them */
 
 /* Bytes of both at the beginning of a file, 0 if it has others. PROTO comes before a
- * number, whatever the protocol is, and from protocol 4 on FRAME with a length of 8 bytes. */
+ * number, whatever the protocol is, and from protocol 4 on FRAME with a length of 8
+ * bytes. */
 static size_t legacy_begin(const unsigned char *p, size_t size)
 {
     size_t at = 0;
@@ -192,11 +202,12 @@ static size_t legacy_begin(const unsigned char *p, size_t size)
 }
 
 /* One of the pickles in a row; *at moves behind it. */
-static bool run_next(oc_context *cx, oci_torch *f, oci_pickle *pickle, const oci_buffer *head,
-                     size_t *at)
+static bool run_next(oc_context *cx, oci_torch *f, oci_pickle *pickle,
+                     const oci_buffer *head, size_t *at)
 {
     size_t used = 0;
-    bool ok = oci_pickle_run(cx, pickle, f->path, head->data + *at, head->size - *at, &used);
+    bool ok = oci_pickle_run(cx, pickle, f->path, head->data + *at, head->size - *at,
+                             &used);
     *at += used;
     return ok;
 }
@@ -213,20 +224,24 @@ static int by_storage_key(const void *a, const void *b)
     return strcmp((*x)->key, (*y)->key);
 }
 
-/* How many elements the storage of that key has, and of what type: the object's pickle says. */
+/* How many elements the storage of that key has, and of what type:
+ * the object's pickle says. */
 static const oci_pickle_storage *named_storage(const oci_pickle *p, const char *key)
 {
     const oci_pickle_storage want = { .key = key }, *wanted = &want;
-    const oci_pickle_storage **hit = p->storage_count ?
-        bsearch(&wanted, p->storages, p->storage_count, sizeof *p->storages, by_storage_key)
-        : NULL;
+    const oci_pickle_storage **hit = p->storage_count
+                                         ? bsearch(&wanted, p->storages, p->storage_count,
+                                                   sizeof *p->storages, by_storage_key)
+                                         : NULL;
     return hit ? *hit : NULL;
 }
 
 /* After the list of keys: for each an int64 count and its elements. */
-static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *keys, uint64_t at)
+static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *keys,
+                          uint64_t at)
 {
-    if (keys->kind != OCI_PICKLE_LIST) return malformed(cx, f, "expected a list of storages");
+    if (keys->kind != OCI_PICKLE_LIST)
+        return malformed(cx, f, "expected a list of storages");
     f->storages = oci_calloc(cx, keys->as.list.count + 1, sizeof *f->storages);
     if (!f->storages) return false;
     if (f->pickle.storage_count)
@@ -236,7 +251,8 @@ static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *
         const oci_pickle_value *key = keys->as.list.items[i];
         oci_quoted name;
         const oci_pickle_storage *s = key->kind == OCI_PICKLE_TEXT
-                                      ? named_storage(&f->pickle, key->as.text.data) : NULL;
+                                          ? named_storage(&f->pickle, key->as.text.data)
+                                          : NULL;
         if (!s) return malformed(cx, f, "expected storages that the tensors name");
         const uint64_t left = file_size(f) - at;
         uint64_t bytes;
@@ -245,16 +261,18 @@ static bool find_storages(oc_context *cx, oci_torch *f, const oci_pickle_value *
         if (count != s->count ||
             !oci_mul_u64((uint64_t)count, oci_dtype_size(s->dtype), &bytes) ||
             bytes > left - sizeof count) {
-            oci_fail(cx, OC_E_MALFORMED, "%s: storage %s: expected %" PRId64 " elements, found "
-                     "%" PRId64 " and %" PRIu64 " bytes in the file", f->path,
-                     oci_quote(&name, s->key), s->count, count, left);
+            oci_fail(cx, OC_E_MALFORMED,
+                     "%s: storage %s: expected %" PRId64 " elements, found %" PRId64
+                     " and %" PRIu64 " bytes in the file",
+                     f->path, oci_quote(&name, s->key), s->count, count, left);
             break;
         }
         at += sizeof count;
         f->storages[f->storage_count++] = (struct oci_torch_storage){ s->key, at, bytes };
         at += bytes;
     }
-    if (f->storage_count) qsort(f->storages, f->storage_count, sizeof *f->storages, by_key);
+    if (f->storage_count)
+        qsort(f->storages, f->storage_count, sizeof *f->storages, by_key);
     return !oci_failed(cx);
 }
 
@@ -263,8 +281,8 @@ static bool run_pickles(oc_context *cx, oci_torch *f, const oci_buffer *head)
     oci_pickle system = { 0 }, keys = { 0 };
     size_t at = legacy_begin(head->data, head->size);
     if (!at) return malformed(cx, f, "expected a file of torch.save, a zip or pickles");
-    bool ok = run_next(cx, f, &system, head, &at) && run_next(cx, f, &f->pickle, head, &at) &&
-              run_next(cx, f, &keys, head, &at);
+    bool ok = run_next(cx, f, &system, head, &at) &&
+              run_next(cx, f, &f->pickle, head, &at) && run_next(cx, f, &keys, head, &at);
     const oci_pickle_value *little = oci_pickle_get(system.root, "little_endian");
     if (ok && (!little || little->kind != OCI_PICKLE_BOOL || !little->as.truth)) {
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: little_endian: expected true", f->path);
@@ -281,12 +299,13 @@ static bool read_legacy(oc_context *cx, oci_torch *f)
 {
     const uint64_t size = file_size(f), most = cx->limits.pickle_bytes;
     oci_buffer *head = oci_buffer_create(cx, (size_t)(size < most ? size : most));
-    bool ok = head && read_part(cx, f, 0, head->data, head->size) && run_pickles(cx, f, head);
+    bool ok = head && read_part(cx, f, 0, head->data, head->size) &&
+              run_pickles(cx, f, head);
     oci_buffer_unref(&head);
     return ok;
 }
 
-/* ---- the file -------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------- */
 
 /* The archive takes over what is open of the file. */
 static bool open_zip(oc_context *cx, oci_torch *f, bool map)
@@ -341,22 +360,26 @@ void oci_torch_close(oci_torch *file)
     *file = (oci_torch){ 0 };
 }
 
-/* ---- elements -------------------------------------------------------------------------- */
+/* ---- elements ---------------------------------------------------------------------- */
 
-/* Two tensors may disagree about a storage; each is checked against what the archive has. */
+/* Two tensors may disagree about a storage; each is checked
+ * against what the archive has. */
 static const oci_zip_entry *storage_entry(oc_context *cx, const oci_torch *f,
                                           const oci_pickle_storage *s)
 {
     char name[OCI_MAX_NAME];
     oci_quoted quoted;
     int n = snprintf(name, sizeof name, "data/%s", s->key);
-    const oci_zip_entry *entry = n > 0 && (size_t)n < sizeof name ? in_folder(f, name) : NULL;
+    const oci_zip_entry *entry = n > 0 && (size_t)n < sizeof name ? in_folder(f, name)
+                                                                  : NULL;
     uint64_t bytes;
     if (entry && oci_mul_u64((uint64_t)s->count, oci_dtype_size(s->dtype), &bytes) &&
         entry->size == bytes) return entry;
-    oci_fail(cx, OC_E_MALFORMED, "%s: data/%s: expected %" PRId64 " elements of %zu bytes, found "
-             "%" PRIu64 " bytes", f->path, oci_quote(&quoted, s->key), s->count,
-             oci_dtype_size(s->dtype), entry ? entry->size : 0);
+    oci_fail(cx, OC_E_MALFORMED,
+             "%s: data/%s: expected %" PRId64 " elements of %zu bytes, found %" PRIu64
+             " bytes",
+             f->path, oci_quote(&quoted, s->key), s->count, oci_dtype_size(s->dtype),
+             entry ? entry->size : 0);
     return NULL;
 }
 
@@ -439,7 +462,8 @@ bool oci_torch_read(oc_context *cx, oci_torch *file, const oci_entry *entry, voi
     if (entry->bytes == 0) return true;
     const int64_t view = s->view_key ? s->view_offset : 0;
     if (is_plain(t) && (!file->folder || entry->bytes / size == (uint64_t)s->count))
-        return read_storage(cx, file, s, (uint64_t)(view + t->offset) * size, to, entry->bytes);
+        return read_storage(cx, file, s, (uint64_t)(view + t->offset) * size, to,
+                            entry->bytes);
     const unsigned char *data = held_storage(cx, file, s);
     if (data) gather(t, data + (size_t)view * size, size, to);
     return data != NULL;

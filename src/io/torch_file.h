@@ -1,6 +1,7 @@
-/* pytorch_model.bin: what torch.save makes of a state dict, as a zip (torch 1.6 and later:
- * data.pkl, and data/KEY for each storage) or as pickles in a row with the storages behind
- * them (before 1.6). Tensors may share storages and lie in them with any strides. */
+/* pytorch_model.bin: what torch.save makes of a state dict, as a zip (torch 1.6
+ * and later: data.pkl, and data/KEY for each storage) or as pickles in a row
+ * with the storages behind them (before 1.6). Tensors may share storages and lie
+ * in them with any strides. */
 #ifndef OCI_IO_TORCH_FILE_H
 #define OCI_IO_TORCH_FILE_H
 
@@ -26,16 +27,17 @@ typedef struct oci_torch {
     oci_buffer *storage;
 } oci_torch;
 
-/* Reads what names the tensors, or maps the file. False: error set, *file empty; else it stays
- * where it is until it is closed. */
+/* Reads what names the tensors, or maps the file. False: error set, *file empty; else it
+ * stays where it is until it is closed. */
 bool oci_torch_open(oc_context *cx, oci_torch *file, const char *path, bool map);
 void oci_torch_close(oci_torch *file);
-/* A tensor's elements, in C order, to `to` [entry->bytes]; straight out of the file, or, if it
- * is not the whole of its storage in one piece, through that. One thread at a time. */
+/* A tensor's elements, in C order, to `to` [entry->bytes]; straight out of
+ * the file, or, if it is not the whole of its storage in one piece, through
+ * that. One thread at a time. */
 bool oci_torch_read(oc_context *cx, oci_torch *file, const oci_entry *entry, void *to);
 
-/* Writes the tensors into a save begun for `path`, in the newer form; second names share the
- * storages of the first. */
+/* Writes the tensors into a save begun for `path`, in the newer form; second names share
+ * the storages of the first. */
 oc_status oci_torch_write(oc_context *cx, oci_save *save, const char *path,
                           const oci_save_tensor *const *tensors, size_t count,
                           const oci_save_source *source);

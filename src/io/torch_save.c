@@ -1,5 +1,6 @@
-/* The writer of torch.save's zip form (torch/serialization.py, _save): data.pkl, a pickle of
- * protocol 2 that torch.load(weights_only=True) takes, and data/KEY for each storage. */
+/* The writer of torch.save's zip form (torch/serialization.py, _save):
+ * data.pkl, a pickle of protocol 2 that torch.load(weights_only=True) takes,
+ * and data/KEY for each storage. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ typedef struct saver {
     oci_zip_saver zip;
 } saver;
 
-/* ---- the pickle ------------------------------------------------------------------------ */
+/* ---- the pickle -------------------------------------------------------------------- */
 
 static const char *storage_of(oc_dtype dtype)
 {
@@ -87,8 +88,8 @@ static void put_tensor(const saver *s, oci_bytes *b, size_t index)
     char key[32];
     int64_t stride[OCI_MAX_RANK], count = 1;
     if (!type) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: %s is not written in this format", s->path,
-                 oci_quote(&quoted, t->name), oci_dtype_name(t->dtype));
+        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: %s is not written in this format",
+                 s->path, oci_quote(&quoted, t->name), oci_dtype_name(t->dtype));
         return;
     }
     for (int i = t->rank - 1; i >= 0; i--) {
@@ -117,7 +118,7 @@ static void put_pickle(const saver *s, oci_bytes *b)
     put(s->cx, b, ".");
 }
 
-/* ---- the archive ----------------------------------------------------------------------- */
+/* ---- the archive ------------------------------------------------------------------- */
 
 static void write_entry(saver *s, const char *name, const void *data, size_t size)
 {

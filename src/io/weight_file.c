@@ -8,7 +8,7 @@
 #include "io/blocks.h"
 #include "io/quote.h"
 
-/* ---- safetensors ----------------------------------------------------------------------- */
+/* ---- safetensors ------------------------------------------------------------------- */
 
 /* `format` says whose names and layouts the tensors have. Transformers fails on a file
  * without it; many such files are PyTorch's, so we take them as that. */
@@ -20,12 +20,15 @@ static bool safetensors_layout(oc_context *cx, oci_weight_file *f)
     else if (!strcmp(format, "tf")) f->layout = OCI_LAYOUT_KERAS_FLAT;
     else if (!strcmp(format, "flax")) f->layout = OCI_LAYOUT_FLAX;
     else
-        oci_fail(cx, OC_E_MALFORMED, "%s: __metadata__.format: expected \"pt\", \"tf\" or "
-                 "\"flax\", found \"%s\"", f->as.safetensors.path, oci_quote(&quoted, format));
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: __metadata__.format: expected \"pt\", \"tf\" or \"flax\", found "
+                 "\"%s\"",
+                 f->as.safetensors.path, oci_quote(&quoted, format));
     return !oci_failed(cx);
 }
 
-static bool safetensors_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
+static bool safetensors_open(oc_context *cx, oci_weight_file *f, const char *path,
+                             bool map)
 {
     oci_safetensors *s = &f->as.safetensors;
     if (!(map ? oci_safetensors_open(cx, s, path, true)
@@ -38,9 +41,13 @@ static bool safetensors_open(oc_context *cx, oci_weight_file *f, const char *pat
     return safetensors_layout(cx, f);
 }
 
-static void safetensors_close(oci_weight_file *f) { oci_safetensors_close(&f->as.safetensors); }
+static void safetensors_close(oci_weight_file *f)
+{
+    oci_safetensors_close(&f->as.safetensors);
+}
 
-static bool safetensors_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, void *to)
+static bool safetensors_read(oc_context *cx, oci_weight_file *f, const oci_entry *e,
+                             void *to)
 {
     return oci_safetensors_read(cx, &f->as.safetensors, e, 0, e->bytes, to);
 }
@@ -120,7 +127,7 @@ static oc_status safetensors_save(oc_context *cx, oci_save *save, const char *pa
     return cx->status;
 }
 
-/* ---- PyTorch --------------------------------------------------------------------------- */
+/* ---- PyTorch ----------------------------------------------------------------------- */
 
 static bool torch_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
 {
@@ -139,8 +146,8 @@ static bool torch_read(oc_context *cx, oci_weight_file *f, const oci_entry *e, v
 }
 
 static oc_status torch_save(oc_context *cx, oci_save *save, const char *path,
-                            const oci_save_tensor *const *tensors, size_t count, bool shard,
-                            const oci_save_source *source)
+                            const oci_save_tensor *const *tensors, size_t count,
+                            bool shard, const oci_save_source *source)
 {
     (void)shard;
     return oci_torch_write(cx, save, path, tensors, count, source);
@@ -153,7 +160,7 @@ static const void *nowhere(const oci_weight_file *f, const oci_entry *e)
     return NULL;
 }
 
-/* ---- Keras ----------------------------------------------------------------------------- */
+/* ---- Keras ------------------------------------------------------------------------- */
 
 static bool keras_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
 {
@@ -177,7 +184,7 @@ static const void *keras_peek(const oci_weight_file *f, const oci_entry *e)
     return oci_keras_peek(&f->as.keras, e);
 }
 
-/* ---- Flax ------------------------------------------------------------------------------ */
+/* ---- Flax -------------------------------------------------------------------------- */
 
 static bool flax_open(oc_context *cx, oci_weight_file *f, const char *path, bool map)
 {
@@ -202,13 +209,13 @@ static const void *flax_peek(const oci_weight_file *f, const oci_entry *e)
 }
 
 static oc_status flax_save(oc_context *cx, oci_save *save, const char *path,
-                           const oci_save_tensor *const *tensors, size_t count, bool shard,
-                           const oci_save_source *source)
+                           const oci_save_tensor *const *tensors, size_t count,
+                           bool shard, const oci_save_source *source)
 {
     return oci_flax_write(cx, save, path, tensors, count, shard, OCI_FLAX_CHUNK, source);
 }
 
-/* ---- all ------------------------------------------------------------------------------- */
+/* ---- all --------------------------------------------------------------------------- */
 
 const oci_weight_format oci_weight_formats[] = {
     { .suffix = ".safetensors", .single = "model.safetensors",
@@ -217,12 +224,13 @@ const oci_weight_format oci_weight_formats[] = {
       .close = safetensors_close, .read = safetensors_read, .peek = safetensors_peek,
       .read_part = safetensors_read_part, .map = safetensors_map,
       .save = safetensors_save },
-    { .suffix = ".bin", .single = "pytorch_model.bin", .index = "pytorch_model.bin.index.json",
-      .keeps_ties = true, .open = torch_open, .close = torch_close, .read = torch_read,
-      .peek = nowhere, .save = torch_save },
+    { .suffix = ".bin", .single = "pytorch_model.bin",
+      .index = "pytorch_model.bin.index.json", .keeps_ties = true, .open = torch_open,
+      .close = torch_close, .read = torch_read, .peek = nowhere, .save = torch_save },
     { .suffix = ".h5", .single = "tf_model.h5", .index = "tf_model.h5.index.json",
       .layout = OCI_LAYOUT_KERAS, .open = keras_open, .close = keras_close,
-      .shared_reads = true, .read = keras_read, .peek = keras_peek, .save = oci_keras_write },
+      .shared_reads = true, .read = keras_read, .peek = keras_peek,
+      .save = oci_keras_write },
     { .suffix = ".msgpack", .single = "flax_model.msgpack",
       .index = "flax_model.msgpack.index.json", .layout = OCI_LAYOUT_FLAX,
       .shared_reads = true, .open = flax_open, .close = flax_close,
@@ -257,8 +265,10 @@ static bool is_whole(oc_context *cx, const char *path)
     if (file && file->size >= sizeof head && file->size < POINTER_MOST &&
         oci_file_read_at(cx, file, 0, head, sizeof head) &&
         !memcmp(head, begin, sizeof head))
-        oci_fail(cx, OC_E_FILE, "%s: is a pointer of Git LFS, not the file itself: `git lfs "
-                 "pull` fetches that", path);
+        oci_fail(cx, OC_E_FILE,
+                 "%s: is a pointer of Git LFS, not the file itself: `git lfs pull` "
+                 "fetches that",
+                 path);
     oci_file_close(file);
     return !oci_failed(cx);
 }

@@ -1,4 +1,5 @@
-/* One file of weights, whatever its format: a list of tensors, and their bytes when asked. */
+/* One file of weights, whatever its format: a list of tensors,
+ * and their bytes when asked. */
 #ifndef OCI_IO_WEIGHT_FILE_H
 #define OCI_IO_WEIGHT_FILE_H
 
@@ -27,7 +28,8 @@ typedef struct oci_weight_format {
     const char *suffix;
     const char *single, *index;     /* what from_pretrained looks for in a folder */
     bool keeps_ties;                /* has second names of tensors too */
-    bool keeps_blocks;              /* can be written with weights in blocks (io/blocks.h) */
+    bool keeps_blocks;              /* can be written with weights in blocks
+                                       (io/blocks.h) */
     bool shared_reads;              /* several threads may call `read` at once */
     oci_layout layout;              /* of what is written */
     bool (*open)(oc_context *cx, oci_weight_file *file, const char *path, bool map);
@@ -36,13 +38,13 @@ typedef struct oci_weight_format {
     /* Where the bytes lie, aligned to their element; NULL: they must be read. */
     const void *(*peek)(const oci_weight_file *file, const oci_entry *entry);
     /* `size` bytes of a tensor from `at` on; NULL: it is read as a whole. */
-    bool (*read_part)(oc_context *cx, oci_weight_file *file, const oci_entry *entry, size_t at,
-                      size_t size, void *to);
-    /* The bytes where they lie in the mapped file, which lasts as long as this part of it;
-     * NULL: nothing can be mapped. */
+    bool (*read_part)(oc_context *cx, oci_weight_file *file, const oci_entry *entry,
+                      size_t at, size_t size, void *to);
+    /* The bytes where they lie in the mapped file, which lasts as long as this part of
+     * it; NULL: nothing can be mapped. */
     oci_buffer *(*map)(oc_context *cx, oci_weight_file *file, const oci_entry *entry);
-    /* Writes a file of these tensors, in the format's names and shapes, into a save begun for
-     * `path`; `shard`: one of several. */
+    /* Writes a file of these tensors, in the format's names and shapes, into a save begun
+     * for `path`; `shard`: one of several. */
     oc_status (*save)(oc_context *cx, oci_save *save, const char *path,
                       const oci_save_tensor *const *tensors, size_t count, bool shard,
                       const oci_save_source *source);

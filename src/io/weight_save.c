@@ -23,11 +23,12 @@ typedef struct saver {
     size_t shards, round;       /* round: so many earlier saves' names are in the way */
     uint64_t total;             /* bytes of all tensors */
     oci_save **saves;           /* [shards] */
-    uint64_t *prints;           /* [shards] of their weights in blocks; 0: there are none */
+    uint64_t *prints;           /* [shards] of their weights in blocks; 0: there are
+                                   none */
     uint64_t *print;            /* of the one that is written */
 } saver;
 
-/* ---- which tensor goes where ----------------------------------------------------------- */
+/* ---- which tensor goes where ------------------------------------------------------- */
 
 /* Greedy, in order. A second name goes where the first one went, and costs nothing. */
 static bool fill_shards(oc_context *cx, saver *s, uint64_t most)
@@ -51,7 +52,8 @@ static bool fill_shards(oc_context *cx, saver *s, uint64_t most)
         s->total += t->bytes;       /* cannot overflow: each is counted in a size_t, and a
                                        model's parameters fit an address space */
     }
-    if (s->shards > 99999) oci_fail(cx, OC_E_ARGUMENT, "%s: more than 99999 shards", s->folder);
+    if (s->shards > 99999)
+        oci_fail(cx, OC_E_ARGUMENT, "%s: more than 99999 shards", s->folder);
     return !oci_failed(cx);
 }
 
@@ -80,14 +82,14 @@ static bool is_taken(oc_context *cx, const saver *s)
     return taken;
 }
 
-/* Shards of an earlier save, of which an index tells, stay untouched until there is a new index:
- * a kill at any moment leaves the one or the other. */
+/* Shards of an earlier save, of which an index tells, stay untouched until there is a new
+ * index: a kill at any moment leaves the one or the other. */
 static void choose_names(oc_context *cx, saver *s)
 {
     while (s->shards > 1 && s->round < 100 && is_taken(cx, s)) s->round++;
 }
 
-/* ---- writing --------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------- */
 
 static const void *fetch(oc_context *cx, void *user, const oci_save_tensor *tensor,
                          oc_dtype *dtype)
@@ -105,7 +107,8 @@ static const char *blocks(void *user, const oci_save_tensor *tensor)
     return s->source->blocks(s->source->user, tensor);
 }
 
-static bool write_shard(oc_context *cx, saver *s, size_t shard, const oci_save_tensor **refs)
+static bool write_shard(oc_context *cx, saver *s, size_t shard,
+                        const oci_save_tensor **refs)
 {
     char name[OCI_MAX_NAME];
     size_t count = 0;
@@ -161,8 +164,9 @@ static bool write_index(oc_context *cx, const saver *s, const char *path)
         shard_name(s, s->shard_of[i], name);
         ok = !json_object_set_new(map, s->tensors[i].name, json_string(name));
     }
-    if (ok) index = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)s->total,
-                              "weight_map", map);
+    if (ok)
+        index = json_pack("{s:{s:I}, s:O}", "metadata", "total_size",
+                          (json_int_t)s->total, "weight_map", map);
     if (index) tell_prints(cx, s, json_object_get(index, "metadata"));
     if (index) oci_json_save(cx, index, path);
     else oci_fail(cx, OC_E_MEMORY, "%s: no memory for an index", path);
@@ -171,7 +175,7 @@ static bool write_index(oc_context *cx, const saver *s, const char *path)
     return !oci_failed(cx);
 }
 
-/* ---- showing what is new, removing what is old ----------------------------------------- */
+/* ---- showing what is new, removing what is old ------------------------------------- */
 
 static bool is_digits(const char *text, size_t n)
 {
@@ -218,8 +222,9 @@ static bool is_shard(const char *name)
     return false;
 }
 
-/* Shards that are not of this save. Transformers removes these alone; the file without an index
- * would be opened in place of ours, and an index without its shards in place of nothing. */
+/* Shards that are not of this save. Transformers removes these alone; the file
+ * without an index would be opened in place of ours, and an index without its
+ * shards in place of nothing. */
 static void remove_stale(oc_context *cx, const saver *s)
 {
     oci_listing listing = { 0 };
@@ -232,8 +237,8 @@ static void remove_stale(oc_context *cx, const saver *s)
     oci_listing_free(&listing);
 }
 
-/* The one step that changes what the folder holds is the rename of the file alone, or of the
- * index; where both are there, the file alone is what is opened. */
+/* The one step that changes what the folder holds is the rename of the file alone, or of
+ * the index; where both are there, the file alone is what is opened. */
 static void show(oc_context *cx, saver *s)
 {
     char *index = oci_path_join(cx, s->folder, s->format->index);
@@ -247,9 +252,10 @@ static void show(oc_context *cx, saver *s)
     if (!oci_failed(cx)) remove_stale(cx, s);
 }
 
-oc_status oci_weights_save(oc_context *cx, const char *folder, const oci_weight_format *format,
-                           const oci_save_tensor *tensors, size_t count, uint64_t shard_bytes,
-                           const oci_save_source *source)
+oc_status oci_weights_save(oc_context *cx, const char *folder,
+                           const oci_weight_format *format,
+                           const oci_save_tensor *tensors, size_t count,
+                           uint64_t shard_bytes, const oci_save_source *source)
 {
     saver s = { .folder = folder, .format = format, .tensors = tensors, .count = count,
                 .source = source };

@@ -1,6 +1,6 @@
-/* What an archive may not do (APPNOTE.TXT 6.3, and what hostile ones are known for): name a
- * file outside of itself or one twice, claim more entries than it has bytes for, unpack to far
- * more than it holds, be encrypted, use a method other than stored and deflate. */
+/* What an archive may not do (APPNOTE.TXT 6.3, and what hostile ones are known for): name
+ * a file outside of itself or one twice, claim more entries than it has bytes for, unpack
+ * to far more than it holds, be encrypted, use a method other than stored and deflate. */
 #include "io/zip.h"
 
 #include <inttypes.h>
@@ -17,8 +17,8 @@ enum {
     END64_ENTRIES = 24,         /* two counts of 8 bytes: on this disk, in all */
     LOCATOR_OFFSET = 8,         /* where the zip64 record lies */
     DIRECTORY_ENTRY = 46,       /* at least, of each entry */
-    RATIO_FREE = 1 << 20        /* an entry up to this size may be packed as tightly as it likes:
-                                   a mask of ones is a thousand times smaller */
+    RATIO_FREE = 1 << 20        /* an entry up to this size may be packed as tightly as it
+                                   likes: a mask of ones is a thousand times smaller */
 };
 
 /* ---- before libzip sees the archive ---- */
@@ -35,7 +35,8 @@ static bool look(oc_context *cx, const oci_zip *zip, uint64_t at, size_t size, v
 static uint64_t little_endian_64(const unsigned char *p)
 {
     uint64_t n;
-    memcpy(&n, p, sizeof n);    /* safetensors.c asserts that this machine is little-endian */
+    /* safetensors.c asserts that this machine is little-endian */
+    memcpy(&n, p, sizeof n);
     return n;
 }
 
@@ -43,28 +44,32 @@ static bool too_many(oc_context *cx, const oci_zip *zip, uint64_t count)
 {
     const uint64_t room = zip->size / DIRECTORY_ENTRY;
     if (count > room)
-        oci_fail(cx, OC_E_MALFORMED, "%s: zip64 directory: expected at most %" PRIu64
-                 " entries in a file of %" PRIu64 " bytes, found %" PRIu64, zip->path, room,
-                 zip->size, count);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: zip64 directory: expected at most %" PRIu64
+                 " entries in a file of %" PRIu64 " bytes, found %" PRIu64,
+                 zip->path, room, zip->size, count);
     else if (count > cx->limits.zip_entries)
-        oci_fail(cx, OC_E_LIMIT, "%s: expected at most %" PRIu64 " entries, found %" PRIu64,
-                 zip->path, cx->limits.zip_entries, count);
+        oci_fail(cx, OC_E_LIMIT,
+                 "%s: expected at most %" PRIu64 " entries, found %" PRIu64, zip->path,
+                 cx->limits.zip_entries, count);
     return oci_failed(cx);
 }
 
-/* libzip (1.7) takes memory for as many entries as a zip64 record claims. A record is found
- * through a locator in the last 64 KiB; every locator there is looked at, since which of
- * several is the true one is libzip's to say. */
+/* libzip (1.7) takes memory for as many entries as a zip64 record claims. A record is
+ * found through a locator in the last 64 KiB; every locator there is looked at, since
+ * which of several is the true one is libzip's to say. */
 static bool check_counts(oc_context *cx, const oci_zip *zip)
 {
-    static const unsigned char locator[] = { 'P', 'K', 6, 7 }, record[] = { 'P', 'K', 6, 6 };
+    static const unsigned char locator[] = { 'P', 'K', 6, 7 },
+                               record[] = { 'P', 'K', 6, 6 };
     const size_t most = END_SIZE + END_COMMENT + LOCATOR_SIZE;
     const size_t size = zip->size < most ? (size_t)zip->size : most;
     unsigned char *tail = oci_alloc(cx, size), found[END64_SIZE];
     bool ok = tail && look(cx, zip, zip->size - size, size, tail);
     for (size_t at = 0; ok && at + LOCATOR_SIZE <= size; at++) {
         if (memcmp(tail + at, locator, sizeof locator) != 0 ||
-            !look(cx, zip, little_endian_64(tail + at + LOCATOR_OFFSET), END64_SIZE, found) ||
+            !look(cx, zip, little_endian_64(tail + at + LOCATOR_OFFSET), END64_SIZE,
+                  found) ||
             memcmp(found, record, sizeof record) != 0)
             continue;
         ok = !too_many(cx, zip, little_endian_64(found + END64_ENTRIES)) &&
@@ -76,7 +81,8 @@ static bool check_counts(oc_context *cx, const oci_zip *zip)
 
 /* ---- libzip's errors as ours ---- */
 
-static void zip_failure(oc_context *cx, const oci_zip *zip, const char *what, zip_error_t *error)
+static void zip_failure(oc_context *cx, const oci_zip *zip, const char *what,
+                        zip_error_t *error)
 {
     const int code = zip_error_code_zip(error);
     oci_quoted quoted;
@@ -89,7 +95,8 @@ static void zip_failure(oc_context *cx, const oci_zip *zip, const char *what, zi
 
 /* What libzip reads from: our archive, through the file gateway. */
 struct oci_zip_source {
-    oc_context *cx;             /* of the call that goes on; errors of reading stay in it */
+    oc_context *cx;             /* of the call that goes on; errors of reading stay in
+                                   it */
     const oci_zip *zip;
     uint64_t at;
     zip_error_t error;
@@ -107,16 +114,18 @@ static zip_int64_t serve_bytes(struct oci_zip_source *s, void *data, zip_uint64_
     return (zip_int64_t)size;
 }
 
-static zip_int64_t serve(void *user, void *data, zip_uint64_t size, zip_source_cmd_t command)
+static zip_int64_t serve(void *user, void *data, zip_uint64_t size,
+                         zip_source_cmd_t command)
 {
     struct oci_zip_source *s = user;
     zip_int64_t to;
     zip_stat_t *st = data;
     switch (command) {
     case ZIP_SOURCE_SUPPORTS:
-        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE,
-            ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL,
-            -1);
+        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ,
+                                              ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT,
+                                              ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
+                                              ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, -1);
     case ZIP_SOURCE_OPEN: s->at = 0; return 0;
     case ZIP_SOURCE_READ: return serve_bytes(s, data, size);
     case ZIP_SOURCE_CLOSE: case ZIP_SOURCE_FREE: return 0;      /* the zip owns it */
@@ -156,8 +165,8 @@ static bool open_archive(oc_context *cx, oci_zip *zip)
 
 /* ---- the entries ---- */
 
-/* Relative, of plain parts: nobody here writes files by these names, but who lists an archive
- * shall not be told of others. */
+/* Relative, of plain parts: nobody here writes files by these names, but who lists an
+ * archive shall not be told of others. */
 static bool is_inside(const char *name)
 {
     if (!name[0] || name[0] == '/' || strchr(name, '\\')) return false;
@@ -177,24 +186,28 @@ static bool check_entry(oc_context *cx, const oci_zip *zip, const zip_stat_t *s)
     oci_quoted quoted;
     const char *name = oci_quote(&quoted, s->valid & ZIP_STAT_NAME ? s->name : NULL);
     if ((s->valid & wanted) != wanted)
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s: name, sizes or method are missing", zip->path, name);
+        oci_fail(cx, OC_E_MALFORMED, "%s: %s: name, sizes or method are missing",
+                 zip->path, name);
     else if (!is_inside(s->name))
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected a name inside the archive", zip->path,
-                 name);
+        oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected a name inside the archive",
+                 zip->path, name);
     else if (s->encryption_method != ZIP_EM_NONE)
         oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: is encrypted", zip->path, name);
     else if (s->comp_method != ZIP_CM_STORE && s->comp_method != ZIP_CM_DEFLATE)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: %s: expected it stored or deflated, found method %u",
-                 zip->path, name, (unsigned)s->comp_method);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: %s: expected it stored or deflated, found method %u", zip->path,
+                 name, (unsigned)s->comp_method);
     else if (s->comp_size > zip->size ||
              (s->comp_method == ZIP_CM_STORE && s->size != s->comp_size))
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s: %" PRIu64 " bytes packed, %" PRIu64
-                 " unpacked, in a file of %" PRIu64, zip->path, name, (uint64_t)s->comp_size,
-                 (uint64_t)s->size, zip->size);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: %s: %" PRIu64 " bytes packed, %" PRIu64 " unpacked, in a file of "
+                                                              "%" PRIu64,
+                 zip->path, name, (uint64_t)s->comp_size, (uint64_t)s->size, zip->size);
     else if (s->size > RATIO_FREE && s->size / ratio > s->comp_size)
-        oci_fail(cx, OC_E_LIMIT, "%s: %s: expected at most %" PRIu64 " times its packed size, "
-                 "found %" PRIu64 " bytes in %" PRIu64, zip->path, name, ratio,
-                 (uint64_t)s->size, (uint64_t)s->comp_size);
+        oci_fail(cx, OC_E_LIMIT,
+                 "%s: %s: expected at most %" PRIu64 " times its packed size, found "
+                                                     "%" PRIu64 " bytes in %" PRIu64,
+                 zip->path, name, ratio, (uint64_t)s->size, (uint64_t)s->comp_size);
     return !oci_failed(cx);
 }
 
@@ -288,8 +301,8 @@ const oci_zip_entry *oci_zip_find(const oci_zip *zip, const char *name)
 
 /* ---- unpacking ---- */
 
-/* Reads to the claimed size, and then asks for one byte more: the checksum is compared when
- * libzip meets the end, and data beyond the size is found. */
+/* Reads to the claimed size, and then asks for one byte more: the checksum is compared
+ * when libzip meets the end, and data beyond the size is found. */
 static void unpack(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entry,
                    zip_file_t *file, unsigned char *to)
 {
@@ -303,11 +316,13 @@ static void unpack(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entr
     if (n < 0)
         zip_failure(cx, zip, entry->name, zip_file_get_error(file));
     else if (n > 0 || got < entry->size)
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected %" PRIu64 " bytes, found %s", zip->path,
-                 oci_quote(&quoted, entry->name), entry->size, n > 0 ? "more" : "fewer");
+        oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected %" PRIu64 " bytes, found %s",
+                 zip->path, oci_quote(&quoted, entry->name), entry->size,
+                 n > 0 ? "more" : "fewer");
 }
 
-bool oci_zip_read_to(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entry, void *to)
+bool oci_zip_read_to(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entry,
+                     void *to)
 {
     if (oci_failed(cx)) return false;
     zip->source->cx = cx;
@@ -323,7 +338,8 @@ bool oci_zip_read_to(oc_context *cx, const oci_zip *zip, const oci_zip_entry *en
 
 oci_buffer *oci_zip_read(oc_context *cx, const oci_zip *zip, const oci_zip_entry *entry)
 {
-    oci_buffer *to = entry->size < SIZE_MAX ? oci_buffer_create(cx, (size_t)entry->size) : NULL;
+    oci_buffer *to = entry->size < SIZE_MAX ? oci_buffer_create(cx, (size_t)entry->size)
+                                            : NULL;
     if (to && !oci_zip_read_to(cx, zip, entry, to->data)) oci_buffer_unref(&to);
     return to;
 }

@@ -1,5 +1,6 @@
-/* APPNOTE.TXT 6.3. Checksums are known when the data has gone by, so they stand behind it, in a
- * data descriptor (4.3.9), and in the directory, as in the files of PyTorch itself. */
+/* APPNOTE.TXT 6.3. Checksums are known when the data has gone by, so they
+ * stand behind it, in a data descriptor (4.3.9), and in the directory, as in
+ * the files of PyTorch itself. */
 #include "io/zip_save.h"
 
 #include <string.h>
@@ -25,7 +26,7 @@ static void put(oc_context *cx, oci_bytes *b, uint64_t n, int width)
 
 static uint64_t capped(uint64_t n) { return n < LIMIT_32 ? n : LIMIT_32; }
 
-/* ---- CRC-32, eight bytes at a time (Kounavis and Berry 2005) --------------------------- */
+/* ---- CRC-32, eight bytes at a time (Kounavis and Berry 2005) ----------------------- */
 
 static void make_tables(uint32_t t[8][256])
 {
@@ -35,7 +36,8 @@ static void make_tables(uint32_t t[8][256])
         t[0][i] = c;
     }
     for (int k = 1; k < 8; k++)
-        for (uint32_t i = 0; i < 256; i++) t[k][i] = t[k - 1][i] >> 8 ^ t[0][t[k - 1][i] & 255];
+        for (uint32_t i = 0; i < 256; i++)
+            t[k][i] = t[k - 1][i] >> 8 ^ t[0][t[k - 1][i] & 255];
 }
 
 static uint32_t add_crc(uint32_t t[8][256], uint32_t c, const unsigned char *p, size_t n)
@@ -45,14 +47,15 @@ static uint32_t add_crc(uint32_t t[8][256], uint32_t c, const unsigned char *p, 
         memcpy(&low, p, 4);
         memcpy(&high, p + 4, 4);
         low ^= c;
-        c = t[7][low & 255] ^ t[6][low >> 8 & 255] ^ t[5][low >> 16 & 255] ^ t[4][low >> 24] ^
-            t[3][high & 255] ^ t[2][high >> 8 & 255] ^ t[1][high >> 16 & 255] ^ t[0][high >> 24];
+        c = t[7][low & 255] ^ t[6][low >> 8 & 255] ^ t[5][low >> 16 & 255] ^
+            t[4][low >> 24] ^ t[3][high & 255] ^ t[2][high >> 8 & 255] ^
+            t[1][high >> 16 & 255] ^ t[0][high >> 24];
     }
     while (n--) c = t[0][(c ^ *p++) & 255] ^ c >> 8;
     return c;
 }
 
-/* ---- entries --------------------------------------------------------------------------- */
+/* ---- entries ----------------------------------------------------------------------- */
 
 void oci_zip_saver_init(oci_zip_saver *zip, oci_save *save)
 {
@@ -82,7 +85,8 @@ static void put_common(oc_context *cx, oci_bytes *b, bool large)
     put(cx, b, DATE, 2);
 }
 
-void oci_zip_entry_begin(oc_context *cx, oci_zip_saver *zip, const char *name, uint64_t size)
+void oci_zip_entry_begin(oc_context *cx, oci_zip_saver *zip, const char *name,
+                         uint64_t size)
 {
     oci_bytes b;
     const size_t n = strlen(name);
@@ -118,7 +122,8 @@ void oci_zip_entry_begin(oc_context *cx, oci_zip_saver *zip, const char *name, u
 
 void oci_zip_entry_put(oc_context *cx, oci_zip_saver *zip, const void *data, size_t size)
 {
-    if (size > zip->left) oci_fail(cx, OC_E_FAILED, "zip: %s: more than was said", zip->name);
+    if (size > zip->left)
+        oci_fail(cx, OC_E_FAILED, "zip: %s: more than was said", zip->name);
     if (oci_failed(cx)) return;
     zip->crc = add_crc(zip->tables, zip->crc, data, size);
     zip->left -= size;
@@ -160,10 +165,10 @@ void oci_zip_entry_end(oc_context *cx, oci_zip_saver *zip)
     zip->count++;
 }
 
-/* ---- the end --------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------- */
 
-static void put_end_64(oc_context *cx, oci_bytes *b, const oci_zip_saver *zip, uint64_t start,
-                       uint64_t size)
+static void put_end_64(oc_context *cx, oci_bytes *b, const oci_zip_saver *zip,
+                       uint64_t start, uint64_t size)
 {
     oci_bytes_append(cx, b, "PK\6\6", 4);
     put(cx, b, 44, 8);                      /* bytes of this record from here on */

@@ -1,4 +1,5 @@
-/* Zip archives as PyTorch writes them: entries stored, their data at multiples of 64 bytes. */
+/* Zip archives as PyTorch writes them: entries stored,
+ * their data at multiples of 64 bytes. */
 #ifndef OCI_IO_ZIP_SAVE_H
 #define OCI_IO_ZIP_SAVE_H
 
@@ -18,8 +19,10 @@ typedef struct oci_zip_saver {
 } oci_zip_saver;
 
 void oci_zip_saver_init(oci_zip_saver *zip, oci_save *save);
-/* Entries one after the other: a name, exactly `size` bytes in any number of puts, an end. */
-void oci_zip_entry_begin(oc_context *cx, oci_zip_saver *zip, const char *name, uint64_t size);
+/* Entries one after the other: a name, exactly `size` bytes in
+ * any number of puts, an end. */
+void oci_zip_entry_begin(oc_context *cx, oci_zip_saver *zip, const char *name,
+                         uint64_t size);
 void oci_zip_entry_put(oc_context *cx, oci_zip_saver *zip, const void *data, size_t size);
 void oci_zip_entry_end(oc_context *cx, oci_zip_saver *zip);
 /* Writes the directory. The saver is to be deinit in any case. */

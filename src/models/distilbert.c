@@ -32,7 +32,8 @@ static const oci_field fields[] = {
 
 typedef struct distilbert {
     distilbert_config cfg;
-    bool has_head;                      /* of whatever kind: the names then have a prefix */
+    bool has_head;                      /* of whatever kind: the names then have a
+                                           prefix */
     oci_tensor *word_embeddings;        /* [V, D] */
     oci_tensor *position_embeddings;    /* [P, D] */
     oci_norm_layer norm;

@@ -18,7 +18,7 @@ static const oci_field fields[] = {
     OCI_INT(oci_llama_config, intermediate_size, 11008, 1, OCI_MAX_WIDTH),
     OCI_INT(oci_llama_config, num_hidden_layers, 32, 0, OCI_MAX_LAYERS),
     OCI_INT(oci_llama_config, num_attention_heads, 32, 1, OCI_MAX_WIDTH),
-    OCI_INT(oci_llama_config, num_key_value_heads, 0, 1, OCI_MAX_WIDTH),   /* 0: null, as many */
+    OCI_INT(oci_llama_config, num_key_value_heads, 0, 1, OCI_MAX_WIDTH), /* 0: as many */
     OCI_ACT(oci_llama_config, hidden_act, OCI_ACT_SILU),
     OCI_INT(oci_llama_config, max_position_embeddings, 2048, 1, 1 << 24),
     OCI_REAL(oci_llama_config, initializer_range, 0.02, 0, 1e3),
@@ -32,13 +32,15 @@ static const oci_field fields[] = {
     OCI_FIELDS_END
 };
 
-/* rope_scaling: null, or exactly {"type": "linear" or "dynamic", "factor": a float above 1}. */
+/* rope_scaling: null, or exactly {"type": "linear" or "dynamic", "factor":
+ * a float above 1}. */
 static void read_rope(oc_context *cx, const oci_config_source *from, oci_llama *m)
 {
     static const char *const kinds[] = { NULL, "linear", "dynamic" };
     const json_t *scaling = json_object_get(from->object, "rope_scaling");
     const oci_llama_config *c = &m->cfg;
-    m->rope = (oci_rope){ .theta = c->rope_theta, .max_positions = c->max_position_embeddings,
+    m->rope = (oci_rope){ .theta = c->rope_theta,
+                          .max_positions = c->max_position_embeddings,
                           .head_dim = c->hidden_size / c->num_attention_heads };
     if (m->rope.head_dim % 2)
         oci_config_fail(cx, from, "hidden_size", "expected heads of even size for rotary "
@@ -51,22 +53,24 @@ static void read_rope(oc_context *cx, const oci_config_source *from, oci_llama *
     m->rope.factor = json_real_value(factor);
     if (json_object_size(scaling) != 2 || m->rope.kind == OCI_ROPE_PLAIN ||
         !json_is_real(factor) || !(m->rope.factor > 1) || !isfinite(m->rope.factor))
-        oci_config_fail(cx, from, "rope_scaling", "expected null or {\"type\": \"linear\" or "
-                        "\"dynamic\", \"factor\": a float above 1}, found something else");
+        oci_config_fail(cx, from, "rope_scaling",
+                        "expected null or {\"type\": \"linear\" or \"dynamic\", "
+                        "\"factor\": a float above 1}, found something else");
     else if (m->rope.kind == OCI_ROPE_DYNAMIC && m->rope.head_dim == 2)
         oci_config_fail(cx, from, "rope_scaling", "expected heads of more than 2 for "
                         "\"dynamic\"");
 }
 
-/* The row that is padding_idx of the embeddings; as in torch it may count from the end. */
+/* The row that is padding_idx of the embeddings; as in torch
+ * it may count from the end. */
 static int64_t read_padding(oc_context *cx, const oci_config_source *from, int64_t V)
 {
     const json_t *value = json_object_get(from->object, "pad_token_id");
     if (!value || json_is_null(value)) return -1;
     int64_t pad = json_integer_value(value);
     if (!json_is_integer(value) || pad < -V || pad >= V)
-        oci_config_fail(cx, from, "pad_token_id", "expected null or an id below vocab_size %lld",
-                        (long long)V);
+        oci_config_fail(cx, from, "pad_token_id",
+                        "expected null or an id below vocab_size %lld", (long long)V);
     return pad < 0 ? pad + V : pad;
 }
 
@@ -105,7 +109,8 @@ static void layer_walk(oci_walk w, oci_llama_layer *l, const oci_llama *m)
     oci_walk_linear(oci_walk_enter(mlp, "gate_proj"), &l->gate, F, D, false);
     oci_walk_linear(oci_walk_enter(mlp, "up_proj"), &l->up, F, D, false);
     oci_walk_linear(oci_walk_enter(mlp, "down_proj"), &l->down, D, F, false);
-    oci_walk_rms_norm(oci_walk_enter(w, "input_layernorm"), &l->self_norm, D, c->rms_norm_eps);
+    oci_walk_rms_norm(oci_walk_enter(w, "input_layernorm"), &l->self_norm, D,
+                      c->rms_norm_eps);
     oci_walk_rms_norm(oci_walk_enter(w, "post_attention_layernorm"), &l->mlp_norm, D,
                       c->rms_norm_eps);
     l->self.heads = c->num_attention_heads;
@@ -121,14 +126,15 @@ static void llama_walk(oci_walk w, void *model)
     w = oci_walk_init(w, OCI_INIT_NORMAL, c->initializer_range);
     oci_walk base = m->has_head ? oci_walk_enter(w, "model") : w;
     bool tied = m->has_head && c->tie_word_embeddings;
-    oci_walk tokens = oci_walk_padding(oci_walk_enter(base, "embed_tokens"), m->padding_idx);
+    oci_walk tokens = oci_walk_padding(oci_walk_enter(base, "embed_tokens"),
+                                       m->padding_idx);
     oci_text_tokens_walk(tokens, &m->embed_tokens, tied, V, D);
     for (int64_t i = 0; i < c->num_hidden_layers; i++)
         layer_walk(oci_walk_enter(base, "layers.%lld", (long long)i), &m->layers[i], m);
     oci_walk_rms_norm(oci_walk_enter(base, "norm"), &m->norm, D, c->rms_norm_eps);
     if (m->has_head)
-        oci_text_head_walk(oci_walk_enter(w, "lm_head"), &m->lm_head, &m->embed_tokens, tied, V,
-                           D);
+        oci_text_head_walk(oci_walk_enter(w, "lm_head"), &m->lm_head, &m->embed_tokens,
+                           tied, V, D);
 }
 
 /* ---- forward ---- */
@@ -153,15 +159,16 @@ typedef struct llama_pass {
     oci_tensor *mask;               /* or NULL: causal says it all */
 } llama_pass;
 
-static oci_tensor *layer(oc_context *cx, const oci_llama *m, int64_t i, const llama_pass *pass,
-                         oci_tensor *x)
+static oci_tensor *layer(oc_context *cx, const oci_llama *m, int64_t i,
+                         const llama_pass *pass, oci_tensor *x)
 {
     const oci_llama_layer *l = &m->layers[i];
     oci_tensor *weights = NULL, *kv[2] = { NULL };
     oci_tensor *h = oci_rms_norm(cx, &l->self_norm, x);
     x = oci_attention(cx, &l->self, h, .causal = !pass->mask, .mask = pass->mask,
-                      .rope = pass->rope, .residual = x, .cache = pass->call->cache, .layer = i,
-                      .weights = oci_wants_attentions(cx) ? &weights : NULL, .keys = &kv[0],
+                      .rope = pass->rope, .residual = x, .cache = pass->call->cache,
+                      .layer = i, .weights = oci_wants_attentions(cx) ? &weights : NULL,
+                      .keys = &kv[0],
                       .values = &kv[1]);                                /* [B, T, D] */
     h = oci_rms_norm(cx, &l->mlp_norm, x);
     oci_tensor *gate = oci_linear(cx, &l->gate, h), *up = oci_linear(cx, &l->up, h);
@@ -173,14 +180,14 @@ static oci_tensor *layer(oc_context *cx, const oci_llama *m, int64_t i, const ll
 }
 
 /* Before the final norm, which the last entry of hidden_states has behind it. */
-static oci_tensor *run_layers(oc_context *cx, const oci_llama *m, const oci_decode_call *call,
-                              oci_tensor *x)
+static oci_tensor *run_layers(oc_context *cx, const oci_llama *m,
+                              const oci_decode_call *call, oci_tensor *x)
 {
     int64_t T = x->shape[1], past = oci_text_past(call), keys = past + T;
     oci_tensor *p = call->position_ids ? call->position_ids : positions_from(cx, past, T);
     llama_pass pass = { .call = call, .rope = oci_rope_table(cx, &m->rope, p, keys) };
-    /* PyTorch's fused attention hands no weights out: where those are asked for, 4.37.2 takes
-     * the plain one, whose masks differ for queries that see nothing. */
+    /* PyTorch's fused attention hands no weights out: where those are asked for, 4.37.2
+     * takes the plain one, whose masks differ for queries that see nothing. */
     pass.mask = oci_wants_attentions(cx)
                 ? oci_causal_mask(cx, call->attention_mask, T, keys)
                 : oci_causal_mask_fused(cx, call->attention_mask, T, keys);
@@ -212,11 +219,13 @@ static oci_tensor *hidden(oc_context *cx, const oci_llama *m, const oci_decode_c
 oci_tensor *oci_llama_decode(oc_context *cx, const oci_llama *m, oci_decode_call call)
 {
     if (!m->lm_head.weight) {
-        oci_fail(cx, OC_E_ARGUMENT, "llama: these weights have no head of a language model");
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "llama: these weights have no head of a language model");
         return NULL;
     }
     oci_tensor *x = hidden(cx, m, &call);                               /* [B, T, D] */
-    if (call.last_only && x && x->shape[1] > 1) x = oci_op_slice(cx, x, x->shape[1] - 1, 1);
+    if (call.last_only && x && x->shape[1] > 1)
+        x = oci_op_slice(cx, x, x->shape[1] - 1, 1);
     return oci_linear(cx, &m->lm_head, x);                              /* [B, T, V] */
 }
 
@@ -225,8 +234,8 @@ static oci_tensor *llama_decode(oc_context *cx, const void *model, oci_decode_ca
     return oci_llama_decode(cx, model, call);
 }
 
-static oci_tensor *llama_encode_text(oc_context *cx, const void *model, oci_decode_call call,
-                                     oci_tensor **pooled)
+static oci_tensor *llama_encode_text(oc_context *cx, const void *model,
+                                     oci_decode_call call, oci_tensor **pooled)
 {
     if (pooled) *pooled = NULL;
     return hidden(cx, model, &call);                                    /* [B, T, D] */
@@ -237,8 +246,9 @@ static oci_decoder_shape llama_shape(const void *model)
     const oci_llama *m = model;
     const oci_llama_config *c = &m->cfg;
     return (oci_decoder_shape){ .layers = c->num_hidden_layers,
-                                .heads = c->num_key_value_heads, .head_dim = m->rope.head_dim,
-                                .width = c->hidden_size, .vocab_size = c->vocab_size,
+                                .heads = c->num_key_value_heads,
+                                .head_dim = m->rope.head_dim, .width = c->hidden_size,
+                                .vocab_size = c->vocab_size,
                                 .pad_token_id = m->padding_idx };
 }
 
@@ -247,7 +257,8 @@ static oci_decoder_shape llama_shape(const void *model)
 static const oci_input_spec inputs[] = {
     { "input_ids", OCI_INPUT_IDS, 2 }, { "attention_mask", OCI_INPUT_MASK, 2 },
     { "position_ids", OCI_INPUT_IDS, 2 }, { "past_key_values.", OCI_INPUT_FLOAT, 4 },
-    { "inputs_embeds", OCI_INPUT_FLOAT, 3 }, { "labels", OCI_INPUT_IDS, 2 }, OCI_INPUTS_END
+    { "inputs_embeds", OCI_INPUT_FLOAT, 3 }, { "labels", OCI_INPUT_IDS, 2 },
+    OCI_INPUTS_END
 };
 
 static const oci_input_spec base_inputs[] = {

@@ -6,7 +6,8 @@
 
 typedef struct oci_llama_config {
     int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
-    int64_t num_attention_heads, num_key_value_heads, max_position_embeddings, pretraining_tp;
+    int64_t num_attention_heads, num_key_value_heads, max_position_embeddings,
+        pretraining_tp;
     oci_act hidden_act;
     double initializer_range, rms_norm_eps, rope_theta, attention_dropout;
     bool tie_word_embeddings, attention_bias;
@@ -31,8 +32,9 @@ typedef struct oci_llama {
 
 /* Rows of the embeddings, [B, T, D]. */
 oci_tensor *oci_llama_embed(oc_context *cx, const oci_llama *m, oci_tensor *ids);
-/* Logits [B, T, V] (or of the last position, [B, 1, V]) of ids or embeddings. The arguments have
- * been checked (oci_decode_with_past), or come from one who knows that they fit. */
+/* Logits [B, T, V] (or of the last position, [B, 1, V]) of ids or
+ * embeddings. The arguments have been checked (oci_decode_with_past), or
+ * come from one who knows that they fit. */
 oci_tensor *oci_llama_decode(oc_context *cx, const oci_llama *m, oci_decode_call call);
 
 #endif

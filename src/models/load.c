@@ -27,8 +27,8 @@ static bool open_as(oc_context *cx, oci_model *model, const char *class_name)
     const char *type = oci_json_text(cx, doc, from.object, "model_type", NULL);
     if (!type) oci_config_fail(cx, &from, "model_type", "required, but missing");
     else if (!(model->arch = oci_arch_find(type)))
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: model_type: \"%.40s\" is not known to this build",
-                 doc->name, type);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: model_type: \"%.40s\" is not known to this build", doc->name, type);
     else
         choose_class(cx, model, class_name);
     if (!oci_failed(cx) && (model->root = oci_calloc(cx, 1, model->arch->size)))
@@ -123,7 +123,8 @@ bool oci_weight_fits(oc_context *cx, const oci_param *p, const oci_weight_ref *r
                  " or weights in blocks of its own order" : "", oci_dtype_name(e->dtype),
                  e->turned ? ", turned" : "");
     else if (!is_float && !blocks)
-        oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected F32, BF16, F16 or F64, found %s",
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: tensor %s: expected F32, BF16, F16 or F64, found %s",
                  ref->file->path, ref->name, oci_dtype_name(e->dtype));
     return !oci_failed(cx);
 }
@@ -136,8 +137,8 @@ static const oci_weight_ref *find_joined(const oci_weights *weights, const char 
     return n < (int)sizeof name ? oci_weights_find(weights, name) : NULL;
 }
 
-/* Files of a model with a head have the base model's names behind its prefix ("vit."), files
- * of a base model (and GPT-2's) have not; either serves for either. */
+/* Files of a model with a head have the base model's names behind its prefix ("vit."),
+ * files of a base model (and GPT-2's) have not; either serves for either. */
 const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *weights,
                                        const char *name)
 {
@@ -152,8 +153,8 @@ const oci_weight_ref *oci_model_weight(const oci_arch *arch, const oci_weights *
     return find_joined(weights, prefix, name);
 }
 
-/* What a parameter is made of, checked. NULL: nothing, or an error is set; of what is missing
- * one message tells, when all is seen. */
+/* What a parameter is made of, checked. NULL: nothing, or an error is set; of what is
+ * missing one message tells, when all is seen. */
 static const oci_weight_ref *find_weight(oc_context *cx, loader *from, const oci_param *p)
 {
     if (oci_failed(cx)) return NULL;
@@ -165,12 +166,12 @@ static const oci_weight_ref *find_weight(oc_context *cx, loader *from, const oci
 
 static void warn_nan(oc_context *cx, const oci_weight_ref *ref)
 {
-    oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN", ref->file->path,
-            ref->name);
+    oci_log(cx, OC_LOG_WARNING, "%s: tensor %s: expected numbers, found NaN",
+            ref->file->path, ref->name);
 }
 
-/* What is not there yet. The first fault stays in the context and makes the rest of the walk
- * do nothing. */
+/* What is not there yet. The first fault stays in the context and makes the rest of the
+ * walk do nothing. */
 static void visit_load(oci_walker *walker, const oci_param *p)
 {
     loader *from = walker->user;
@@ -180,7 +181,7 @@ static void visit_load(oci_walker *walker, const oci_param *p)
         warn_nan(walker->cx, ref);
 }
 
-/* ---- small tensors: a thread takes one after the other --------------------------------- */
+/* ---- small tensors: a thread takes one after the other ----------------------------- */
 
 /* Larger ones (a table of words) are read alone, so that no more than one of them is held
  * beside its form in memory; their packing is cut across the threads. */
@@ -270,8 +271,10 @@ static void warn_unused(oc_context *cx, const loader *from)
         unused++;
     }
     if (unused)
-        oci_log(cx, OC_LOG_WARNING, "%s: %zu tensors are not part of this model and were left "
-                "out, the first of them %s", from->weights->folder, unused, first);
+        oci_log(cx, OC_LOG_WARNING,
+                "%s: %zu tensors are not part of this model and were left out, the first "
+                "of them %s",
+                from->weights->folder, unused, first);
 }
 
 /* ---- what no file has ---- */
@@ -289,11 +292,12 @@ static void visit_missing(oci_walker *walker, const oci_param *p)
     missing_names *m = walker->user;
     if (p->optional || *p->slot) return;
     if (m->count++ < MISSING_SHOWN && m->length < sizeof m->text)
-        m->length += (size_t)snprintf(m->text + m->length, sizeof m->text - m->length, "%s%s",
-                                      m->length ? ", " : "", p->name);
+        m->length += (size_t)snprintf(m->text + m->length, sizeof m->text - m->length,
+                                      "%s%s", m->length ? ", " : "", p->name);
 }
 
-/* Transformers would go on, and warn: right before training, and a wrong answer otherwise. */
+/* Transformers would go on, and warn: right before training,
+ * and a wrong answer otherwise. */
 static void refuse_missing(oc_context *cx, const oci_model *model, const char *folder)
 {
     missing_names m = { .count = 0 };
@@ -304,17 +308,21 @@ static void refuse_missing(oc_context *cx, const oci_model *model, const char *f
     if (m.count > MISSING_SHOWN)
         snprintf(more, sizeof more, " and %zu more", m.count - MISSING_SHOWN);
     if (m.count && !oci_failed(cx))
-        oci_fail(cx, OC_E_MALFORMED, "%s: %s: required, but missing: %s%s; Transformers would "
-                 "initialise them anew; --allow-missing does so", folder,
-                 class_name ? class_name : model->arch->classes[0].name, m.text, more);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: %s: required, but missing: %s%s; Transformers would initialise "
+                 "them anew; --allow-missing does so",
+                 folder, class_name ? class_name : model->arch->classes[0].name, m.text,
+                 more);
 }
 
 static void draw_missing(oc_context *cx, oci_model *model, const char *folder)
 {
     oci_model_complete(cx, model, 0);
     if (model->fresh_count && !oci_failed(cx))
-        oci_log(cx, OC_LOG_WARNING, "%s: %zu parameters are in no file and were made afresh, "
-                "the first of them %s", folder, model->fresh_count, model->fresh[0]);
+        oci_log(cx, OC_LOG_WARNING,
+                "%s: %zu parameters are in no file and were made afresh, the first of "
+                "them %s",
+                folder, model->fresh_count, model->fresh[0]);
 }
 
 static bool check_dtype(oc_context *cx, const char *folder, const oc_model_options *o)
@@ -322,11 +330,14 @@ static bool check_dtype(oc_context *cx, const char *folder, const oc_model_optio
     const bool blocks = oci_dtype_is_blocks(o->weights_dtype);
     if (o->weights_dtype && o->weights_dtype != OC_F32 && o->weights_dtype != OC_BF16 &&
         o->weights_dtype != OC_F16 && !blocks)
-        oci_fail(cx, OC_E_ARGUMENT, "%s: weights_dtype: expected F32, BF16, F16, INT8, "
-                 "INT8_CHANNEL or INT4, found %s", folder, oci_dtype_name(o->weights_dtype));
-    else if (blocks && o->trainable)
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: weights of %s cannot be trained: gradients need F32",
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "%s: weights_dtype: expected F32, BF16, F16, INT8, INT8_CHANNEL or "
+                 "INT4, found %s",
                  folder, oci_dtype_name(o->weights_dtype));
+    else if (blocks && o->trainable)
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: weights of %s cannot be trained: gradients need F32", folder,
+                 oci_dtype_name(o->weights_dtype));
     return !oci_failed(cx);
 }
 
@@ -345,7 +356,8 @@ bool oci_model_load(oc_context *cx, oci_model *model, const char *folder,
         if (from.used && oci_memory_check(cx, model, &weights, options)) {
             load_small_tensors(cx, model, &from);
             oci_model_walk(cx, model, visit_load, &from);
-            if (!oci_failed(cx) && options->allow_missing) draw_missing(cx, model, folder);
+            if (!oci_failed(cx) && options->allow_missing)
+                draw_missing(cx, model, folder);
             else if (!oci_failed(cx)) refuse_missing(cx, model, folder);
             if (!oci_failed(cx)) warn_unused(cx, &from);
         }

@@ -8,11 +8,12 @@
 #include "nn/param.h"
 
 enum {
-    QUESTION = 1024     /* positions of a picture (576 for CLIP's at 336²), a question about it
-                           and its answer */
+    QUESTION = 1024     /* positions of a picture (576 for CLIP's at 336²), a question
+                           about it and its answer */
 };
 
-/* Below this nobody is asked: reading what the machine has takes longer than a small model. */
+/* Below this nobody is asked: reading what the machine has takes
+ * longer than a small model. */
 static const uint64_t least_asked = UINT64_C(1) << 28;
 
 const oc_dtype oci_weights_dtypes[] = { OC_F32, OC_BF16, OC_F16, OC_INT8, OC_INT8_CHANNEL,
@@ -31,7 +32,7 @@ const char *oci_weights_dtype_name(oc_dtype dtype)
     }
 }
 
-/* ---- weights --------------------------------------------------------------------------- */
+/* ---- weights ----------------------------------------------------------------------- */
 
 typedef struct sum {
     const oci_model *model;
@@ -52,15 +53,15 @@ static void visit_sum(oci_walker *walker, const oci_param *p)
                                 s->trainable);
 }
 
-uint64_t oci_memory_weights(oc_context *cx, const oci_model *model, const oci_weights *weights,
-                            oc_dtype dtype, bool trainable)
+uint64_t oci_memory_weights(oc_context *cx, const oci_model *model,
+                            const oci_weights *weights, oc_dtype dtype, bool trainable)
 {
     sum s = { model, weights, dtype, trainable, 0 };
     oci_model_walk(cx, model, visit_sum, &s);
     return s.bytes;
 }
 
-/* ---- keys and values ------------------------------------------------------------------- */
+/* ---- keys and values --------------------------------------------------------------- */
 
 /* What generates: a decoder, or a composite of which one is a part. */
 static bool shape_of(const oci_model *model, oci_decoder_shape *shape)
@@ -69,7 +70,8 @@ static bool shape_of(const oci_model *model, oci_decoder_shape *shape)
     const void *root = model->root;
     const bool composite = arch->tokens_part != NULL;
     if (composite) arch = arch->part(model->root, arch->tokens_part, &root);
-    if (!arch || !arch->decode || !arch->decoder_shape || (!composite && arch->encode_text))
+    if (!arch || !arch->decode || !arch->decoder_shape ||
+        (!composite && arch->encode_text))
         return false;
     *shape = arch->decoder_shape(root);
     return true;
@@ -90,7 +92,7 @@ static uint64_t positions_of(const oci_model *model, int64_t asked)
     return (uint64_t)(s.max_positions ? oci_min(s.max_positions, QUESTION) : QUESTION);
 }
 
-/* ---- whether there is enough ----------------------------------------------------------- */
+/* ---- whether there is enough ------------------------------------------------------- */
 
 /* What this context may still take; false: no bound is known. */
 static bool room_left(oc_context *cx, uint64_t needed, uint64_t *left)
@@ -111,11 +113,13 @@ static bool room_left(oc_context *cx, uint64_t needed, uint64_t *left)
 static const char *size_text(uint64_t bytes, char text[32])
 {
     const bool large = bytes >= 1000000000;
-    snprintf(text, 32, "%.1f %s", (double)bytes / (large ? 1e9 : 1e6), large ? "GB" : "MB");
+    snprintf(text, 32, "%.1f %s", (double)bytes / (large ? 1e9 : 1e6),
+             large ? "GB" : "MB");
     return text;
 }
 
-/* "; int4 would take 4.3 GB (--weights-dtype int4)": the widest that fits, if one does. */
+/* "; int4 would take 4.3 GB (--weights-dtype int4)": the widest that fits,
+ * if one does. */
 static void advice(oc_context *cx, const oci_model *model, const oci_weights *weights,
                    uint64_t cache, uint64_t left, char text[128])
 {
@@ -139,12 +143,14 @@ bool oci_memory_check(oc_context *cx, const oci_model *model, const oci_weights 
     if (oci_failed(cx)) return false;
     const uint64_t positions = positions_of(model, o->context);
     const uint64_t cache = oci_memory_position(model) * positions;
-    const uint64_t needed = cache + oci_memory_weights(cx, model, weights, o->weights_dtype,
-                                                       o->trainable);
-    if (oci_failed(cx) || !room_left(cx, needed, &left) || needed <= left) return !oci_failed(cx);
+    const uint64_t needed = cache + oci_memory_weights(cx, model, weights,
+                                                       o->weights_dtype, o->trainable);
+    if (oci_failed(cx) || !room_left(cx, needed, &left) || needed <= left)
+        return !oci_failed(cx);
     advice(cx, model, weights, cache, left, more);
     if (cache)
-        snprintf(cached, sizeof cached, ", %s of it for keys and values of %llu positions",
+        snprintf(cached, sizeof cached,
+                 ", %s of it for keys and values of %llu positions",
                  size_text(cache, keys), (unsigned long long)positions);
     oci_fail(cx, OC_E_MEMORY, "%s: needs %s with its weights %s%s%s; %s are free%s",
              weights->folder, size_text(needed, need),

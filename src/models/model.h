@@ -67,20 +67,25 @@ bool oci_weight_fits(oc_context *cx, const oci_param *param, const oci_weight_re
 
 /* How weights are to lie in memory. */
 typedef struct oci_load_how {
-    oc_dtype dtype;                 /* of oc_model_options.weights_dtype; 0: as in the file */
+    oc_dtype dtype;                 /* of oc_model_options.weights_dtype; 0: as in
+                                       the file */
     bool trainable;
-    bool copy;                      /* read weights in blocks, too, in place of mapping them */
+    bool copy;                      /* read weights in blocks, too, in place of
+                                       mapping them */
 } oci_load_how;
 
-/* Fills the parameter from the file's tensor, which fits it. Returns whether NaN are among its
- * numbers. */
+/* Fills the parameter from the file's tensor, which fits it. Returns whether NaN are
+ * among its numbers. */
 bool oci_weight_load(oc_context *cx, const oci_param *param, const oci_weight_ref *ref,
                      const oci_load_how *how, oci_weight_room *room);
-/* Of weights in blocks: all numbers in the file's order, in a new block; NULL: error set. */
+/* Of weights in blocks: all numbers in the file's order, in a new block;
+ * NULL: error set. */
 OC_NODISCARD float *oci_weight_wide(oc_context *cx, const oci_param *param,
                                     const oci_weight_ref *ref, const void *panels);
-/* Whether their scales are finite (in the first and last group, or all); else error set. */
-bool oci_weight_finite(oc_context *cx, const oci_weight_ref *ref, const void *bytes, bool all);
+/* Whether their scales are finite (in the first and last group, or all);
+ * else error set. */
+bool oci_weight_finite(oc_context *cx, const oci_weight_ref *ref, const void *bytes,
+                       bool all);
 
 /* Keys of old checkpoints that nothing reads and nobody misses. */
 bool oci_key_ignored(const char *name);

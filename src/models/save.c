@@ -1,5 +1,5 @@
-/* A model's weights as files: which parameters, under which names, of which type, and where
- * their values come from. The files themselves are io/weight_save.h's. */
+/* A model's weights as files: which parameters, under which names, of which type, and
+ * where their values come from. The files themselves are io/weight_save.h's. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,8 @@
 /* One tensor to be: its parameter, or what a file has of it. */
 typedef struct part {
     const oci_weight_ref *ref;  /* NULL: the values are the model's own */
-    const oci_foreign_name *foreign;    /* as Keras or Flax have it; NULL: as PyTorch has it */
+    const oci_foreign_name *foreign;    /* as Keras or Flax have it; NULL: as PyTorch
+                                           has it */
     oc_dtype original;          /* of weights in blocks: what they were made of */
     char *told;                 /* … and what the file says of them */
 } part;
@@ -37,7 +38,7 @@ typedef struct plan {
     oc_dtype blocks;                /* the type of those that are written; 0: none */
 } plan;
 
-/* ---- what is written ------------------------------------------------------------------- */
+/* ---- what is written --------------------------------------------------------------- */
 
 static const oci_weight_ref *ref_of(const plan *p, const oci_param *param)
 {
@@ -56,7 +57,8 @@ static bool is_float(oc_dtype dtype)
 }
 
 /* What it is now, and what that was made of: the same but for weights in blocks. */
-static oc_dtype own_dtype(const oci_param *param, const oci_weight_ref *ref, oc_dtype *original)
+static oc_dtype own_dtype(const oci_param *param, const oci_weight_ref *ref,
+                          oc_dtype *original)
 {
     const oci_tensor *t = ref ? NULL : *param->slot;
     const oc_dtype own = ref ? ref->entry->dtype :
@@ -65,9 +67,10 @@ static oc_dtype own_dtype(const oci_param *param, const oci_weight_ref *ref, oc_
     return own;
 }
 
-/* A trained model is written in the type it was trained in; integers stay what they are, and
- * matrices become weights in blocks if that is asked for, where they can. */
-static oc_dtype stored_dtype(const plan *p, const oci_param *param, const oci_weight_ref *ref)
+/* A trained model is written in the type it was trained in; integers stay what they are,
+ * and matrices become weights in blocks if that is asked for, where they can. */
+static oc_dtype stored_dtype(const plan *p, const oci_param *param,
+                             const oci_weight_ref *ref)
 {
     oc_dtype wanted = p->options.dtype, original, own = own_dtype(param, ref, &original);
     if (oci_dtype_is_blocks(own)) {
@@ -82,7 +85,8 @@ static oc_dtype stored_dtype(const plan *p, const oci_param *param, const oci_we
     return !ref && (p->model->trainable || own == OC_F64) ? OC_F32 : own;
 }
 
-/* The tensor that a tied parameter is a second name of; NULL: none, or it is not written. */
+/* The tensor that a tied parameter is a second name of; NULL: none,
+ * or it is not written. */
 static const oci_save_tensor *first_name(const plan *p, const oci_param *param)
 {
     for (size_t i = 0; param->tied && i < p->count; i++)
@@ -104,8 +108,8 @@ static void tell_blocks(oc_context *cx, plan *p, size_t index)
     t->bytes = oci_param_bytes(cx, param, t->dtype, false);
 }
 
-static void add(oc_context *cx, plan *p, const oci_param *param, const oci_weight_ref *ref,
-                const oci_save_tensor *first)
+static void add(oc_context *cx, plan *p, const oci_param *param,
+                const oci_weight_ref *ref, const oci_save_tensor *first)
 {
     /* A file's tensors keep its names, with or without the base model's prefix. */
     const char *name = ref ? ref->name : param->name;
@@ -121,8 +125,8 @@ static void add(oc_context *cx, plan *p, const oci_param *param, const oci_weigh
                             .rank = own->rank, .shape = own->shape, .same_as = first };
     if (oci_dtype_is_blocks(t->dtype)) tell_blocks(cx, p, p->count - 1);
     else if (!oci_shape_bytes(t->dtype, t->rank, t->shape, &t->bytes))
-        oci_fail(cx, OC_E_LIMIT, "%s: %s: the number of bytes overflows", p->model->config.name,
-                 copy);
+        oci_fail(cx, OC_E_LIMIT, "%s: %s: the number of bytes overflows",
+                 p->model->config.name, copy);
 }
 
 static void visit_plan(oci_walker *walker, const oci_param *param)
@@ -138,8 +142,9 @@ static void visit_plan(oci_walker *walker, const oci_param *param)
     if (!first || p->format->keeps_ties) add(cx, p, param, ref, first);
 }
 
-/* What a folder has beyond the model: a head that we do not run, buffers. It stays, under its
- * name; for Keras and Flax as what its shape suggests, buffers apart, which they compute. */
+/* What a folder has beyond the model: a head that we do not run, buffers. It
+ * stays, under its name; for Keras and Flax as what its shape suggests, buffers
+ * apart, which they compute. */
 static void add_rest(oc_context *cx, plan *p)
 {
     for (size_t i = 0; p->weights && i < p->weights->count && !oci_failed(cx); i++) {
@@ -165,7 +170,9 @@ static void translate(oc_context *cx, plan *p)
 {
     oci_foreign foreign;
     if (oci_failed(cx) || p->format->layout == OCI_LAYOUT_TORCH) return;
-    if (!oci_foreign_begin(cx, p->model, p->format->layout, p->params, p->count, &foreign)) return;
+    if (!oci_foreign_begin(cx, p->model, p->format->layout, p->params, p->count,
+                           &foreign))
+        return;
     for (size_t i = 0; i < p->count; i++) {
         oci_foreign_name *n = oci_arena_alloc(cx, &p->names, sizeof *n);
         if (!n || !oci_foreign_entry(cx, &foreign, p->params, i, n)) return;
@@ -176,10 +183,10 @@ static void translate(oc_context *cx, plan *p)
     }
 }
 
-/* ---- where values come from ------------------------------------------------------------ */
+/* ---- where values come from -------------------------------------------------------- */
 
-/* Weights in blocks as they are, out of the file or the model; NULL: they are none, or an error
- * is set. */
+/* Weights in blocks as they are, out of the file or the model; NULL: they are none, or an
+ * error is set. */
 static const void *blocks_of(oc_context *cx, plan *p, size_t index, oc_dtype *dtype)
 {
     const oci_weight_ref *ref = p->parts[index].ref;
@@ -191,8 +198,8 @@ static const void *blocks_of(oc_context *cx, plan *p, size_t index, oc_dtype *dt
     return data && oci_weight_finite(cx, ref, data, true) ? data : NULL;
 }
 
-/* Numbers in PyTorch's order, of whatever float type is at hand. The last tensor's are gone
- * before the next one's are made. */
+/* Numbers in PyTorch's order, of whatever float type is at hand. The last tensor's are
+ * gone before the next one's are made. */
 static const void *values_of(oc_context *cx, plan *p, size_t index, oc_dtype *dtype)
 {
     const oci_weight_ref *ref = p->parts[index].ref;
@@ -226,8 +233,9 @@ static const void *fetch_blocks(oc_context *cx, plan *p, size_t index, oc_dtype 
     const int64_t N = param->shape[param->kind == OCI_PARAM_TURNED];
     const int64_t K = param->shape[param->kind != OCI_PARAM_TURNED];
     if (!oci_blocks_finite(tensor->dtype, K, p->packed, oci_blocks_groups(N)))
-        oci_fail(cx, OC_E_MALFORMED, "%s: expected finite numbers to make %s of, found others",
-                 tensor->name, oci_dtype_name(tensor->dtype));
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: expected finite numbers to make %s of, found others", tensor->name,
+                 oci_dtype_name(tensor->dtype));
     return oci_failed(cx) ? NULL : p->packed;
 }
 
@@ -256,7 +264,7 @@ static const void *fetch(oc_context *cx, void *user, const oci_save_tensor *tens
     return p->turned;
 }
 
-/* ---- files ----------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------- */
 
 /* Transformers' shard_checkpoint has 5 GB, those of TensorFlow and Flax 10 GB. */
 static uint64_t shard_bytes(const plan *p)
@@ -289,7 +297,8 @@ static void write_weights(oc_context *cx, plan *p, const char *folder,
     translate(cx, p);
     if (!oci_failed(cx) && begin) begin->call(cx, begin->user);
     if (!oci_failed(cx))
-        oci_weights_save(cx, folder, p->format, p->tensors, p->count, shard_bytes(p), &source);
+        oci_weights_save(cx, folder, p->format, p->tensors, p->count, shard_bytes(p),
+                         &source);
     p->blocks = blocks_written(p);
     oci_free(p->packed);
     oci_free(p->turned);
@@ -302,8 +311,8 @@ static void write_weights(oc_context *cx, plan *p, const char *folder,
     oci_free(p->used);
 }
 
-/* In Transformers' manner, for those who look whether they can read the weights. One of another
- * method is not ours to take away. */
+/* In Transformers' manner, for those who look whether they can read the weights. One of
+ * another method is not ours to take away. */
 static bool set_quantization(json_t *config, oc_dtype blocks)
 {
     static const char key[] = "quantization_config";
@@ -313,10 +322,11 @@ static bool set_quantization(json_t *config, oc_dtype blocks)
         if (method && !strcmp(method, "ocelli")) json_object_del(config, key);
         return true;
     }
-    json_t *told = json_pack("{s:s, s:s, s:i, s:i}", "quant_method", "ocelli", "weights_dtype",
-                             blocks == OC_INT4 ? "int4" : blocks == OC_INT8 ? "int8"
-                                                                           : "int8-channel",
-                             "bits", blocks == OC_INT4 ? 4 : 8, "version", OCI_BLOCKS_VERSION);
+    const char *dtype = blocks == OC_INT4   ? "int4"
+                        : blocks == OC_INT8 ? "int8" : "int8-channel";
+    json_t *told = json_pack("{s:s, s:s, s:i, s:i}", "quant_method", "ocelli",
+                             "weights_dtype", dtype, "bits",
+                             blocks == OC_INT4 ? 4 : 8, "version", OCI_BLOCKS_VERSION);
     if (told && blocks != OC_INT8_CHANNEL &&
         json_object_set_new(told, "block_size", json_integer(OCI_PARAM_BLOCK))) {
         json_decref(told);
@@ -340,8 +350,9 @@ static void write_config(oc_context *cx, const plan *p, const char *folder)
     }
     if (dtype != OC_DTYPE_COUNT) {
         json_object_del(copy, "dtype");
-        json_object_set_new(copy, "torch_dtype", json_string(dtype == OC_BF16 ? "bfloat16" :
-                                                 dtype == OC_F16 ? "float16" : "float32"));
+        json_object_set_new(copy, "torch_dtype",
+                            json_string(dtype == OC_BF16  ? "bfloat16"
+                                        : dtype == OC_F16 ? "float16" : "float32"));
     }
     snprintf(path, sizeof path, "%s/config.json", folder);
     oci_json_save(cx, copy, path);
@@ -357,23 +368,26 @@ static bool read_options(oc_context *cx, plan *p, const oc_save_options *options
     snprintf(suffix, sizeof suffix, ".%s", o->format ? o->format : "safetensors");
     p->format = oci_weight_format_by(suffix);
     if (!p->format)
-        oci_fail(cx, OC_E_ARGUMENT, "save: format: expected safetensors, bin, h5 or msgpack, found "
-                 "%.20s", o->format);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "save: format: expected safetensors, bin, h5 or msgpack, found %.20s",
+                 o->format);
     else if (!p->format->save)
         oci_fail(cx, OC_E_UNSUPPORTED, "save: format: %s is not written", o->format);
     const bool blocks = oci_dtype_is_blocks(o->dtype);
-    if (o->dtype && o->dtype != OC_F32 && o->dtype != OC_BF16 && o->dtype != OC_F16 && !blocks)
-        oci_fail(cx, OC_E_ARGUMENT, "save: dtype: expected F32, BF16, F16, INT8, INT8_CHANNEL or "
-                 "INT4");
+    if (o->dtype && o->dtype != OC_F32 && o->dtype != OC_BF16 && o->dtype != OC_F16 &&
+        !blocks)
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "save: dtype: expected F32, BF16, F16, INT8, INT8_CHANNEL or INT4");
     else if (blocks && p->format && !p->format->keeps_blocks)
-        oci_fail(cx, OC_E_UNSUPPORTED, "save: dtype: %s is written to safetensors alone, not to "
-                 "%s", oci_dtype_name(o->dtype), o->format);
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "save: dtype: %s is written to safetensors alone, not to %s",
+                 oci_dtype_name(o->dtype), o->format);
     return !oci_failed(cx);
 }
 
-oc_status oci_model_write(oc_context *cx, const oci_model *model, const oci_weights *weights,
-                          const char *folder, const oc_save_options *options,
-                          const oci_write_begin *begin)
+oc_status oci_model_write(oc_context *cx, const oci_model *model,
+                          const oci_weights *weights, const char *folder,
+                          const oc_save_options *options, const oci_write_begin *begin)
 {
     plan p = { .model = model, .weights = weights };
     if (!oci_failed(cx) && read_options(cx, &p, options))

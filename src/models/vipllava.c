@@ -1,13 +1,13 @@
-/* ViP-LLaVA — Cai et al. 2023, "Making large multimodal models understand arbitrary visual
- * prompts", arXiv:2312.00784. Transformers: VipLlavaForConditionalGeneration.
+/* ViP-LLaVA — Cai et al. 2023, "Making large multimodal models understand arbitrary
+ * visual prompts", arXiv:2312.00784. Transformers: VipLlavaForConditionalGeneration.
  *
  *   pixel_values [N,C,H,W] → CLIP: hidden states of K layers without the class [N,P,K Dv]
  *     → LayerNorm → linear → gelu → linear [N,P,D]
  *   input_ids [B,S] → embeddings, each image token replaced by P features [B,M,D]
  *     → Llama → logits [B,M,V]; loss: those at t against the label at t + 1
  *
- * The merge and the masks of cached steps are 4.37.2's to the letter, odd answers included:
- * docs/MODEL-vipllava.md names them.
+ * The merge and the masks of cached steps are 4.37.2's to the letter, odd answers
+ * included: docs/MODEL-vipllava.md names them.
  */
 #include "models/vipllava.h"
 
@@ -23,17 +23,19 @@ typedef struct vision_defaults {
     int64_t value;
 } vision_defaults;
 
-/* What 4.37.2 builds where there is no vision_config; one that lacks keys has CLIP's own. */
+/* What 4.37.2 builds where there is no vision_config;
+ * one that lacks keys has CLIP's own. */
 static const vision_defaults no_vision_config[] = {
     { "hidden_size", 1024 }, { "intermediate_size", 4096 }, { "num_hidden_layers", 24 },
     { "num_attention_heads", 16 }, { "image_size", 336 }, { "patch_size", 14 },
     { "projection_dim", 768 }
 };
 
-/* Opens the part under `key`, whose model_type, where it says one, is arch's. `instead`, if not
- * NULL, is read where there is none. */
+/* Opens the part under `key`, whose model_type, where it says one, is arch's. `instead`,
+ * if not NULL, is read where there is none. */
 static void open_part(oc_context *cx, const oci_config_source *from, const char *key,
-                      oci_role role, const oci_arch *arch, const json_t *instead, void *part)
+                      oci_role role, const oci_arch *arch, const json_t *instead,
+                      void *part)
 {
     char path[OCI_MAX_NAME];
     snprintf(path, sizeof path, "%s%s", from->path, key);
@@ -52,7 +54,8 @@ static void open_vision(oc_context *cx, const oci_config_source *from, oci_vipll
     for (size_t i = 0; i < sizeof no_vision_config / sizeof *no_vision_config; i++)
         if (json_object_set_new(instead, no_vision_config[i].key,
                                 json_integer(no_vision_config[i].value)))
-            oci_fail(cx, OC_E_MEMORY, "%s: no memory for a vision_config", from->doc->name);
+            oci_fail(cx, OC_E_MEMORY, "%s: no memory for a vision_config",
+                     from->doc->name);
     open_part(cx, from, "vision_config", OCI_ROLE_ENCODER, &oci_clip_vision, instead,
               &m->vision);
     json_decref(instead);
@@ -65,8 +68,9 @@ static bool layers_fit(oc_context *cx, const oci_vipllava *m, const char *name,
     int64_t L = m->vision.cfg.num_hidden_layers;
     for (int64_t i = 0; i < layers->count && !oci_failed(cx); i++)
         if (layers->at[i] < -(L + 1) || layers->at[i] > L)
-            oci_fail(cx, OC_E_MALFORMED, "%svision_feature_layers: expected %lld to %lld, found "
-                     "%lld", name, (long long)-(L + 1), (long long)L, (long long)layers->at[i]);
+            oci_fail(cx, OC_E_MALFORMED,
+                     "%svision_feature_layers: expected %lld to %lld, found %lld", name,
+                     (long long)-(L + 1), (long long)L, (long long)layers->at[i]);
     return !oci_failed(cx);
 }
 
@@ -80,20 +84,21 @@ static void vipllava_open(oc_context *cx, const oci_config_source *from, void *m
         OCI_ACT(oci_vipllava, cfg.projector_hidden_act, OCI_ACT_GELU),
         OCI_REAL(oci_vipllava, cfg.projector_layernorm_eps, 1e-5, 0, 1),
         OCI_INT(oci_vipllava, cfg.pad_token_id, -1, -1, 1 << 30),
-        OCI_REAL(oci_vipllava, cfg.initializer_range, -1, 0, 1e3),     /* -1: the text's */
+        OCI_REAL(oci_vipllava, cfg.initializer_range, -1, 0, 1e3),    /* -1: the text's */
         OCI_FIELDS_END
     };
     if (!oci_config_read(cx, from, fields, m)) return;
     open_vision(cx, from, m);
     if (oci_failed(cx)) return;
-    open_part(cx, from, "text_config", OCI_ROLE_DECODER, &oci_llama_arch, NULL, &m->language);
+    open_part(cx, from, "text_config", OCI_ROLE_DECODER, &oci_llama_arch, NULL,
+              &m->language);
     if (m->cfg.initializer_range < 0)
         m->cfg.initializer_range = m->language.cfg.initializer_range;
     oci_feature_layers *layers = &m->cfg.vision_feature_layers;
     *layers = usual;
-    layers->count = oci_config_list(cx, from, "vision_feature_layers", -OCI_MAX_LAYERS - 1,
-                                    OCI_MAX_LAYERS, layers->at, usual.count,
-                                    OCI_MAX_FEATURE_LAYERS);
+    layers->count = oci_config_list(cx, from, "vision_feature_layers",
+                                    -OCI_MAX_LAYERS - 1, OCI_MAX_LAYERS, layers->at,
+                                    usual.count, OCI_MAX_FEATURE_LAYERS);
     char name[OCI_MAX_MESSAGE / 4];
     snprintf(name, sizeof name, "%.200s: ", from->doc->name);
     layers_fit(cx, m, name, layers);
@@ -106,7 +111,8 @@ static void vipllava_close(void *model)
     oci_llama_arch.close(&m->language);
 }
 
-static const oci_arch *vipllava_part(const void *model, const char *name, const void **root)
+static const oci_arch *vipllava_part(const void *model, const char *name,
+                                     const void **root)
 {
     const oci_vipllava *m = model;
     bool vision = !strcmp(name, "vision_config");
@@ -121,8 +127,8 @@ static void vipllava_walk(oci_walk w, void *model)
     int64_t D = m->language.cfg.hidden_size;
     int64_t K = m->cfg.vision_feature_layers.count * m->vision.cfg.hidden_size;
     oci_clip_vision.walk(oci_walk_enter(w, "vision_tower"), &m->vision);
-    oci_walk p = oci_walk_init(oci_walk_enter(w, "multi_modal_projector"), OCI_INIT_NORMAL,
-                               m->cfg.initializer_range);
+    oci_walk p = oci_walk_init(oci_walk_enter(w, "multi_modal_projector"),
+                               OCI_INIT_NORMAL, m->cfg.initializer_range);
     oci_walk_norm(oci_walk_enter(p, "projector_layernorm"), &m->projector_layernorm, K,
                   m->cfg.projector_layernorm_eps);
     oci_walk_linear(oci_walk_enter(p, "linear_1"), &m->linear_1, D, K, true);
@@ -134,7 +140,8 @@ static void vipllava_walk(oci_walk w, void *model)
 static const oci_other_name other_names[] = {
     { "vision_tower.", "model.vision_tower.vision_tower." },
     { "vision_tower.", "model.vision_tower." },
-    { "multi_modal_projector.projector_layernorm.", "model.mm_projector.clip_layernorm." },
+    { "multi_modal_projector.projector_layernorm.",
+      "model.mm_projector.clip_layernorm." },
     { "multi_modal_projector.linear_1.", "model.mm_projector.final_linear.0." },
     { "multi_modal_projector.linear_2.", "model.mm_projector.final_linear.2." },
     { "multi_modal_projector.", "model.multi_modal_projector." },
@@ -147,8 +154,8 @@ static const oci_other_name other_names[] = {
 /* ---- image features ---- */
 
 /* The chosen states without the class's row, side by side: [N, P, K Dv]. */
-static oci_tensor *side_by_side(oc_context *cx, const oci_feature_layers *layers, int64_t L,
-                                oci_tensor *const *states)
+static oci_tensor *side_by_side(oc_context *cx, const oci_feature_layers *layers,
+                                int64_t L, oci_tensor *const *states)
 {
     oci_tensor *all = NULL;
     int64_t N = 0, P = 0, Dv = 0;
@@ -165,13 +172,14 @@ static oci_tensor *side_by_side(oc_context *cx, const oci_feature_layers *layers
     return oci_op_reshape(cx, all, OCI_SHAPE(N, P, layers->count * Dv));
 }
 
-oci_tensor *oci_vipllava_features(oc_context *cx, const oci_vipllava *m, oci_tensor *pixels,
-                                  const oci_feature_layers *layers)
+oci_tensor *oci_vipllava_features(oc_context *cx, const oci_vipllava *m,
+                                  oci_tensor *pixels, const oci_feature_layers *layers)
 {
     const int64_t L = m->vision.cfg.num_hidden_layers;
     oci_arena_mark mark = oci_mark(cx);
     bool *keep = oci_arena_alloc(cx, &cx->arena, (size_t)(L + 1) * sizeof *keep);
-    oci_tensor **states = oci_arena_alloc(cx, &cx->arena, (size_t)(L + 1) * sizeof *states);
+    oci_tensor **states = oci_arena_alloc(cx, &cx->arena,
+                                          (size_t)(L + 1) * sizeof *states);
     if (!keep || !states) return NULL;
     memset(keep, 0, (size_t)(L + 1) * sizeof *keep);
     memset(states, 0, (size_t)(L + 1) * sizeof *states);
@@ -212,14 +220,17 @@ static bool pads_left(const oci_vipllava *m, const int64_t *ids, int64_t B, int6
 }
 
 /* Steps 1 to 4: the places of the ids in rows of M slots. */
-static bool place_ids(oc_context *cx, const oci_vipllava *m, const oci_merge *x, merge_plan *p)
+static bool place_ids(oc_context *cx, const oci_vipllava *m, const oci_merge *x,
+                      merge_plan *p)
 {
     const int64_t *ids = oci_i64(x->ids), I = m->cfg.image_token_index;
     int64_t most = 0;
-    for (int64_t b = 0; b < p->B; b++) most = oci_max(most, images_in(m, ids + b * p->S, p->S));
+    for (int64_t b = 0; b < p->B; b++)
+        most = oci_max(most, images_in(m, ids + b * p->S, p->S));
     if (most > (int64_t)cx->limits.sequence / p->P) {
-        oci_fail(cx, OC_E_LIMIT, "input_ids: %lld images in a row: expected at most %lld slots "
-                 "in all", (long long)most, (long long)cx->limits.sequence);
+        oci_fail(cx, OC_E_LIMIT,
+                 "input_ids: %lld images in a row: expected at most %lld slots in all",
+                 (long long)most, (long long)cx->limits.sequence);
         return false;
     }
     p->M = most * (p->P - 1) + p->S;
@@ -262,8 +273,8 @@ static void write_text(oc_context *cx, const oci_vipllava *m, oci_merge *x, merg
     }
 }
 
-/* The reference knows a free slot by its zeros, and so a word whose embedding is zeros (a pad's,
- * as a rule) is one, too. */
+/* The reference knows a free slot by its zeros, and so a word whose embedding is zeros (a
+ * pad's, as a rule) is one, too. */
 static bool is_free(const merge_plan *p, const oci_tensor *words, int64_t slot)
 {
     int64_t row = oci_i64(p->rows)[slot], D = oci_tensor_width(words);
@@ -273,10 +284,10 @@ static bool is_free(const merge_plan *p, const oci_tensor *words, int64_t slot)
     return true;
 }
 
-/* Steps 7 to 9: features into the free slots, all rows in reading order, but for the first
- * `spare` free ones of each row, be it padded left or right. */
-static bool write_images(oc_context *cx, const oci_vipllava *m, oci_merge *x, merge_plan *p,
-                         const oci_tensor *words)
+/* Steps 7 to 9: features into the free slots, all rows in reading order, but for the
+ * first `spare` free ones of each row, be it padded left or right. */
+static bool write_images(oc_context *cx, const oci_vipllava *m, oci_merge *x,
+                         merge_plan *p, const oci_tensor *words)
 {
     int64_t used = 0, tokens = images_in(m, oci_i64(x->ids), p->B * p->S);
     int64_t wanted = p->N * x->repeats * p->P;
@@ -287,13 +298,16 @@ static bool write_images(oc_context *cx, const oci_vipllava *m, oci_merge *x, me
             int64_t image = used / p->P / x->repeats, patch = used % p->P;
             if (used++ >= wanted) continue;         /* counted for the error alone */
             oci_i64(p->rows)[slot] = p->B * p->S + image * p->P + patch;
-            oci_f32(x->slot_mask)[slot] = (float)((int64_t)oci_f32(x->slot_mask)[slot] | 1);
+            oci_f32(x->slot_mask)[slot] = (float)((int64_t)oci_f32(x->slot_mask)[slot] |
+                                                  1);
         }
     }
     if (used == wanted) return true;
-    oci_fail(cx, OC_E_MALFORMED, "input_ids: expected an image token (%lld) for each picture, "
-             "found %lld tokens and %lld pictures%s", (long long)m->cfg.image_token_index,
-             (long long)tokens, (long long)(p->N * x->repeats),
+    oci_fail(cx, OC_E_MALFORMED,
+             "input_ids: expected an image token (%lld) for each picture, found %lld "
+             "tokens and %lld pictures%s",
+             (long long)m->cfg.image_token_index, (long long)tokens,
+             (long long)(p->N * x->repeats),
              tokens == p->N * x->repeats ? ", and words whose embeddings are zeros" : "");
     return false;
 }
@@ -314,8 +328,8 @@ static void count_positions(const oci_merge *x, const merge_plan *p)
 bool oci_vipllava_merge(oc_context *cx, const oci_vipllava *m, oci_merge *x)
 {
     if (oci_failed(cx) || !x->features) return false;
-    merge_plan p = { .B = x->ids->shape[0], .S = x->ids->shape[1], .N = x->features->shape[0],
-                     .P = x->features->shape[1] };
+    merge_plan p = { .B = x->ids->shape[0], .S = x->ids->shape[1],
+                     .N = x->features->shape[0], .P = x->features->shape[1] };
     oci_tensor *words = oci_llama_embed(cx, &m->language, x->ids);      /* [B, S, D] */
     if (!words || !place_ids(cx, m, x, &p)) return false;
     write_text(cx, m, x, &p);
@@ -371,7 +385,8 @@ static oci_tensor *all_labels(oc_context *cx, const oci_tensor *like, int64_t la
     return y;
 }
 
-/* Case A: words and pictures become embeddings, with mask, positions and labels of their own. */
+/* Case A: words and pictures become embeddings, with mask,
+ * positions and labels of their own. */
 static void merge_inputs(oc_context *cx, const oci_vipllava *m, const oc_tensors *in,
                          oci_decode_call *call, oci_tensor **labels)
 {
@@ -380,21 +395,25 @@ static void merge_inputs(oc_context *cx, const oci_vipllava *m, const oc_tensors
     oc_tensors_find(in, "attention_mask", &mask);
     if (mask.dtype == OC_F32 || mask.dtype == OC_F16 || mask.dtype == OC_BF16 ||
         mask.dtype == OC_F64)
-        oci_fail(cx, OC_E_MALFORMED, "input attention_mask: expected integers where there are "
-                 "pictures, found %s", oci_dtype_name(mask.dtype));
-    oci_inputs_agree(cx, "input_ids", call->input_ids, "attention_mask", call->attention_mask,
-                     2);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input attention_mask: expected integers where there are pictures, "
+                 "found %s",
+                 oci_dtype_name(mask.dtype));
+    oci_inputs_agree(cx, "input_ids", call->input_ids, "attention_mask",
+                     call->attention_mask, 2);
     oci_inputs_agree(cx, "input_ids", call->input_ids, "labels", *labels, 2);
     const oci_tensor *given = oci_input(cx, in, inputs, "vision_feature_layers");
     oci_feature_layers layers = { .count = given ? given->shape[0] : 0 };
     if (layers.count > OCI_MAX_FEATURE_LAYERS)
-        oci_fail(cx, OC_E_LIMIT, "input vision_feature_layers: expected at most %d, found %lld",
+        oci_fail(cx, OC_E_LIMIT,
+                 "input vision_feature_layers: expected at most %d, found %lld",
                  OCI_MAX_FEATURE_LAYERS, (long long)layers.count);
     if (oci_failed(cx)) return;
     if (given) memcpy(layers.at, given->data, (size_t)layers.count * sizeof *layers.at);
     oci_merge merge = { .ids = call->input_ids, .mask = call->attention_mask,
                         .labels = *labels, .repeats = 1 };
-    merge.features = oci_vipllava_features(cx, m, oci_input(cx, in, inputs, "pixel_values"),
+    merge.features = oci_vipllava_features(cx, m,
+                                           oci_input(cx, in, inputs, "pixel_values"),
                                            given ? &layers : NULL);
     if (!oci_vipllava_merge(cx, m, &merge)) return;
     call->input_ids = NULL;
@@ -406,8 +425,8 @@ static void merge_inputs(oc_context *cx, const oci_vipllava *m, const oc_tensors
                                              label_in(mask.dtype, m->cfg.ignore_index));
 }
 
-/* Case B: a step over one id behind cached slots, of which those without a picture or a word
- * are known by keys that are zeros. */
+/* Case B: a step over one id behind cached slots, of which those without a picture or a
+ * word are known by keys that are zeros. */
 static void extend_mask(oc_context *cx, const oc_tensors *in, oci_decode_call *call)
 {
     const oci_tensor *keys = oci_input_required(cx, in, inputs, "past_key_values.0.0");
@@ -419,11 +438,13 @@ static void extend_mask(oc_context *cx, const oc_tensors *in, oci_decode_call *c
     int64_t B = mask->shape[0], C = keys->shape[2], d = keys->shape[3];
     int64_t more = C + 1 - mask->shape[1];
     if (more < 0) {
-        oci_fail(cx, OC_E_MALFORMED, "input attention_mask: expected at most %lld columns, found "
-                 "%lld", (long long)C + 1, (long long)mask->shape[1]);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input attention_mask: expected at most %lld columns, found %lld",
+                 (long long)C + 1, (long long)mask->shape[1]);
         return;
     }
-    bool *dead = oci_arena_alloc(cx, &cx->arena, (size_t)oci_max(1, B * more) * sizeof *dead);
+    bool *dead = oci_arena_alloc(cx, &cx->arena,
+                                 (size_t)oci_max(1, B * more) * sizeof *dead);
     for (int64_t i = 0; dead && i < B * more; i++) {
         int64_t b = i / more, at = i % more;
         const float *key = oci_f32(keys) + (b * keys->shape[1] * C + at) * d;
@@ -432,10 +453,12 @@ static void extend_mask(oc_context *cx, const oc_tensors *in, oci_decode_call *c
         dead[i] = at < C && sum == 0;
     }
     if (dead)
-        call->attention_mask = oci_vipllava_step_mask(cx, mask, C, dead, &call->position_ids);
+        call->attention_mask = oci_vipllava_step_mask(cx, mask, C, dead,
+                                                      &call->position_ids);
 }
 
-/* Labels of the next id, -100 where the mask does not see it: the reference leaves those out. */
+/* Labels of the next id, -100 where the mask does not see it:
+ * the reference leaves those out. */
 static oci_tensor *loss_of(oc_context *cx, oci_tensor *logits, const oci_tensor *labels,
                            const oci_tensor *mask)
 {
@@ -454,14 +477,16 @@ static oci_tensor *loss_of(oc_context *cx, oci_tensor *logits, const oci_tensor 
     return loss;
 }
 
-static oci_tensor *vipllava_forward(oc_context *cx, const void *model, const oc_tensors *in)
+static oci_tensor *vipllava_forward(oc_context *cx, const void *model,
+                                    const oc_tensors *in)
 {
     const oci_vipllava *m = model;
     oc_tensor_view view;
     oci_decode_call call = { .input_ids = oci_input(cx, in, inputs, "input_ids"),
                              .inputs_embeds = oci_input(cx, in, inputs, "inputs_embeds"),
                              .position_ids = oci_input(cx, in, inputs, "position_ids"),
-                             .attention_mask = oci_input(cx, in, inputs, "attention_mask") };
+                             .attention_mask = oci_input(cx, in, inputs,
+                                                         "attention_mask") };
     oci_tensor *labels = oci_input(cx, in, inputs, "labels");
     bool pictures = oc_tensors_find(in, "pixel_values", &view) && !call.inputs_embeds;
     bool past = oc_tensors_find(in, "past_key_values.0.0", &view);
@@ -472,7 +497,8 @@ static oci_tensor *vipllava_forward(oc_context *cx, const void *model, const oc_
         extend_mask(cx, in, &call);
     oci_tensor *logits = NULL;
     if (!oci_failed(cx))
-        logits = oci_decode_with_past(cx, &oci_llama_arch, &m->language, in, inputs, call);
+        logits = oci_decode_with_past(cx, &oci_llama_arch, &m->language, in, inputs,
+                                      call);
     oci_output(cx, "logits", logits);                                   /* [B, M, V] */
     return labels && logits ? loss_of(cx, logits, labels, call.attention_mask) : NULL;
 }

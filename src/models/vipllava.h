@@ -7,8 +7,8 @@
 
 enum { OCI_MAX_FEATURE_LAYERS = 256 };
 
-/* hidden_states of the vision tower to read, 0 (the embeddings) to L or, from the end, -1 to
- * -(L + 1). */
+/* hidden_states of the vision tower to read, 0 (the embeddings) to L or, from the end, -1
+ * to -(L + 1). */
 typedef struct oci_feature_layers {
     int64_t at[OCI_MAX_FEATURE_LAYERS];
     int64_t count;
@@ -29,11 +29,11 @@ typedef struct oci_vipllava {
 } oci_vipllava;
 
 /* Image features ready for the language model, [N, P, D]; layers NULL: the config's. */
-oci_tensor *oci_vipllava_features(oc_context *cx, const oci_vipllava *m, oci_tensor *pixels,
-                                  const oci_feature_layers *layers);
+oci_tensor *oci_vipllava_features(oc_context *cx, const oci_vipllava *m,
+                                  oci_tensor *pixels, const oci_feature_layers *layers);
 
-/* What 4.37.2's _merge_input_ids_with_image_features is given and makes. B rows of S ids become
- * rows of M slots, an image token P of them. */
+/* What 4.37.2's _merge_input_ids_with_image_features is given and makes. B rows of S ids
+ * become rows of M slots, an image token P of them. */
 typedef struct oci_merge {
     oci_tensor *ids;                /* I64 [B, S] */
     oci_tensor *mask;               /* [B, S] whole numbers */
@@ -48,9 +48,9 @@ typedef struct oci_merge {
 /* False: error set; images and their tokens do not match, say. */
 bool oci_vipllava_merge(oc_context *cx, const oci_vipllava *m, oci_merge *merge);
 
-/* The mask of a step over one id behind `cached` slots: `mask` [B, L], the ids' own, and then
- * ones up to cached + 1, but for slots of dead [B, cached + 1 - L]. 4.37.2 puts them in this
- * order, whatever the slots are. *positions receives I64 [B, 1]. */
+/* The mask of a step over one id behind `cached` slots: `mask` [B, L], the ids' own, and
+ * then ones up to cached + 1, but for slots of dead [B, cached + 1 - L]. 4.37.2 puts them
+ * in this order, whatever the slots are. *positions receives I64 [B, 1]. */
 oci_tensor *oci_vipllava_step_mask(oc_context *cx, const oci_tensor *mask, int64_t cached,
                                    const bool *dead, oci_tensor **positions);
 

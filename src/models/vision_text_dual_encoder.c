@@ -252,7 +252,8 @@ oci_tensor *oci_dual_forward(oc_context *cx, const void *model, const oc_tensors
     oci_output(cx, "logits_per_text", per_text);
     oci_output(cx, "text_embeds", text);                                /* [Bt, E] */
     oci_output(cx, "image_embeds", image);                              /* [Bi, E] */
-    if (!oci_input_flag(in, "return_loss") || !oci_has_loss(cx, "return_loss")) return NULL;
+    if (!oci_input_flag(in, "return_loss") || !oci_has_loss(cx, "return_loss"))
+        return NULL;
     oci_tensor *loss = clip_loss(cx, per_text, per_image);
     oci_output_loss(cx, loss);
     return loss;

@@ -5,7 +5,8 @@
 static const struct {
     const char *name;
     oci_act act;
-} names[] = {       /* of several names of one function the first is the one that is written */
+} names[] = {       /* of several names of one function the first is the one that
+                       is written */
     { "gelu", OCI_ACT_GELU }, { "gelu_python", OCI_ACT_GELU },
     { "gelu_new", OCI_ACT_GELU_NEW }, { "gelu_fast", OCI_ACT_GELU_NEW },
     { "gelu_accurate", OCI_ACT_GELU_NEW }, { "gelu_pytorch_tanh", OCI_ACT_GELU_NEW },

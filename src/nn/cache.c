@@ -25,10 +25,12 @@ static bool size_of(int64_t P, oci_kv *kv, kv_size *size)
     size_t number = kv->dtype == OC_F32 ? 4 : kv->dtype == OC_BF16 ? 2 : 1;
     kv->room = oci_ceil_div(kv->room, P) * P;
     *size = (kv_size){ 0 };
-    return oci_mul(each, (size_t)kv->heads, &each) && oci_mul(each, (size_t)kv->room, &each) &&
+    return oci_mul(each, (size_t)kv->heads, &each) &&
+           oci_mul(each, (size_t)kv->room, &each) &&
            oci_mul(each, (size_t)kv->head_dim, &keys) &&
            oci_mul(each, (size_t)(oci_ceil_div(kv->head_dim, P) * P), &values) &&
-           in_lines(keys, number, &size->keys) && in_lines(values, number, &size->values) &&
+           in_lines(keys, number, &size->keys) &&
+           in_lines(values, number, &size->values) &&
            (kv->dtype != OC_INT8 || in_lines(each, sizeof(float), &size->scales));
 }
 
@@ -38,9 +40,9 @@ static bool lay_out(int64_t P, oci_kv *layers, int64_t count, oci_kv kv, size_t 
     kv_size size;
     size_t each;
     if (!size_of(P, &kv, &size)) return false;
-    bool good = oci_add(size.keys, size.values, &each) && oci_add(each, size.scales, &each) &&
-                oci_add(each, size.scales, &each) && oci_mul(each, (size_t)count, &each) &&
-                oci_add(*total, each, total);
+    bool good = oci_add(size.keys, size.values, &each) &&
+                oci_add(each, size.scales, &each) && oci_add(each, size.scales, &each) &&
+                oci_mul(each, (size_t)count, &each) && oci_add(*total, each, total);
     for (int64_t i = 0; good && i < count; i++) layers[i] = kv;
     return good;
 }
@@ -124,10 +126,12 @@ void oci_cache_free(oci_cache *cache)
 bool oci_cache_use(oc_context *cx, oci_cache *cache, int64_t length)
 {
     if (length <= cache->used) return true;
-    int64_t P = oci_backend_get(cx)->panel, room = cache->layers > 0 ? cache->self[0].room : 0;
+    int64_t P = oci_backend_get(cx)->panel,
+            room = cache->layers > 0 ? cache->self[0].room : 0;
     if (length > room) {
-        oci_fail(cx, OC_E_LIMIT, "a cache with room for %lld positions: expected no more, "
-                 "found %lld", (long long)room, (long long)length);
+        oci_fail(cx, OC_E_LIMIT,
+                 "a cache with room for %lld positions: expected no more, found %lld",
+                 (long long)room, (long long)length);
         return false;
     }
     int64_t used = oci_ceil_div(length, P) * P;
@@ -149,7 +153,8 @@ void oci_cache_advance(oci_cache *cache, int64_t T, int64_t N)
 oci_cache oci_cache_join(oci_cache *const *members, int64_t count)
 {
     oci_cache all = { .members = members, .member_count = count };
-    for (int64_t b = 0; b < count; b++) all.length = oci_max(all.length, members[b]->length);
+    for (int64_t b = 0; b < count; b++)
+        all.length = oci_max(all.length, members[b]->length);
     return all;
 }
 
@@ -192,8 +197,8 @@ oci_tensor *oci_kv_export(oc_context *cx, const oci_kv *kv, int64_t B, int64_t l
     if (!y) return NULL;
     float *to = oci_f32(y);
     for (int64_t i = 0; i < B * H * length; i++, to += d)
-        be->kv_read(kv, i / length / H, i / length % H, i % length, which == 0 ? to : NULL,
-                    which == 0 ? NULL : to);
+        be->kv_read(kv, i / length / H, i / length % H, i % length,
+                    which == 0 ? to : NULL, which == 0 ? NULL : to);
     return y;
 }
 
@@ -217,7 +222,7 @@ oc_status oci_kv_import(oc_context *cx, const oci_kv *kv, const oci_tensor *keys
 {
     const oci_tensor *k = oci_merge_heads(cx, keys), *v = oci_merge_heads(cx, values);
     if (k && v)
-        oci_backend_get(cx)->kv_append(cx, kv, NULL, k->shape[0], k->shape[1], 0, oci_f32(k),
-                                       oci_f32(v), k->shape[2]);
+        oci_backend_get(cx)->kv_append(cx, kv, NULL, k->shape[0], k->shape[1], 0,
+                                       oci_f32(k), oci_f32(v), k->shape[2]);
     return cx->status;
 }

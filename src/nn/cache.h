@@ -18,15 +18,17 @@
 typedef struct oci_cache {
     int64_t layers, rows_room;
     oci_kv *self, *cross;           /* [layers] */
-    int64_t length;                 /* positions kept in self; oci_cache_advance moves it */
+    int64_t length;                 /* positions kept in self; oci_cache_advance moves
+                                       it */
     int64_t cross_length;           /* positions kept in cross; 0: not made yet */
     int64_t *rows;                  /* [rows_room]; batch row b is row rows[b] of self */
     int64_t *cross_rows;            /* [rows_room]; … and row cross_rows[b] of cross */
-    const int64_t *origin;          /* [rows_room, origin_row], or NULL: rows alone; borrowed */
+    const int64_t *origin;          /* [rows_room, origin_row], or NULL: rows
+                                       alone; borrowed */
     int64_t origin_row;
     oci_reserve *memory;
     int64_t used;                   /* positions of self that count as held */
-    uint64_t position_bytes, cross_bytes;       /* of a position in all rows; of all cross */
+    uint64_t position_bytes, cross_bytes;    /* of a position in all rows; of all cross */
 
     /* A step of several sessions, each with a cache of its own: batch row b continues row
      * 0 of members[b], by one position. Then all above but `length`, the longest, is
@@ -39,8 +41,8 @@ typedef struct oci_cache_spec {
     int64_t layers, rows, heads, head_dim;
     int64_t length;                 /* most positions of a row */
     int64_t cross_length;           /* of encoder outputs; 0: none */
-    int64_t sources;                /* pictures that the rows share in equal numbers and in
-                                       order; 0: one each */
+    int64_t sources;                /* pictures that the rows share in equal numbers and
+                                       in order; 0: one each */
     oc_dtype dtype;                 /* of keys and values: OC_F32, OC_BF16 or OC_INT8 */
 } oci_cache_spec;
 
@@ -66,7 +68,8 @@ oc_status oci_kv_import(oc_context *cx, const oci_kv *kv, const oci_tensor *keys
 bool oci_kv_key_is_zero(oc_context *cx, const oci_kv *kv, int64_t row, int64_t head,
                         int64_t position);
 /* [B, T, H * head_dim] → [B, H, T, head_dim], or back. */
-OC_NODISCARD oci_tensor *oci_split_heads(oc_context *cx, const oci_tensor *x, int64_t heads);
+OC_NODISCARD oci_tensor *oci_split_heads(oc_context *cx, const oci_tensor *x,
+                                         int64_t heads);
 OC_NODISCARD oci_tensor *oci_merge_heads(oc_context *cx, const oci_tensor *x);
 
 #endif

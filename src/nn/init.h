@@ -20,8 +20,9 @@ typedef struct oci_init {
     int64_t row;
 } oci_init;
 
-/* Fills `rows` rows of `width` numbers. They depend on seed, name and place alone: a parameter
- * comes out the same whatever else the model has. `first` is the number of the first row. */
+/* Fills `rows` rows of `width` numbers. They depend on seed, name and place
+ * alone: a parameter comes out the same whatever else the model has. `first` is
+ * the number of the first row. */
 void oci_init_fill(const oci_init *init, uint64_t seed, const char *name, int64_t first,
                    int64_t rows, int64_t width, float *out);
 

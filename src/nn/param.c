@@ -4,11 +4,13 @@
 
 #include "backend/backend.h"
 
-/* NaN is no fault of the format, and Transformers loads it without a word; a user wants to
- * know. On the bits, so that no instruction set has its own opinion: without its sign, a NaN is
- * larger than infinity, and what is missing from infinity to all ones carries into the place of
- * the sign. Words of 64 bits hold two or four such sums, none of which reaches its neighbour. */
-static bool words_nan(const unsigned char *data, size_t bytes, uint64_t sign, uint64_t infinity)
+/* NaN is no fault of the format, and Transformers loads it without a word; a user wants
+ * to know. On the bits, so that no instruction set has its own opinion: without its sign,
+ * a NaN is larger than infinity, and what is missing from infinity to all ones carries
+ * into the place of the sign. Words of 64 bits hold two or four such sums, none of which
+ * reaches its neighbour. */
+static bool words_nan(const unsigned char *data, size_t bytes, uint64_t sign,
+                      uint64_t infinity)
 {
     uint64_t bad = 0, word = 0;
     size_t i = 0;
@@ -48,7 +50,7 @@ void oci_param_free(oci_tensor *t)
     oci_free(t);
 }
 
-/* ---- the form in memory ---------------------------------------------------------------- */
+/* ---- the form in memory ------------------------------------------------------------ */
 
 static bool is_product(const oci_param *p)
 {
@@ -63,7 +65,8 @@ bool oci_param_takes_blocks(const oci_param *p)
 
 oc_dtype oci_param_dtype(const oci_param *p, oc_dtype stored, oc_dtype wanted)
 {
-    if (!wanted || (oci_dtype_is_blocks(wanted) && !oci_param_takes_blocks(p))) return stored;
+    if (!wanted || (oci_dtype_is_blocks(wanted) && !oci_param_takes_blocks(p)))
+        return stored;
     return wanted;
 }
 
@@ -92,7 +95,7 @@ size_t oci_param_bytes(oc_context *cx, const oci_param *p, oc_dtype as, bool tra
     return oci_backend_get(cx)->packed_bytes(as, t.shape[0], t.shape[1]);
 }
 
-/* ---- filling --------------------------------------------------------------------------- */
+/* ---- filling ----------------------------------------------------------------------- */
 
 /* Doubles are f32 in memory, of whatever use. */
 static oc_dtype memory_dtype(const oci_param_filling *f)
@@ -101,8 +104,8 @@ static oc_dtype memory_dtype(const oci_param_filling *f)
     return f->as;
 }
 
-bool oci_param_begin(oc_context *cx, oci_param_filling *f, const oci_param *p, oc_dtype from,
-                     oc_dtype as, bool trainable)
+bool oci_param_begin(oc_context *cx, oci_param_filling *f, const oci_param *p,
+                     oc_dtype from, oc_dtype as, bool trainable)
 {
     *f = (oci_param_filling){ .param = p, .from = from, .as = as };
     f->plain = trainable || p->kind == OCI_PARAM_VALUE;
@@ -122,8 +125,8 @@ bool oci_param_begin(oc_context *cx, oci_param_filling *f, const oci_param *p, o
     return memory != NULL;
 }
 
-/* n numbers of `from`, rounded to `as` and then in the form `to`; where they lie, or in a new
- * block, which *room is then (oci_free). NULL: error set. */
+/* n numbers of `from`, rounded to `as` and then in the form `to`; where they lie, or in a
+ * new block, which *room is then (oci_free). NULL: error set. */
 static const void *rounded(oc_context *cx, oc_dtype from, oc_dtype as, oc_dtype to,
                            const void *data, size_t n, void **room)
 {
@@ -157,7 +160,8 @@ static void put_panels(oc_context *cx, oci_param_filling *f, int64_t first, int6
     const int64_t N = turned ? t->shape[0] : rows, K = t->shape[1];
     void *room;
     oc_dtype form = !blocks ? t->dtype : f->from == OC_F64 ? OC_F32 : f->from;
-    data = rounded(cx, f->from, blocks ? f->from : f->as, form, data, (size_t)(N * K), &room);
+    data = rounded(cx, f->from, blocks ? f->from : f->as, form, data, (size_t)(N * K),
+                   &room);
     unsigned char *to = t->panels->data + be->packed_bytes(t->dtype, first, K);
     if (data && blocks)
         be->quantise(cx, t->dtype, form, N, K, data, turned ? 1 : K, turned ? N : 1, to);
@@ -197,8 +201,8 @@ bool oci_param_put(oc_context *cx, oci_param_filling *f, int64_t first, int64_t 
     return !oci_failed(cx);
 }
 
-/* The tensor as the model's; of a tied pair the second name's values are the last word, in the
- * place that others point at already. */
+/* The tensor as the model's; of a tied pair the second name's values are the last word,
+ * in the place that others point at already. */
 static void install(const oci_param *p, oci_tensor *t)
 {
     oci_tensor *old = *p->slot;
@@ -252,10 +256,10 @@ bool oci_param_adopt(oc_context *cx, const oci_param *p, oc_dtype dtype, oc_dtyp
     return true;
 }
 
-/* ---- reading back ---------------------------------------------------------------------- */
+/* ---- reading back ------------------------------------------------------------------ */
 
-void oci_param_widen(oc_context *cx, const oci_param *p, oc_dtype dtype, const void *panels,
-                     int64_t first, int64_t rows, float *to)
+void oci_param_widen(oc_context *cx, const oci_param *p, oc_dtype dtype,
+                     const void *panels, int64_t first, int64_t rows, float *to)
 {
     oci_tensor t;
     set_shape(p, &t);

@@ -47,8 +47,8 @@ oci_walk oci_walk_padding(oci_walk w, int64_t row)
 void oci_walk_param(oci_walk w, const char *name, oci_tensor **slot, oci_param_kind kind,
                     int rank, const int64_t *shape)
 {
-    oci_param param = { .name = join(w, name, ""), .slot = slot, .kind = kind, .rank = rank,
-                        .optional = w.optional, .init = w.init };
+    oci_param param = { .name = join(w, name, ""), .slot = slot, .kind = kind,
+                        .rank = rank, .optional = w.optional, .init = w.init };
     memcpy(param.shape, shape, (size_t)rank * sizeof *shape);
     w.walker->visit(w.walker, &param);
 }
@@ -57,8 +57,9 @@ void oci_walk_tied(oci_walk w, const char *name, oci_tensor **slot, oci_tensor *
                    oci_param_kind kind, int rank, const int64_t *shape)
 {
     *slot = *shared;
-    oci_param param = { .name = join(w, name, ""), .slot = slot, .kind = kind, .rank = rank,
-                        .optional = w.optional, .tied = true, .shared = shared };
+    oci_param param = { .name = join(w, name, ""), .slot = slot, .kind = kind,
+                        .rank = rank, .optional = w.optional, .tied = true,
+                        .shared = shared };
     memcpy(param.shape, shape, (size_t)rank * sizeof *shape);
     w.walker->visit(w.walker, &param);
 }

@@ -4,13 +4,14 @@
 
 #include <string.h>
 
-static bool mask_fits(const oci_tensor *m, const oci_tensor *rows, int64_t B, int64_t heads,
-                      int64_t Tq, int64_t Tk)
+static bool mask_fits(const oci_tensor *m, const oci_tensor *rows, int64_t B,
+                      int64_t heads, int64_t Tq, int64_t Tk)
 {
     bool good = m->rank == 4 && (rows || m->shape[0] == B || m->shape[0] == 1) &&
                 (m->shape[1] == heads || m->shape[1] == 1) &&
                 (m->shape[2] == Tq || m->shape[2] == 1) && m->shape[3] == Tk;
-    if (good && rows) good = rows->dtype == OC_I64 && rows->rank == 1 && rows->shape[0] == B;
+    if (good && rows)
+        good = rows->dtype == OC_I64 && rows->rank == 1 && rows->shape[0] == B;
     for (int64_t b = 0; good && rows && b < B; b++)
         good = oci_i64(rows)[b] >= 0 && oci_i64(rows)[b] < m->shape[0];
     return good;
@@ -27,7 +28,8 @@ static bool segments_fit(const oci_segments *s, const oci_tensor *q, const oci_t
     return left == 0 && q->shape[0] == 1 && q->shape[1] == k->shape[1];
 }
 
-/* Heads of keys and values, which may be fewer than those of queries; 0: they do not fit. */
+/* Heads of keys and values, which may be fewer than those of queries; 0:
+ * they do not fit. */
 static int64_t kv_heads_of(const oci_call *call)
 {
     int64_t heads = call->args.heads, d = call->in[0]->shape[2] / heads;
@@ -46,22 +48,28 @@ static bool attention_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
         return oci_op_fail(cx, call, "q [B, Tq, D] of %lld heads", (long long)heads);
     if (!call->args.kv && (!k || !v || k->rank != 3 || k->shape[0] != q->shape[0] ||
                            !oci_same_shape(k, v) || !kv_heads_of(call)))
-        return oci_op_fail(cx, call, "k and v [B, Tk, D], or of fewer heads that divide %lld",
+        return oci_op_fail(cx, call,
+                           "k and v [B, Tk, D], or of fewer heads that divide %lld",
                            (long long)heads);
     const oci_kv *kv = call->args.kv;
-    if (kv && (!kv_heads_of(call) ||
-               (!call->args.kv_each && call->args.kv_length > kv->room)))
-        return oci_op_fail(cx, call, "q [B, Tq, D] of heads of %lld, of which %lld heads of keys "
+    if (kv &&
+        (!kv_heads_of(call) || (!call->args.kv_each && call->args.kv_length > kv->room)))
+        return oci_op_fail(cx, call,
+                           "q [B, Tq, D] of heads of %lld, of which %lld heads of keys "
                            "are a divisor, and at most %lld cached positions",
-                           (long long)kv->head_dim, (long long)kv->heads, (long long)kv->room);
+                           (long long)kv->head_dim, (long long)kv->heads,
+                           (long long)kv->room);
     const oci_segments *segments = call->args.segments;
     if (segments && (kv || call->in[3] || call->in[4] || !segments_fit(segments, q, k)))
-        return oci_op_fail(cx, call, "q, k and v [1, T, D] of %lld sequences, and no mask",
+        return oci_op_fail(cx, call,
+                           "q, k and v [1, T, D] of %lld sequences, and no mask",
                            (long long)segments->count);
     int64_t Tk = kv ? call->args.kv_length : k->shape[1];
-    if (call->in[3] && !mask_fits(call->in[3], call->in[5], q->shape[0], heads, q->shape[1], Tk))
-        return oci_op_fail(cx, call, "a mask [1|B, 1|heads, 1|Tq, %lld] or one with mask_rows "
-                           "[B]", (long long)Tk);
+    if (call->in[3] &&
+        !mask_fits(call->in[3], call->in[5], q->shape[0], heads, q->shape[1], Tk))
+        return oci_op_fail(cx, call,
+                           "a mask [1|B, 1|heads, 1|Tq, %lld] or one with mask_rows [B]",
+                           (long long)Tk);
     if (call->in[4] && (call->in[4]->rank != 1 || call->in[4]->shape[0] != heads))
         return oci_op_fail(cx, call, "a head mask [%lld]", (long long)heads);
     out->rank = 3;
@@ -77,8 +85,8 @@ static oci_attention_args kernel_args(const oci_call *call)
     oci_attention_args a = {
         .B = B, .Tq = Tq, .Tk = call->args.kv ? call->args.kv_length : k->shape[1],
         .heads = call->args.heads, .kv_heads = kv_heads_of(call),
-        .head_dim = D / call->args.heads, .q = oci_f32(q), .q_row = D, .kv = call->args.kv,
-        .kv_rows = call->args.kv_rows, .kv_row = k ? k->shape[2] : D,
+        .head_dim = D / call->args.heads, .q = oci_f32(q), .q_row = D,
+        .kv = call->args.kv, .kv_rows = call->args.kv_rows, .kv_row = k ? k->shape[2] : D,
         .kv_origin = call->args.kv_origin, .origin_row = call->args.origin_row,
         .kv_each = call->args.kv_each, .lengths = call->args.kv_lengths,
         .scale = call->args.scale, .causal = call->args.causal, .out = oci_f32(call->out),
@@ -148,19 +156,21 @@ static void attention_gradient(oc_context *cx, const oci_call *call)
     if (!oci_failed(cx)) oci_backend_get(cx)->attention_grad(cx, &a);
 }
 
-const oci_op oci_op_row_attention = { "attention", 1, 6, attention_shape, attention_forward,
-                                      attention_gradient };
+const oci_op oci_op_row_attention = {
+    "attention", 1, 6, attention_shape, attention_forward, attention_gradient
+};
 
 /* What Transformers returns as attentions: the softmax times the head mask. */
-static oci_tensor *masked_weights(oc_context *cx, oci_tensor *w, const oci_tensor *head_mask)
+static oci_tensor *masked_weights(oc_context *cx, oci_tensor *w,
+                                  const oci_tensor *head_mask)
 {
     if (!w || !head_mask) return w;
     oci_tensor *y = oci_tensor_create(cx, OC_F32, w->rank, w->shape);
     if (!y) return NULL;
     int64_t heads = w->shape[1], n = w->shape[2] * w->shape[3];
     for (int64_t i = 0; i < w->shape[0] * heads; i++)
-        oci_backend_get(cx)->scale(cx, n, oci_f32(head_mask)[i % heads], oci_f32(w) + i * n,
-                                   oci_f32(y) + i * n);
+        oci_backend_get(cx)->scale(cx, n, oci_f32(head_mask)[i % heads],
+                                   oci_f32(w) + i * n, oci_f32(y) + i * n);
     return y;
 }
 
@@ -184,17 +194,18 @@ static oci_tensor *run(oc_context *cx, oci_tensor *const *in, oci_args args, int
 }
 
 oci_tensor *oci_op_attention(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
-                             oci_tensor *mask, oci_tensor *mask_rows, oci_tensor *head_mask,
-                             int64_t heads, float scale, bool causal, oci_tensor **weights)
+                             oci_tensor *mask, oci_tensor *mask_rows,
+                             oci_tensor *head_mask, int64_t heads, float scale,
+                             bool causal, oci_tensor **weights)
 {
     return run(cx, OCI_IN(q, k, v, mask, head_mask, mask_rows),
                (oci_args){ .heads = heads, .scale = scale, .causal = causal },
                k && k->rank == 3 ? k->shape[1] : 0, weights);
 }
 
-oci_tensor *oci_op_attention_packed(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *v,
-                                    const oci_segments *segments, int64_t heads, float scale,
-                                    bool causal)
+oci_tensor *oci_op_attention_packed(oc_context *cx, oci_tensor *q, oci_tensor *k,
+                                    oci_tensor *v, const oci_segments *segments,
+                                    int64_t heads, float scale, bool causal)
 {
     return oci_apply(cx, &oci_op_row_attention, OCI_IN(q, k, v),
                      (oci_args){ .heads = heads, .scale = scale, .causal = causal,
@@ -206,9 +217,10 @@ oci_tensor *oci_op_attention_cached(oc_context *cx, oci_tensor *q, oci_cached ca
                                     bool causal, oci_tensor **weights)
 {
     return run(cx, OCI_IN(q, NULL, NULL, mask, head_mask),
-               (oci_args){ .heads = heads_of(q, cached.kv), .scale = scale, .causal = causal,
-                           .kv = cached.kv, .kv_rows = cached.rows,
+               (oci_args){ .heads = heads_of(q, cached.kv), .scale = scale,
+                           .causal = causal, .kv = cached.kv, .kv_rows = cached.rows,
                            .kv_origin = cached.origin, .origin_row = cached.origin_row,
                            .kv_each = cached.each, .kv_lengths = cached.lengths,
-                           .kv_length = cached.length }, cached.length, weights);
+                           .kv_length = cached.length },
+               cached.length, weights);
 }

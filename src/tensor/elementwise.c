@@ -15,7 +15,8 @@ static void act_gradient(oc_context *cx, const oci_call *call)
 {
     float *dx;
     if (oci_wants_grad(cx, call, 0, &dx))
-        oci_backend_get(cx)->activate_grad(cx, call->args.act, oci_tensor_count(call->out),
+        oci_backend_get(cx)->activate_grad(cx, call->args.act,
+                                           oci_tensor_count(call->out),
                                            oci_f32(call->in[0]), call->out->grad, dx);
 }
 
@@ -44,8 +45,9 @@ static bool add_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 
 static void add_forward(oc_context *cx, oci_call *call)
 {
-    oci_backend_get(cx)->add(cx, oci_tensor_count(call->out), oci_tensor_count(call->in[1]),
-                             oci_f32(call->in[0]), oci_f32(call->in[1]), oci_f32(call->out));
+    oci_backend_get(cx)->add(cx, oci_tensor_count(call->out),
+                             oci_tensor_count(call->in[1]), oci_f32(call->in[0]),
+                             oci_f32(call->in[1]), oci_f32(call->out));
 }
 
 static void add_gradient(oc_context *cx, const oci_call *call)
@@ -101,8 +103,9 @@ static bool scale_exp_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
 
 static void scale_exp_forward(oc_context *cx, oci_call *call)
 {
-    oci_backend_get(cx)->scale(cx, oci_tensor_count(call->out), expf(*oci_f32(call->in[1])),
-                               oci_f32(call->in[0]), oci_f32(call->out));
+    oci_backend_get(cx)->scale(cx, oci_tensor_count(call->out),
+                               expf(*oci_f32(call->in[1])), oci_f32(call->in[0]),
+                               oci_f32(call->out));
 }
 
 /* d log_factor = sum of dy y, for y is proportional to the factor. */
@@ -120,8 +123,9 @@ static void scale_exp_gradient(oc_context *cx, const oci_call *call)
     }
 }
 
-const oci_op oci_op_row_scale_exp = { "scale_exp", 2, 2, scale_exp_shape, scale_exp_forward,
-                                      scale_exp_gradient };
+const oci_op oci_op_row_scale_exp = {
+    "scale_exp", 2, 2, scale_exp_shape, scale_exp_forward, scale_exp_gradient
+};
 
 oci_tensor *oci_op_scale_exp(oc_context *cx, oci_tensor *x, oci_tensor *log_factor)
 {
@@ -178,7 +182,8 @@ oci_tensor *oci_op_multiply(oc_context *cx, oci_tensor *x, oci_tensor *factors)
 static bool gated_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
     const oci_tensor *gate = call->in[0];
-    if (!oci_same_shape(gate, call->in[1])) return oci_op_fail(cx, call, "two of one shape");
+    if (!oci_same_shape(gate, call->in[1]))
+        return oci_op_fail(cx, call, "two of one shape");
     out->rank = gate->rank;
     for (int i = 0; i < gate->rank; i++) out->shape[i] = gate->shape[i];
     return true;
@@ -220,7 +225,9 @@ static void gated_gradient(oc_context *cx, const oci_call *call)
     }
 }
 
-const oci_op oci_op_row_gated = { "gated", 2, 2, gated_shape, gated_forward, gated_gradient };
+const oci_op oci_op_row_gated = {
+    "gated", 2, 2, gated_shape, gated_forward, gated_gradient
+};
 
 oci_tensor *oci_op_gated(oc_context *cx, oci_act act, oci_tensor *gate, oci_tensor *up)
 {
@@ -240,7 +247,8 @@ static bool replace_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
     return true;
 }
 
-/* x (1 - w) + token w, in the order in which Transformers computes it: w need not be 0 or 1. */
+/* x (1 - w) + token w, in the order in which Transformers computes it:
+ * w need not be 0 or 1. */
 static void replace_forward(oc_context *cx, oci_call *call)
 {
     (void)cx;
@@ -261,7 +269,8 @@ static void replace_gradient(oc_context *cx, const oci_call *call)
     oci_wants_grad(cx, call, 0, &dx);
     oci_wants_grad(cx, call, 1, &dtoken);
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t d = 0; dx && d < D; d++) dx[r * D + d] += dy[r * D + d] * (1 - where[r]);
+        for (int64_t d = 0; dx && d < D; d++)
+            dx[r * D + d] += dy[r * D + d] * (1 - where[r]);
         for (int64_t d = 0; dtoken && d < D; d++) dtoken[d] += dy[r * D + d] * where[r];
     }
 }
@@ -269,7 +278,8 @@ static void replace_gradient(oc_context *cx, const oci_call *call)
 const oci_op oci_op_row_replace = { "replace", 3, 3, replace_shape, replace_forward,
                                     replace_gradient };
 
-oci_tensor *oci_op_replace(oc_context *cx, oci_tensor *x, oci_tensor *token, oci_tensor *where)
+oci_tensor *oci_op_replace(oc_context *cx, oci_tensor *x, oci_tensor *token,
+                           oci_tensor *where)
 {
     return oci_apply(cx, &oci_op_row_replace, OCI_IN(x, token, where), (oci_args){ 0 });
 }

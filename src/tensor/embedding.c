@@ -1,13 +1,13 @@
 /* embedding: rows of a table by id; torch.nn.Embedding. The table may be raw in any float
- * type, or packed: the LM head that it is tied to then has the only copy. embedding_mean: the
- * means of some rows each, as torch.nn.EmbeddingBag's mode "mean" with -1 for no row. gather:
- * rows of two tensors of values, in any order. */
+ * type, or packed: the LM head that it is tied to then has the only copy. embedding_mean:
+ * the means of some rows each, as torch.nn.EmbeddingBag's mode "mean" with -1 for no row.
+ * gather: rows of two tensors of values, in any order. */
 #include "tensor/ops.h"
 
 #include <string.h>
 
-/* Ids are data, not shape, but this is where they are checked: no kernel may meet one that
- * points outside the table. */
+/* Ids are data, not shape, but this is where they are checked: no kernel may meet one
+ * that points outside the table. */
 static bool ids_within(oc_context *cx, const oci_tensor *ids, int64_t low, int64_t rows)
 {
     for (int64_t i = 0; i < oci_tensor_count(ids); i++)
@@ -64,8 +64,9 @@ static void embedding_gradient(oc_context *cx, const oci_call *call)
                                       dtable + oci_i64(ids)[i] * D);
 }
 
-const oci_op oci_op_row_embedding = { "embedding", 2, 2, embedding_shape, embedding_forward,
-                                      embedding_gradient };
+const oci_op oci_op_row_embedding = {
+    "embedding", 2, 2, embedding_shape, embedding_forward, embedding_gradient
+};
 
 oci_tensor *oci_op_embedding(oc_context *cx, oci_tensor *table, oci_tensor *ids,
                              int64_t padding_idx)
@@ -101,7 +102,8 @@ static float rows_of(const int64_t *ids, int64_t A)
 static void embedding_mean_forward(oc_context *cx, oci_call *call)
 {
     const oci_tensor *table = call->in[0], *y = call->out;
-    const int64_t A = call->in[1]->shape[2], D = table->shape[1], *ids = oci_i64(call->in[1]);
+    const int64_t A = call->in[1]->shape[2], D = table->shape[1],
+                  *ids = oci_i64(call->in[1]);
     oci_arena_mark mark = oci_mark(cx);
     oci_tensor *row = oci_tensor_create(cx, OC_F32, OCI_SHAPE(D));
     memset(oci_f32(y), 0, (size_t)oci_tensor_count(y) * sizeof(float));
@@ -130,8 +132,10 @@ static void embedding_mean_gradient(oc_context *cx, const oci_call *call)
                                           call->out->grad + i * D, dtable + ids[a] * D);
 }
 
-const oci_op oci_op_row_embedding_mean = { "embedding_mean", 2, 2, embedding_mean_shape,
-                                           embedding_mean_forward, embedding_mean_gradient };
+const oci_op oci_op_row_embedding_mean = {
+    "embedding_mean", 2, 2, embedding_mean_shape, embedding_mean_forward,
+    embedding_mean_gradient
+};
 
 oci_tensor *oci_op_embedding_mean(oc_context *cx, oci_tensor *table, oci_tensor *ids)
 {

@@ -1,13 +1,14 @@
-/* linear: y = x Wᵀ + b, torch.nn.Linear. Weights come packed for the kernels, in whatever float
- * type their file had; or raw in f32 when they are trained, for then they change with every
- * step, and are packed for each call: K N moves beside 2 M N K operations. */
+/* linear: y = x Wᵀ + b, torch.nn.Linear. Weights come packed for the kernels, in whatever
+ * float type their file had; or raw in f32 when they are trained, for then they change
+ * with every step, and are packed for each call: K N moves beside 2 M N K operations. */
 #include "tensor/ops.h"
 
 #include <string.h>
 
 static bool linear_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 {
-    const oci_tensor *x = call->in[0], *w = call->in[1], *b = call->in[2], *r = call->in[3];
+    const oci_tensor *x = call->in[0], *w = call->in[1], *b = call->in[2],
+                     *r = call->in[3];
     if (x->rank < 1 || w->rank != 2 || oci_tensor_width(x) != w->shape[1])
         return oci_op_fail(cx, call, "x [.., K] and weight [N, K]");
     if (b && (b->rank != 1 || b->shape[0] != w->shape[0]))
@@ -53,7 +54,8 @@ static void linear_gradient(oc_context *cx, const oci_call *call)
     const float *dy = call->out->grad;
     float *grad;
     if (!w->data || w->dtype != OC_F32) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "linear: gradients need a model opened as trainable");
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "linear: gradients need a model opened as trainable");
         return;
     }
     if (oci_wants_grad(cx, call, 0, &grad))
@@ -70,8 +72,8 @@ static void linear_gradient(oc_context *cx, const oci_call *call)
 const oci_op oci_op_row_linear = { "linear", 2, 4, linear_shape, linear_forward,
                                    linear_gradient };
 
-oci_tensor *oci_op_linear(oc_context *cx, oci_tensor *x, oci_tensor *weight, oci_tensor *bias,
-                          oci_act act, oci_tensor *residual)
+oci_tensor *oci_op_linear(oc_context *cx, oci_tensor *x, oci_tensor *weight,
+                          oci_tensor *bias, oci_act act, oci_tensor *residual)
 {
     return oci_apply(cx, &oci_op_row_linear, OCI_IN(x, weight, bias, residual),
                      (oci_args){ .act = act });

@@ -1,5 +1,6 @@
-/* What losses are made of: cross_entropy (torch.nn.CrossEntropyLoss with ignore_index = -100,
- * mean over the others), log_softmax, and kl_div (torch.nn.KLDivLoss of it, "batchmean"). */
+/* What losses are made of: cross_entropy (torch.nn.CrossEntropyLoss with
+ * ignore_index = -100, mean over the others), log_softmax, and kl_div
+ * (torch.nn.KLDivLoss of it, "batchmean"). */
 #include "tensor/ops.h"
 
 #include <math.h>
@@ -17,8 +18,9 @@ static bool cross_entropy_shape(oc_context *cx, const oci_call *call, oci_tensor
     for (int64_t i = 0; i < oci_tensor_count(labels); i++) {
         int64_t label = oci_i64(labels)[i];
         if (label != IGNORE && (label < 0 || label >= V)) {
-            oci_fail(cx, OC_E_MALFORMED, "label %lld at %lld: expected 0 to %lld, or -100",
-                     (long long)label, (long long)i, (long long)V - 1);
+            oci_fail(cx, OC_E_MALFORMED,
+                     "label %lld at %lld: expected 0 to %lld, or -100", (long long)label,
+                     (long long)i, (long long)V - 1);
             return false;
         }
     }
@@ -30,7 +32,8 @@ static bool cross_entropy_shape(oc_context *cx, const oci_call *call, oci_tensor
 static int64_t active_rows(const oci_tensor *labels)
 {
     int64_t n = 0;
-    for (int64_t i = 0; i < oci_tensor_count(labels); i++) n += oci_i64(labels)[i] != IGNORE;
+    for (int64_t i = 0; i < oci_tensor_count(labels); i++)
+        n += oci_i64(labels)[i] != IGNORE;
     return n;
 }
 
@@ -46,7 +49,7 @@ static void cross_entropy_forward(oc_context *cx, oci_call *call)
     double sum = 0;
     for (int64_t r = 0; r < rows; r++)
         if (oci_i64(labels)[r] != IGNORE) sum -= oci_f32(lsm)[r * V + oci_i64(labels)[r]];
-    oci_f32(call->out)[0] = (float)(sum / (double)active_rows(labels));    /* 0/0 is NaN */
+    oci_f32(call->out)[0] = (float)(sum / (double)active_rows(labels));   /* 0/0 is NaN */
 }
 
 /* d logits = (softmax - onehot) / active rows. */
@@ -73,7 +76,8 @@ const oci_op oci_op_row_cross_entropy = { "cross_entropy", 2, 2, cross_entropy_s
 
 oci_tensor *oci_op_cross_entropy(oc_context *cx, oci_tensor *logits, oci_tensor *labels)
 {
-    return oci_apply(cx, &oci_op_row_cross_entropy, OCI_IN(logits, labels), (oci_args){ 0 });
+    return oci_apply(cx, &oci_op_row_cross_entropy, OCI_IN(logits, labels),
+                     (oci_args){ 0 });
 }
 
 /* ---- log_softmax ---- */
@@ -90,8 +94,8 @@ static bool log_softmax_shape(oc_context *cx, const oci_call *call, oci_tensor *
 static void log_softmax_forward(oc_context *cx, oci_call *call)
 {
     const oci_tensor *x = call->in[0];
-    oci_backend_get(cx)->log_softmax(cx, oci_tensor_rows(x), oci_tensor_width(x), oci_f32(x),
-                                     oci_f32(call->out));
+    oci_backend_get(cx)->log_softmax(cx, oci_tensor_rows(x), oci_tensor_width(x),
+                                     oci_f32(x), oci_f32(call->out));
 }
 
 /* dx = dy - softmax(x) sum(dy), and softmax(x) is exp(y). */
@@ -129,8 +133,8 @@ static bool kl_div_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
     return true;
 }
 
-/* t ln t is 0 at t = 0 and NaN below, where torch's xlogy is; the sum is divided by the first
- * dimension, however many rows there are below it. */
+/* t ln t is 0 at t = 0 and NaN below, where torch's xlogy is; the sum is divided by the
+ * first dimension, however many rows there are below it. */
 static void kl_div_forward(oc_context *cx, oci_call *call)
 {
     const float *x = oci_f32(call->in[0]), *target = oci_f32(call->in[1]);
@@ -148,7 +152,8 @@ static void kl_div_gradient(oc_context *cx, const oci_call *call)
     const oci_tensor *x = call->in[0];
     float *dx, factor = -call->out->grad[0] / (float)x->shape[0];
     if (oci_wants_grad(cx, call, 0, &dx))
-        oci_backend_get(cx)->axpy(cx, oci_tensor_count(x), factor, oci_f32(call->in[1]), dx);
+        oci_backend_get(cx)->axpy(cx, oci_tensor_count(x), factor, oci_f32(call->in[1]),
+                                  dx);
 }
 
 const oci_op oci_op_row_kl_div = { "kl_div", 2, 2, kl_div_shape, kl_div_forward,

@@ -1,5 +1,6 @@
-/* layer_norm: Ba, Kiros, Hinton 2016, "Layer normalization"; torch.nn.LayerNorm. rms_norm: Zhang
- * & Sennrich 2019, "Root mean square layer normalization". And normalize: rows of length 1. */
+/* layer_norm: Ba, Kiros, Hinton 2016, "Layer normalization"; torch.nn.LayerNorm.
+ * rms_norm: Zhang & Sennrich 2019, "Root mean square layer normalization". And normalize:
+ * rows of length 1. */
 #include <math.h>
 
 #include "tensor/ops.h"
@@ -44,8 +45,8 @@ static void layer_norm_gradient(oc_context *cx, const oci_call *call)
     oci_wants_grad(cx, call, 2, &dbeta);
     if (oci_failed(cx)) return;
     oci_backend_get(cx)->layer_norm_grad(cx, rows, oci_tensor_width(x), call->out->grad,
-                                         oci_f32(x), oci_f32(call->in[1]), mean, mean + rows,
-                                         dx, dgamma, dbeta);
+                                         oci_f32(x), oci_f32(call->in[1]), mean,
+                                         mean + rows, dx, dgamma, dbeta);
 }
 
 const oci_op oci_op_row_layer_norm = { "layer_norm", 3, 3, layer_norm_shape,
@@ -78,8 +79,8 @@ static void rms_norm_forward(oc_context *cx, oci_call *call)
     if (oci_failed(cx)) return;
     const oci_tensor *saved = call->args.saved[0];
     oci_backend_get(cx)->rms_norm(cx, rows, oci_tensor_width(x), oci_f32(x),
-                                  oci_f32(call->in[1]), call->args.eps, oci_f32(call->out),
-                                  saved ? oci_f32(saved) : NULL);
+                                  oci_f32(call->in[1]), call->args.eps,
+                                  oci_f32(call->out), saved ? oci_f32(saved) : NULL);
 }
 
 static void rms_norm_gradient(oc_context *cx, const oci_call *call)
@@ -99,10 +100,12 @@ const oci_op oci_op_row_rms_norm = { "rms_norm", 2, 2, rms_norm_shape, rms_norm_
 
 oci_tensor *oci_op_rms_norm(oc_context *cx, oci_tensor *x, oci_tensor *gamma, float eps)
 {
-    return oci_apply(cx, &oci_op_row_rms_norm, OCI_IN(x, gamma), (oci_args){ .eps = eps });
+    return oci_apply(cx, &oci_op_row_rms_norm, OCI_IN(x, gamma),
+                     (oci_args){ .eps = eps });
 }
 
-/* ---- normalize: x / |x|, and no epsilon: a row of zeros is NaN, as in the reference ---- */
+/* ---- normalize: x / |x|, and no epsilon: a row of zeros is NaN,
+ * as in the reference ---- */
 
 static double row_length(const float *x, int64_t D)
 {

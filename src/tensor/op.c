@@ -33,7 +33,8 @@ static void record(oc_context *cx, const oci_call *call)
     tape->calls[tape->count++] = *call;
 }
 
-oci_tensor *oci_apply(oc_context *cx, const oci_op *op, oci_tensor *const *in, oci_args args)
+oci_tensor *oci_apply(oc_context *cx, const oci_op *op, oci_tensor *const *in,
+                      oci_args args)
 {
     if (oci_failed(cx)) return NULL;
     oci_call call = { .op = op, .args = args };

@@ -1,5 +1,6 @@
-/* rope: rotary position embedding — Su et al. 2021, "RoFormer", arXiv:2104.09864 — in the form of
- * Llama: element i of a head turns with element i + d/2, not with its neighbour. */
+/* rope: rotary position embedding — Su et al. 2021, "RoFormer",
+ * arXiv:2104.09864 — in the form of Llama: element i of a head turns with
+ * element i + d/2, not with its neighbour. */
 #include "tensor/ops.h"
 
 static bool rope_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
@@ -8,16 +9,17 @@ static bool rope_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
     if (x->rank != 3 || t->rank != 3 || t->shape[2] < 2 || t->shape[2] % 2 ||
         x->shape[2] % t->shape[2] || t->shape[1] != x->shape[1] ||
         (t->shape[0] != 1 && t->shape[0] != x->shape[0]))
-        return oci_op_fail(cx, call, "x [B, T, heads * d] and a table [1|B, T, d], d even");
+        return oci_op_fail(cx, call,
+                           "x [B, T, heads * d] and a table [1|B, T, d], d even");
     out->rank = 3;
     for (int i = 0; i < 3; i++) out->shape[i] = x->shape[i];
     return true;
 }
 
-/* One head: y = x cos + turned(x) sin, in the reference's order. With sign -1 it turns back,
- * which is the gradient, and adds. */
-static void turn(int64_t half, const float *restrict x, const float *restrict table, float sign,
-                 bool add, float *restrict y)
+/* One head: y = x cos + turned(x) sin, in the reference's order. With sign -1 it turns
+ * back, which is the gradient, and adds. */
+static void turn(int64_t half, const float *restrict x, const float *restrict table,
+                 float sign, bool add, float *restrict y)
 {
     for (int64_t i = 0; i < half; i++) {
         float c = table[i], s = sign * table[half + i];

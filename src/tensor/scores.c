@@ -1,5 +1,5 @@
-/* scores: what attention has before its softmax, scale q kᵀ + mask, for heads that choose instead
- * of mixing. */
+/* scores: what attention has before its softmax, scale q kᵀ + mask, for heads that choose
+ * instead of mixing. */
 #include "tensor/ops.h"
 
 static bool scores_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
@@ -47,13 +47,17 @@ static void scores_gradient(oc_context *cx, const oci_call *call)
         float *dy = oci_f32(scaled);
         be->scale(cx, P * N, call->args.scale, call->out->grad + b * P * N, dy);
         if (dq)
-            be->product(cx, &(oci_product_args){ .M = P, .N = D, .K = N, .a = dy, .a_row = N,
-                .a_col = 1, .b = oci_f32(k) + b * N * D, .b_row = D, .b_col = 1,
-                .c = dq + b * P * D, .ldc = D, .accumulate = true });
+            be->product(cx, &(oci_product_args){ .M = P, .N = D, .K = N, .a = dy,
+                                                 .a_row = N, .a_col = 1,
+                                                 .b = oci_f32(k) + b * N * D, .b_row = D,
+                                                 .b_col = 1, .c = dq + b * P * D,
+                                                 .ldc = D, .accumulate = true });
         if (dk)
-            be->product(cx, &(oci_product_args){ .M = N, .N = D, .K = P, .a = dy, .a_row = 1,
-                .a_col = N, .b = oci_f32(q) + b * P * D, .b_row = D, .b_col = 1,
-                .c = dk + b * N * D, .ldc = D, .accumulate = true });
+            be->product(cx, &(oci_product_args){ .M = N, .N = D, .K = P, .a = dy,
+                                                 .a_row = 1, .a_col = N,
+                                                 .b = oci_f32(q) + b * P * D, .b_row = D,
+                                                 .b_col = 1, .c = dk + b * N * D,
+                                                 .ldc = D, .accumulate = true });
     }
     oci_arena_reset(&cx->arena, mark);
 }
@@ -64,5 +68,6 @@ const oci_op oci_op_row_scores = { "scores", 2, 3, scores_shape, scores_forward,
 oci_tensor *oci_op_scores(oc_context *cx, oci_tensor *q, oci_tensor *k, oci_tensor *mask,
                           float scale)
 {
-    return oci_apply(cx, &oci_op_row_scores, OCI_IN(q, k, mask), (oci_args){ .scale = scale });
+    return oci_apply(cx, &oci_op_row_scores, OCI_IN(q, k, mask),
+                     (oci_args){ .scale = scale });
 }

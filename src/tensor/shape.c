@@ -1,4 +1,5 @@
-/* Operations that move elements without changing them, and the resizing of position grids. */
+/* Operations that move elements without changing them,
+ * and the resizing of position grids. */
 #include "tensor/ops.h"
 
 #include <math.h>
@@ -29,7 +30,8 @@ static void reshape_gradient(oc_context *cx, const oci_call *call)
 {
     float *dx;
     if (oci_wants_grad(cx, call, 0, &dx))
-        oci_backend_get(cx)->axpy(cx, oci_tensor_count(call->out), 1.0f, call->out->grad, dx);
+        oci_backend_get(cx)->axpy(cx, oci_tensor_count(call->out), 1.0f, call->out->grad,
+                                  dx);
 }
 
 const oci_op oci_op_row_reshape = { "reshape", 1, 1, reshape_shape, reshape_forward,
@@ -41,7 +43,8 @@ oci_tensor *oci_op_reshape(oc_context *cx, oci_tensor *x, int rank, const int64_
     if (!cx->tape) return oci_tensor_view(cx, x, rank, shape, 0);
     oci_tensor like = { .dtype = OC_F32, .rank = rank };
     memcpy(like.shape, shape, (size_t)rank * sizeof *shape);
-    return oci_apply(cx, &oci_op_row_reshape, OCI_IN(x), (oci_args){ .saved = { &like } });
+    return oci_apply(cx, &oci_op_row_reshape, OCI_IN(x),
+                     (oci_args){ .saved = { &like } });
 }
 
 /* ---- transpose ---- */
@@ -50,7 +53,8 @@ static bool transpose_shape(oc_context *cx, const oci_call *call, oci_tensor *ou
 {
     const oci_tensor *x = call->in[0];
     if (x->rank != 2) return oci_op_fail(cx, call, "x [M, N]");
-    *out = (oci_tensor){ .dtype = OC_F32, .rank = 2, .shape = { x->shape[1], x->shape[0] } };
+    *out =
+        (oci_tensor){ .dtype = OC_F32, .rank = 2, .shape = { x->shape[1], x->shape[0] } };
     return true;
 }
 
@@ -70,8 +74,9 @@ static void transpose_gradient(oc_context *cx, const oci_call *call)
     for (int64_t i = 0; i < M * N; i++) dx[i] += call->out->grad[i % N * M + i / N];
 }
 
-const oci_op oci_op_row_transpose = { "transpose", 1, 1, transpose_shape, transpose_forward,
-                                      transpose_gradient };
+const oci_op oci_op_row_transpose = {
+    "transpose", 1, 1, transpose_shape, transpose_forward, transpose_gradient
+};
 
 oci_tensor *oci_op_transpose(oc_context *cx, oci_tensor *x)
 {
@@ -164,11 +169,14 @@ static void slice_gradient(oc_context *cx, const oci_call *call)
                                   dx + i * all + call->args.size[0] * x->shape[2]);
 }
 
-const oci_op oci_op_row_slice = { "slice", 1, 1, slice_shape, slice_forward, slice_gradient };
+const oci_op oci_op_row_slice = {
+    "slice", 1, 1, slice_shape, slice_forward, slice_gradient
+};
 
 oci_tensor *oci_op_slice(oc_context *cx, oci_tensor *x, int64_t begin, int64_t count)
 {
-    return oci_apply(cx, &oci_op_row_slice, OCI_IN(x), (oci_args){ .size = { begin, count } });
+    return oci_apply(cx, &oci_op_row_slice, OCI_IN(x),
+                     (oci_args){ .size = { begin, count } });
 }
 
 /* ---- columns: along the width ---- */
@@ -211,7 +219,8 @@ const oci_op oci_op_row_columns = { "columns", 1, 1, columns_shape, columns_forw
 
 oci_tensor *oci_op_columns(oc_context *cx, oci_tensor *x, int64_t begin, int64_t count)
 {
-    return oci_apply(cx, &oci_op_row_columns, OCI_IN(x), (oci_args){ .size = { begin, count } });
+    return oci_apply(cx, &oci_op_row_columns, OCI_IN(x),
+                     (oci_args){ .size = { begin, count } });
 }
 
 /* ---- patches: pictures to rows ---- */
@@ -234,7 +243,8 @@ static bool patches_shape(oc_context *cx, const oci_call *call, oci_tensor *out)
 static void copy_patches(const oci_call *call, bool back, const float *from, float *to)
 {
     const int64_t *s = call->in[0]->shape;
-    int64_t C = s[1], H = s[2], W = s[3], ph = call->args.size[0], pw = call->args.size[1];
+    int64_t C = s[1], H = s[2], W = s[3], ph = call->args.size[0],
+            pw = call->args.size[1];
     int64_t gh = H / ph, gw = W / pw, row = 0;
     for (int64_t patch = 0; patch < s[0] * gh * gw; patch++) {
         int64_t b = patch / (gh * gw), py = patch / gw % gh, px = patch % gw;
@@ -264,7 +274,8 @@ const oci_op oci_op_row_patches = { "patches", 1, 1, patches_shape, patches_forw
 
 oci_tensor *oci_op_patches(oc_context *cx, oci_tensor *pixels, int64_t ph, int64_t pw)
 {
-    return oci_apply(cx, &oci_op_row_patches, OCI_IN(pixels), (oci_args){ .size = { ph, pw } });
+    return oci_apply(cx, &oci_op_row_patches, OCI_IN(pixels),
+                     (oci_args){ .size = { ph, pw } });
 }
 
 /* ---- interpolate: torch's upsample_bicubic2d ---- */
@@ -295,7 +306,8 @@ static cubic_taps taps_of(int64_t i, int64_t n, double factor)
 }
 
 /* TensorFlow's ResizeBicubic with half_pixel_centers, to `all` outputs: a = -0.5, offsets
- * in steps of 1/1024, and taps beyond the border left out, the others made to sum to 1. */
+ * in steps of 1/1024, and taps beyond the border left out, the others made to sum to
+ * 1. */
 static cubic_taps tf_taps_of(int64_t i, int64_t n, int64_t all)
 {
     enum { STEPS = 1024 };
@@ -312,7 +324,7 @@ static cubic_taps tf_taps_of(int64_t i, int64_t n, int64_t all)
         if (taps.at[k] != at) taps.w[k] = 0;
         sum += taps.w[k];
     }
-    for (int k = 0; k < 4; k++) taps.w[k] /= sum;       /* the near taps alone are over 0.4 */
+    for (int k = 0; k < 4; k++) taps.w[k] /= sum;   /* the near taps alone are over 0.4 */
     return taps;
 }
 
@@ -321,7 +333,8 @@ static bool interpolate_shape(oc_context *cx, const oci_call *call, oci_tensor *
 {
     const oci_tensor *x = call->in[0];
     const int64_t *s = call->args.size;
-    if (x->rank != 3 || x->shape[0] != 1 || x->shape[1] != s[0] * s[1] || s[2] < 1 || s[3] < 1)
+    if (x->rank != 3 || x->shape[0] != 1 || x->shape[1] != s[0] * s[1] || s[2] < 1 ||
+        s[3] < 1)
         return oci_op_fail(cx, call, "x [1, %lld * %lld, D]", (long long)s[0],
                            (long long)s[1]);
     out->rank = 3;
@@ -331,8 +344,10 @@ static bool interpolate_shape(oc_context *cx, const oci_call *call, oci_tensor *
     return true;
 }
 
-/* Adds weight * source row to target row for every pair of rows, forwards or backwards. */
-static void interpolate_rows(const oci_call *call, bool back, const float *from, float *to)
+/* Adds weight * source row to target row for every pair of rows,
+ * forwards or backwards. */
+static void interpolate_rows(const oci_call *call, bool back, const float *from,
+                             float *to)
 {
     const int64_t *s = call->args.size, D = call->out->shape[2];
     double fh = call->args.factor[0], fw = call->args.factor[1];
@@ -362,15 +377,17 @@ static void interpolate_forward(oc_context *cx, oci_call *call)
 static void interpolate_gradient(oc_context *cx, const oci_call *call)
 {
     float *dx;
-    if (oci_wants_grad(cx, call, 0, &dx)) interpolate_rows(call, true, call->out->grad, dx);
+    if (oci_wants_grad(cx, call, 0, &dx))
+        interpolate_rows(call, true, call->out->grad, dx);
 }
 
 const oci_op oci_op_row_interpolate = { "interpolate", 1, 1, interpolate_shape,
                                         interpolate_forward, interpolate_gradient };
 
-oci_tensor *oci_op_interpolate(oc_context *cx, oci_tensor *x, int64_t h, int64_t w, int64_t H,
-                            int64_t W, double factor_h, double factor_w)
+oci_tensor *oci_op_interpolate(oc_context *cx, oci_tensor *x, int64_t h, int64_t w,
+                               int64_t H, int64_t W, double factor_h, double factor_w)
 {
     return oci_apply(cx, &oci_op_row_interpolate, OCI_IN(x),
-                     (oci_args){ .size = { h, w, H, W }, .factor = { factor_h, factor_w } });
+                     (oci_args){ .size = { h, w, H, W },
+                                 .factor = { factor_h, factor_w } });
 }

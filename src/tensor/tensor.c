@@ -6,7 +6,8 @@
 #include "backend/backend.h"
 #include "base/size.h"
 
-/* Bytes of a tensor of that shape; false, with the error set, if they cannot be counted. */
+/* Bytes of a tensor of that shape; false, with the error set,
+ * if they cannot be counted. */
 static bool shape_bytes(oc_context *cx, oc_dtype dtype, int rank, const int64_t *shape,
                         size_t *bytes)
 {
@@ -14,11 +15,13 @@ static bool shape_bytes(oc_context *cx, oc_dtype dtype, int rank, const int64_t 
     bool good = rank >= 0 && rank <= OCI_MAX_RANK;
     for (int i = 0; good && i < rank; i++)
         good = shape[i] >= 0 && oci_mul(*bytes, (size_t)shape[i], bytes);
-    if (!good) oci_fail(cx, OC_E_LIMIT, "a tensor of rank %d does not fit into memory", rank);
+    if (!good)
+        oci_fail(cx, OC_E_LIMIT, "a tensor of rank %d does not fit into memory", rank);
     return good;
 }
 
-oci_tensor *oci_tensor_create(oc_context *cx, oc_dtype dtype, int rank, const int64_t *shape)
+oci_tensor *oci_tensor_create(oc_context *cx, oc_dtype dtype, int rank,
+                              const int64_t *shape)
 {
     size_t bytes;
     if (oci_failed(cx) || !shape_bytes(cx, dtype, rank, shape, &bytes)) return NULL;
@@ -36,8 +39,10 @@ oci_tensor *oci_tensor_view(oc_context *cx, const oci_tensor *x, int rank,
     if (!x || oci_failed(cx)) return NULL;
     oci_tensor *y = oci_arena_alloc(cx, &cx->arena, sizeof *y);
     if (!y) return NULL;
-    *y = (oci_tensor){ .dtype = x->dtype, .rank = rank,
-                       .data = (char *)x->data + (size_t)offset * oci_dtype_size(x->dtype) };
+    *y = (oci_tensor){ .dtype = x->dtype,
+                       .rank = rank,
+                       .data = (char *)x->data +
+                               (size_t)offset * oci_dtype_size(x->dtype) };
     memcpy(y->shape, shape, (size_t)rank * sizeof *shape);
     return y;
 }
@@ -94,7 +99,8 @@ oci_tensor *oci_settle(oc_context *cx, oci_arena_mark mark, oci_tensor *x)
     size_t bytes = (size_t)oci_tensor_count(&copy) * oci_dtype_size(copy.dtype);
     void *data = oci_arena_alloc(cx, &cx->arena, bytes);
     if (!y || !data) return NULL;
-    /* Data first: the head's new place may be inside the old data, never the other way. */
+    /* Data first: the head's new place may be inside the old data,
+     * never the other way. */
     memmove(data, copy.data, bytes);
     *y = copy;
     y->data = data;

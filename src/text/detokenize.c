@@ -274,30 +274,28 @@ void oci_detokenizer_free(oci_detokenizer *s)
     oci_free(s);
 }
 
-static const char *given(const oc_context *cx, const oci_detokenizer *s, size_t *size)
+static const char *given(oc_context *cx, oci_detokenizer *s, int64_t id, bool last,
+                         size_t *size)
 {
-    bool some = !oci_failed(cx) && s->out.data;
-    if (size) *size = some ? s->out.size : 0;
-    return some ? s->out.data : "";
+    if (size) *size = 0;
+    if (!s || oci_failed(cx)) return "";
+    s->out.size = 0;
+    if (s->out.data) s->out.data[0] = '\0';
+    if (push(cx, s, id) == OC_OK && last) end(cx, s);
+    else settle(cx, s, false);
+    if (oci_failed(cx) || !s->out.data) return "";
+    if (size) *size = s->out.size;
+    return s->out.data;
 }
 
 const char *oci_detokenizer_push(oc_context *cx, oci_detokenizer *s, int64_t id,
                                  size_t *size)
 {
-    if (size) *size = 0;
-    if (!s || oci_failed(cx)) return "";
-    s->out.size = 0;
-    if (s->out.data) s->out.data[0] = '\0';
-    if (push(cx, s, id) == OC_OK) settle(cx, s, false);
-    return given(cx, s, size);
+    return given(cx, s, id, false, size);
 }
 
-const char *oci_detokenizer_finish(oc_context *cx, oci_detokenizer *s, size_t *size)
+const char *oci_detokenizer_push_last(oc_context *cx, oci_detokenizer *s, int64_t id,
+                                      size_t *size)
 {
-    if (size) *size = 0;
-    if (!s || oci_failed(cx)) return "";
-    s->out.size = 0;
-    if (s->out.data) s->out.data[0] = '\0';
-    end(cx, s);
-    return given(cx, s, size);
+    return given(cx, s, id, true, size);
 }

@@ -21,8 +21,10 @@ void oci_detokenizer_free(oci_detokenizer *stream);
  * call. */
 const char *oci_detokenizer_push(oc_context *cx, oci_detokenizer *stream, int64_t id,
                                  size_t *size);
-/* What is left at the end: broken bytes become U+FFFD as in oc_decode. */
-const char *oci_detokenizer_finish(oc_context *cx, oci_detokenizer *stream, size_t *size);
+/* The same with the last id: what waited comes too, broken bytes as U+FFFD, as in
+ * oc_decode. */
+const char *oci_detokenizer_push_last(oc_context *cx, oci_detokenizer *stream, int64_t id,
+                                      size_t *size);
 
 /* Whether a string is one of the added tokens, special ones among them. */
 bool oci_tokenizer_adds(const oc_tokenizer *t, const char *token, size_t size);

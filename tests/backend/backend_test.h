@@ -1,5 +1,5 @@
-/* What the tests of the kernels share. Every test body is a function of a context, run once
- * for each ISA that this CPU has. */
+/* What the tests of the kernels share. Every test body is a function of a context, run
+ * once for each ISA that this CPU has. */
 #ifndef TESTS_BACKEND_TEST_H
 #define TESTS_BACKEND_TEST_H
 
@@ -50,7 +50,7 @@ static inline void each_isa(void (*test)(const under_test *t), int threads)
     }
 }
 
-/* ---- numbers --------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------- */
 
 static uint32_t random_state = 1;
 
@@ -69,8 +69,8 @@ static inline void fill(float *x, int64_t n)
 }
 
 /* The chain that backend.h demands; without FMA the generic kernels round twice. */
-static inline float chain(oc_isa isa, int64_t K, const float *a, int64_t a_step, const float *b,
-                          int64_t b_step)
+static inline float chain(oc_isa isa, int64_t K, const float *a, int64_t a_step,
+                          const float *b, int64_t b_step)
 {
     float sum = 0;
     for (int64_t k = 0; k < K; k++)
@@ -96,7 +96,7 @@ static inline double ulps(float y, long double exact)
     return (double)(fabsl((long double)y - exact) / ldexpl(1, e - 24));
 }
 
-/* ---- memory with guards ---------------------------------------------------------------- */
+/* ---- memory with guards ------------------------------------------------------------ */
 
 enum { GUARD = 64 };            /* floats on either side of every output */
 #define GUARD_VALUE 123456.75f

@@ -48,11 +48,13 @@ static int64_t exact_weights(const oci_attention_args *a, int64_t b, int64_t h, 
         const float *k = a->k + (b * a->Tk + j) * a->kv_row + h * a->head_dim;
         double s = 0;
         for (int64_t d = 0; d < a->head_dim; d++) s += (double)q[d] * k[d];
-        /* As float, so that adding the smallest float swallows the score, as in PyTorch. */
+        /* As float, so that adding the smallest float swallows the score,
+         * as in PyTorch. */
         float score = (float)s * a->scale;
         int64_t row = a->mask_rows ? a->mask_rows[b] : b;
         if (a->mask)
-            score += a->mask[row * a->mask_batch + h * a->mask_head + i * a->mask_row + j];
+            score +=
+                a->mask[row * a->mask_batch + h * a->mask_head + i * a->mask_row + j];
         w[j] = score;
         top = fmax(top, w[j]);
     }
@@ -124,10 +126,13 @@ static void test_forward(void **state)
     each_isa(forward, 2);
 }
 
-static oci_kv make_cache(const under_test *t, int64_t rows, int64_t heads, int64_t D, int64_t T)
+static oci_kv make_cache(const under_test *t, int64_t rows, int64_t heads, int64_t D,
+                         int64_t T)
 {
     int64_t P = t->be->panel, room = (T + P - 1) / P * P, panels = (D + P - 1) / P;
-    oci_kv kv = { .rows = rows, .heads = heads, .head_dim = D, .room = room, .dtype = OC_F32 };
+    oci_kv kv = {
+        .rows = rows, .heads = heads, .head_dim = D, .room = room, .dtype = OC_F32
+    };
     kv.keys = malloc((size_t)(rows * heads * room * D) * sizeof(float));
     kv.values = malloc((size_t)(rows * heads * room * panels * P) * sizeof(float));
     /* What was never written must not matter: all NaN. */
@@ -136,8 +141,8 @@ static oci_kv make_cache(const under_test *t, int64_t rows, int64_t heads, int64
     return kv;
 }
 
-/* A causal pass over all tokens, the same in pieces of `step` through a cache, whose rows are
- * in another order: the same bits, and the same weights. */
+/* A causal pass over all tokens, the same in pieces of `step` through a cache, whose rows
+ * are in another order: the same bits, and the same weights. */
 static void check_cache(const under_test *t, int64_t T, int64_t D, int64_t step)
 {
     static const int64_t kv_rows[2] = { 3, 1 };
@@ -148,7 +153,8 @@ static void check_cache(const under_test *t, int64_t T, int64_t D, int64_t step)
     int64_t width = 3 * D;
     for (int64_t at = 0; at < T; at += step) {
         int64_t n = T - at < step ? T - at : step;
-        float *q = floats(2 * n * width), *k = floats(2 * n * width), *v = floats(2 * n * width);
+        float *q = floats(2 * n * width), *k = floats(2 * n * width),
+              *v = floats(2 * n * width);
         float *out = guarded(2 * n * width), *w = guarded(2 * 3 * n * (at + n));
         for (int64_t i = 0; i < 2 * n; i++) {
             int64_t from = i / n * T + at + i % n;
@@ -173,8 +179,8 @@ static void check_cache(const under_test *t, int64_t T, int64_t D, int64_t step)
             assert_true(same_bits(out + i * width,
                                   p.out + (i / n * T + at + i % n) * p.a.out_row, width));
         for (int64_t i = 0; i < 6 * n; i++)
-            assert_true(same_bits(w + i * (at + n), p.weights + (i / n * T + at + i % n) * T,
-                                  at + n));
+            assert_true(same_bits(w + i * (at + n),
+                                  p.weights + (i / n * T + at + i % n) * T, at + n));
         free_guarded(out, 2 * n, width, width);
         free_guarded(w, 6 * n, at + n, at + n);
         free(q);
@@ -201,15 +207,18 @@ static void test_cache(void **state)
     each_isa(cache, 2);
 }
 
-/* ---- keys in several rows of a cache --------------------------------------------------- */
+/* ---- keys in several rows of a cache ----------------------------------------------- */
 
-/* A cache where position j of batch row b is in row origin[b * T + j], and one where all of it
- * is in row b: the same bits. `fork` positions pass before a row changes at random. */
-static void check_origin(const under_test *t, int64_t Tq, int64_t T, int64_t D, int64_t fork)
+/* A cache where position j of batch row b is in row origin[b * T + j], and
+ * one where all of it is in row b: the same bits. `fork` positions pass
+ * before a row changes at random. */
+static void check_origin(const under_test *t, int64_t Tq, int64_t T, int64_t D,
+                         int64_t fork)
 {
     enum { B = 3, ROWS = 5, HEADS = 2 };
     problem p = make_problem(B, Tq, T, HEADS, D);
-    oci_kv spread = make_cache(t, ROWS, HEADS, D, T), whole = make_cache(t, B, HEADS, D, T);
+    oci_kv spread = make_cache(t, ROWS, HEADS, D, T),
+           whole = make_cache(t, B, HEADS, D, T);
     int64_t *origin = malloc((size_t)(B * T) * sizeof *origin), width = HEADS * D;
     assert_non_null(origin);
     for (int64_t i = 0; i < B * T; i++) {

@@ -12,7 +12,8 @@ typedef struct problem {
     float *q, *k, *v, *out;
 } problem;
 
-static problem make_problem(int64_t B, int64_t T, int64_t heads, int64_t kv_heads, int64_t D)
+static problem make_problem(int64_t B, int64_t T, int64_t heads, int64_t kv_heads,
+                            int64_t D)
 {
     problem p = { B, T, heads, kv_heads, D, floats(B * T * heads * D),
                   floats(B * T * kv_heads * D), floats(B * T * kv_heads * D),
@@ -41,9 +42,11 @@ static oci_kv make_kv(const under_test *t, oc_dtype dtype, int64_t rows, int64_t
                       int64_t D, int64_t length)
 {
     int64_t P = t->be->panel, room = (length + P - 1) / P * P, wide = (D + P - 1) / P * P;
-    int64_t size = dtype == OC_F32 ? 4 : dtype == OC_BF16 ? 2 : 1, each = rows * heads * room;
-    return (oci_kv){ .rows = rows, .heads = heads, .head_dim = D, .room = room, .dtype = dtype,
-                     .keys = filled(each * D * size), .values = filled(each * wide * size),
+    int64_t size = dtype == OC_F32 ? 4 : dtype == OC_BF16 ? 2 : 1;
+    int64_t each = rows * heads * room;
+    return (oci_kv){ .rows = rows, .heads = heads, .head_dim = D, .room = room,
+                     .dtype = dtype, .keys = filled(each * D * size),
+                     .values = filled(each * wide * size),
                      .key_scales = dtype == OC_INT8 ? filled(each * 4) : NULL,
                      .value_scales = dtype == OC_INT8 ? filled(each * 4) : NULL };
 }
@@ -122,7 +125,8 @@ static void test_kept(void **state)
 static void odd_numbers(const under_test *t)
 {
     oci_kv kv = make_kv(t, OC_INT8, 1, 1, 4, 4);
-    const float k[16] = { 0, 0, 0, 0, 1e-38f, 0, -1e-38f, 0, INFINITY, 1, 2, 3, 1, NAN, 0, 2 };
+    const float k[16] = { 0, 0, 0, 0, 1e-38f, 0, -1e-38f, 0,
+                          INFINITY, 1, 2, 3, 1, NAN, 0, 2 };
     float found[4];
     t->be->kv_append(t->cx, &kv, NULL, 1, 4, 0, k, k, 4);
     for (int64_t at = 0; at < 4; at++) {
@@ -180,7 +184,8 @@ static void expect_exact(const under_test *t, const problem *p, const oci_kv *kv
 }
 
 /* The same in pieces of `step` positions. */
-static void expect_steps(const under_test *t, const problem *p, oc_dtype dtype, int64_t step)
+static void expect_steps(const under_test *t, const problem *p, oc_dtype dtype,
+                         int64_t step)
 {
     static const int64_t rows[2] = { 2, 0 };
     oci_kv kv = make_kv(t, dtype, 3, p->kv_heads, p->D, p->T);
@@ -209,8 +214,8 @@ static void expect_steps(const under_test *t, const problem *p, oc_dtype dtype, 
     free_kv(&kv);
 }
 
-static void check_steps(const under_test *t, oc_dtype dtype, int64_t heads, int64_t kv_heads,
-                        int64_t D)
+static void check_steps(const under_test *t, oc_dtype dtype, int64_t heads,
+                        int64_t kv_heads, int64_t D)
 {
     problem p = make_problem(2, 75, heads, kv_heads, D);
     oci_kv kv = make_kv(t, dtype, 2, kv_heads, D, 75);
@@ -225,8 +230,10 @@ static void check_steps(const under_test *t, oc_dtype dtype, int64_t heads, int6
 
 static void steps(const under_test *t)
 {
-    static const int64_t heads[][2] = { { 3, 3 }, { 8, 4 }, { 6, 2 }, { 8, 2 }, { 5, 1 },
-                                        { 12, 2 }, { 7, 1 }, { 16, 2 }, { 11, 1 } };
+    static const int64_t heads[][2] = {
+        { 3, 3 }, { 8, 4 }, { 6, 2 }, { 8, 2 }, { 5, 1 }, { 12, 2 }, { 7, 1 }, { 16, 2 },
+        { 11, 1 }
+    };
     for (int i = 0; i < 3; i++)
         for (size_t h = 0; h < sizeof heads / sizeof *heads; h++)
             check_steps(t, dtypes[i], heads[h][0], heads[h][1], h % 2 ? 20 : 64);
@@ -244,7 +251,8 @@ static void check_origin(const under_test *t, oc_dtype dtype, int64_t fork)
 {
     enum { T = 75, ROWS = 4 };
     problem p = make_problem(1, T, 6, 2, 20);
-    oci_kv whole = make_kv(t, dtype, 1, 2, 20, T), spread = make_kv(t, dtype, ROWS, 2, 20, T);
+    oci_kv whole = make_kv(t, dtype, 1, 2, 20, T),
+           spread = make_kv(t, dtype, ROWS, 2, 20, T);
     int64_t origin[T];
     run_whole(t, &p, &whole);
     for (int64_t i = 0; i < T; i++) {
@@ -290,7 +298,8 @@ static void sessions(const under_test *t)
         each[b] = &kvs[b];
         run_whole(t, &p, &kvs[b]);
         memcpy(all.q + b * WIDTH, p.q + (lengths[b] - 1) * WIDTH, WIDTH * sizeof(float));
-        memcpy(all.out + b * WIDTH, p.out + (lengths[b] - 1) * WIDTH, WIDTH * sizeof(float));
+        memcpy(all.out + b * WIDTH, p.out + (lengths[b] - 1) * WIDTH,
+               WIDTH * sizeof(float));
         free_problem(&p);
     }
     float *out = guarded(N * WIDTH);
@@ -336,10 +345,12 @@ static void check_left(const under_test *t, oc_dtype dtype, int64_t pad, bool ca
     problem p = make_problem(1, n, 6, 2, 20), both = make_problem(2, LEFT_T, 6, 2, 20);
     for (int64_t i = 0; i < pad * 40; i++)
         both.k[LEFT_T * 40 + i] = both.v[LEFT_T * 40 + i] = NAN;
-    memcpy(both.q + (LEFT_T + pad) * LEFT_WIDTH, p.q, (size_t)(n * LEFT_WIDTH) * sizeof(float));
+    memcpy(both.q + (LEFT_T + pad) * LEFT_WIDTH, p.q,
+           (size_t)(n * LEFT_WIDTH) * sizeof(float));
     memcpy(both.k + (LEFT_T + pad) * 40, p.k, (size_t)(n * 40) * sizeof(float));
     memcpy(both.v + (LEFT_T + pad) * 40, p.v, (size_t)(n * 40) * sizeof(float));
-    oci_kv alone = make_kv(t, dtype, 1, 2, 20, n), padded = make_kv(t, dtype, 2, 2, 20, LEFT_T);
+    oci_kv alone = make_kv(t, dtype, 1, 2, 20, n),
+           padded = make_kv(t, dtype, 2, 2, 20, LEFT_T);
     run_whole(t, &p, &alone);
     float *mask = floats(2 * LEFT_T * LEFT_T);
     fill_mask(mask, 0, true);

@@ -1,5 +1,5 @@
-/* exp, tanh, the logistic function, the normal distribution and the activations made of them,
- * swept over all magnitudes against long double. */
+/* exp, tanh, the logistic function, the normal distribution and the activations made of
+ * them, swept over all magnitudes against long double. */
 #include "backend_test.h"
 
 enum { BLOCK = 4096 };
@@ -33,9 +33,10 @@ static long double exact_act(oci_act act, long double x)
     }
 }
 
-/* Ulp that an act may be off at x. The first number is the measured bound; the second says
- * how much of the argument's own rounding the function multiplies: e^u is off by |u| ulp when
- * u is off by one, and that is the conditioning of these functions for x far below 0. */
+/* Ulp that an act may be off at x. The first number is the measured bound; the
+ * second says how much of the argument's own rounding the function multiplies: e^u
+ * is off by |u| ulp when u is off by one, and that is the conditioning of these
+ * functions for x far below 0. */
 static double allowed_ulps(oci_act act, double x)
 {
     double low = x < 0 ? -x : 0;
@@ -53,16 +54,16 @@ static double allowed_ulps(oci_act act, double x)
     }
 }
 
-/* Past this point the exact value is a subnormal float, or close to one: the product of x and
- * a rounded subnormal is off by up to |x| of its units. */
+/* Past this point the exact value is a subnormal float, or close to one: the product of x
+ * and a rounded subnormal is off by up to |x| of its units. */
 static double allowed(oci_act act, double x, long double exact)
 {
     double a = allowed_ulps(act, x);
     return fabsl(exact) < 0x1p-120L && a > 0 ? a + 32 + fabs(x) : a;
 }
 
-static void check_block(const under_test *t, oci_act act, const float *x, int n, double *worst,
-                        double *where)
+static void check_block(const under_test *t, oci_act act, const float *x, int n,
+                        double *worst, double *where)
 {
     float y[BLOCK];
     t->be->activate(t->cx, act, n, x, y);
@@ -70,8 +71,8 @@ static void check_block(const under_test *t, oci_act act, const float *x, int n,
         long double exact = exact_act(act, x[i]);
         double u = ulps(y[i], exact);
         if (u > allowed(act, x[i], exact))
-            fail_msg("%s act %d at %a: expected %La, found %a (%.1f ulp)", t->be->name, act,
-                     (double)x[i], exact, (double)y[i], u);
+            fail_msg("%s act %d at %a: expected %La, found %a (%.1f ulp)", t->be->name,
+                     act, (double)x[i], exact, (double)y[i], u);
         if (u > *worst && fabs(x[i]) < 6) {
             *worst = u;
             *where = x[i];
@@ -155,7 +156,8 @@ static void ends(const under_test *t)
         else if (act == OCI_ACT_LEAKY_RELU) assert_true(y[2] == -INFINITY);
         else if (half || act == OCI_ACT_LAPLACE || act == OCI_ACT_RELU ||
                  act == OCI_ACT_RELU2 || act == OCI_ACT_RELU6) assert_true(y[2] == 0);
-        if (act != OCI_ACT_LAPLACE) assert_true(y[3] == (half ? 0.5f : 0) && y[4] == y[3]);
+        if (act != OCI_ACT_LAPLACE)
+            assert_true(y[3] == (half ? 0.5f : 0) && y[4] == y[3]);
     }
 }
 

@@ -12,21 +12,24 @@ static void expect_linear(const under_test *t, const oci_linear_args *l, const f
             if (l->bias) y += l->bias[n];
             if (l->residual) y += l->residual[m * l->ldr + n];
             if (memcmp(&y, &l->y[m * l->ldy + n], sizeof y))
-                fail_msg("%s %lldx%lldx%lld [%lld,%lld]: expected %a, found %a", t->be->name,
-                         (long long)l->M, (long long)l->N, (long long)l->K, (long long)m,
-                         (long long)n, (double)y, (double)l->y[m * l->ldy + n]);
+                fail_msg("%s %lldx%lldx%lld [%lld,%lld]: expected %a, found %a",
+                         t->be->name, (long long)l->M, (long long)l->N, (long long)l->K,
+                         (long long)m, (long long)n, (double)y,
+                         (double)l->y[m * l->ldy + n]);
         }
 }
 
 static void check_linear(const under_test *t, int64_t M, int64_t N, int64_t K, int extras)
 {
     int64_t ldx = K + extras % 3 * 5, ldy = N + extras % 2 * 7, ldr = N + 3;
-    float *x = floats(M * ldx), *w = floats(N * K), *bias = floats(N), *r = floats(M * ldr);
+    float *x = floats(M * ldx), *w = floats(N * K), *bias = floats(N),
+          *r = floats(M * ldr);
     void *panels = panels_of(t, OC_F32, N, K, w, K, 1);
     float *y = guarded(M * ldy);
     oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = ldx, .dtype = OC_F32,
                           .panels = panels, .bias = extras & 1 ? bias : NULL,
-                          .residual = extras & 2 ? r : NULL, .ldr = ldr, .y = y, .ldy = ldy };
+                          .residual = extras & 2 ? r : NULL, .ldr = ldr, .y = y,
+                          .ldy = ldy };
     t->be->linear(t->cx, &l);
     expect_linear(t, &l, w);
     free_guarded(y, M, N, ldy);
@@ -62,7 +65,8 @@ static void half_weights(const under_test *t)
     static const int64_t rows[] = { 1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 30, 100 };
     for (int d = 0; d < 2; d++)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-            int64_t M = rows[i], N = 75, K = i % 2 ? 261 : 272;     /* odd, and whole blocks */
+            /* odd, and whole blocks */
+            int64_t M = rows[i], N = 75, K = i % 2 ? 261 : 272;
             oc_dtype dtype = d ? OC_F16 : OC_BF16;
             uint16_t *half = malloc((size_t)(N * K) * sizeof *half);
             float *w = floats(N * K), *x = floats(M * K);
@@ -73,8 +77,8 @@ static void half_weights(const under_test *t)
             void *narrow = panels_of(t, dtype, N, K, half, K, 1);
             void *wide = panels_of(t, OC_F32, N, K, w, K, 1);
             float *y = guarded(M * N), *z = guarded(M * N), *row = guarded(K);
-            oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = K, .dtype = dtype,
-                                  .panels = narrow, .y = y, .ldy = N };
+            oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = K,
+                                  .dtype = dtype, .panels = narrow, .y = y, .ldy = N };
             t->be->linear(t->cx, &l);
             l.dtype = OC_F32;
             l.panels = wide;
@@ -139,7 +143,8 @@ static void rows_alone(const under_test *t)
 {
     int64_t N = 83, K = 190, M = 43;
     float *x = floats(M * K), *w = floats(N * K), *bias = floats(N);
-    float *y = guarded(M * N), *one = guarded(N), *plain = guarded(M * N), *after = guarded(M * N);
+    float *y = guarded(M * N), *one = guarded(N), *plain = guarded(M * N),
+          *after = guarded(M * N);
     void *panels = panels_of(t, OC_F32, N, K, w, K, 1);
     for (int act = 0; act < OCI_ACT_COUNT; act++) {
         oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = K, .dtype = OC_F32,
@@ -198,7 +203,8 @@ static void check_product(const under_test *t, int64_t M, int64_t N, int64_t K, 
         t->be->product(t->cx, &p);
         for (int64_t m = 0; m < M; m++)
             for (int64_t n = 0; n < N; n++) {
-                float y = chain(t->isa, K, a + m * p.a_row, p.a_col, b + n * p.b_col, p.b_row);
+                float y = chain(t->isa, K, a + m * p.a_row, p.a_col, b + n * p.b_col,
+                                p.b_row);
                 if (accumulate) y += (float)((m * ldc + n) % 9);
                 assert_true(y == c[m * ldc + n]);
             }
@@ -249,7 +255,8 @@ static void special_values(const under_test *t)
     l.M = 3;
     l.N = 0;
     t->be->linear(t->cx, &l);
-    t->be->product(t->cx, &(oci_product_args){ .M = 0, .N = 3, .K = 3, .a = x, .b = w, .c = y });
+    t->be->product(t->cx,
+                   &(oci_product_args){ .M = 0, .N = 3, .K = 3, .a = x, .b = w, .c = y });
     free_guarded(y, 1, 0, 1);
     free(x);
     free(w);
@@ -270,8 +277,8 @@ static void no_memory(const under_test *t)
     oc_context *cx = oc_context_create(&o);
     float *x = floats(100 * 100), *w = floats(100 * 100), *y = guarded(100 * 100);
     void *panels = panels_of(t, OC_F32, 100, 100, w, 100, 1);
-    oci_linear_args l = { .M = 100, .N = 100, .K = 100, .x = x, .ldx = 100, .dtype = OC_F32,
-                          .panels = panels, .y = y, .ldy = 100 };
+    oci_linear_args l = { .M = 100, .N = 100, .K = 100, .x = x, .ldx = 100,
+                          .dtype = OC_F32, .panels = panels, .y = y, .ldy = 100 };
     t->be->linear(cx, &l);
     assert_int_equal(oc_context_status(cx), OC_E_MEMORY);
     free_guarded(y, 100, 0, 100);

@@ -1,5 +1,6 @@
-/* Weights in blocks: rounding, rows read back, products in f32 and in INT8 arithmetic, against
- * plain loops over what the packed bytes say, bit for bit where backend.h fixes the order. */
+/* Weights in blocks: rounding, rows read back, products in f32 and in INT8
+ * arithmetic, against plain loops over what the packed bytes say, bit for bit where
+ * backend.h fixes the order. */
 #include "backend_test.h"
 
 static const oc_dtype dtypes[] = { OC_INT8, OC_INT8_CHANNEL, OC_INT4 };
@@ -11,7 +12,8 @@ typedef struct weights {
     void *panels;
 } weights;
 
-static void *quantised(const under_test *t, oc_dtype dtype, int64_t N, int64_t K, const float *w)
+static void *quantised(const under_test *t, oc_dtype dtype, int64_t N, int64_t K,
+                       const float *w)
 {
     size_t size = t->be->packed_bytes(dtype, N, K);
     assert_int_equal(size % 64, 0);
@@ -19,7 +21,8 @@ static void *quantised(const under_test *t, oc_dtype dtype, int64_t N, int64_t K
     assert_non_null(p);
     memset(p, 0xa5, size + 64);
     t->be->quantise(t->cx, dtype, OC_F32, N, K, w, K, 1, p);
-    for (size_t i = 0; i < 64; i++) assert_int_equal(((unsigned char *)p)[size + i], 0xa5);
+    for (size_t i = 0; i < 64; i++)
+        assert_int_equal(((unsigned char *)p)[size + i], 0xa5);
     return p;
 }
 
@@ -39,7 +42,7 @@ static void free_weights(weights *a)
     free(a->panels);
 }
 
-/* ---- rounding -------------------------------------------------------------------------- */
+/* ---- rounding ---------------------------------------------------------------------- */
 
 /* Largest and smallest of block b of a row. */
 static void range_of(const float *row, int64_t K, int64_t b, float *low, float *high)
@@ -52,20 +55,23 @@ static void range_of(const float *row, int64_t K, int64_t b, float *low, float *
     }
 }
 
-/* What rounding to the nearest of 16 numbers between a block's ends would leave, squared. */
+/* What rounding to the nearest of 16 numbers between a block's
+ * ends would leave, squared. */
 static double plain_error(const float *row, int64_t K, int64_t b, float low, float high)
 {
     double sum = 0, scale = ((double)high - low) / 15;
     for (int64_t k = b * 32; k < K && k < b * 32 + 32; k++) {
-        double q = scale > 0 ? rint((row[k] - low) / scale) : 0, off = q * scale + low - row[k];
+        double q = scale > 0 ? rint((row[k] - low) / scale) : 0,
+               off = q * scale + low - row[k];
         sum += off * off;
     }
     return sum;
 }
 
-/* Every weight is off by half a scale at most; bf16's rounding of the scale moves the largest
- * by a quarter more of it than its place, which is within. INT4 cuts ranges where that lowers
- * the sum of squares: never above what the whole range gives, but for bf16's rounding. */
+/* Every weight is off by half a scale at most; bf16's rounding of the scale moves
+ * the largest by a quarter more of it than its place, which is within. INT4 cuts
+ * ranges where that lowers the sum of squares: never above what the whole range
+ * gives, but for bf16's rounding. */
 static void expect_rounded(oc_dtype dtype, int64_t K, const float *w, const float *back)
 {
     float low, high, most = 0;
@@ -105,7 +111,8 @@ static void rounding(const under_test *t)
                     t->be->unpack_row(dtypes[d], N, K, p, n, row);
                     expect_rounded(dtypes[d], K, w + n * K, row);
                     for (int64_t k = 0; k < K / 32 * 32; k++)       /* blocks of zeros */
-                        if (w[n * K + k] == 0) assert_true(fabsf(row[k]) <= sizes[s] * 0.1f);
+                        if (w[n * K + k] == 0)
+                            assert_true(fabsf(row[k]) <= sizes[s] * 0.1f);
                 }
                 free_guarded(row, 1, K, K);
                 free(w);
@@ -132,7 +139,8 @@ static void zeros_and_outliers(const under_test *t)
         void *p = quantised(t, dtypes[d], N, K, w);
         t->be->unpack_row(dtypes[d], N, K, p, 5, row);
         for (int k = 32; k < 64; k++) assert_true(row[k] == 0);
-        assert_true(fabsf(row[70] / 1e38f - 1) < 0.08f && fabsf(row[71] / 1e38f + 1) < 0.08f);
+        assert_true(fabsf(row[70] / 1e38f - 1) < 0.08f &&
+                    fabsf(row[71] / 1e38f + 1) < 0.08f);
         for (int k = 0; k < K; k++) assert_true(isfinite(row[k]));
         for (int k = 0; k < 32 && dtypes[d] != OC_INT8_CHANNEL; k++)
             assert_true(fabsf(row[k] - w[5 * K + k]) < 0.2f);
@@ -146,8 +154,8 @@ static void test_zeros_and_outliers(void **state)
     each_isa(zeros_and_outliers, 1);
 }
 
-/* A NaN or an infinity makes its block, or its channel, NaN: nothing that looks like a number
- * comes of it, and nothing else is touched. */
+/* A NaN or an infinity makes its block, or its channel, NaN: nothing that looks like a
+ * number comes of it, and nothing else is touched. */
 static void not_numbers(const under_test *t)
 {
     enum { N = 33, K = 96 };
@@ -180,8 +188,8 @@ static void test_not_numbers(void **state)
     each_isa(not_numbers, 1);
 }
 
-/* bf16 and f16 files, and W read down its columns, give the bytes of the same numbers in f32
- * along rows. */
+/* bf16 and f16 files, and W read down its columns, give the bytes of the same numbers in
+ * f32 along rows. */
 static void sources(const under_test *t)
 {
     for (size_t d = 0; d < 3; d++)
@@ -222,8 +230,9 @@ static void test_sources(void **state)
     each_isa(sources, 2);
 }
 
-/* One file serves every ISA: same sizes, and the same bytes from INT8. Of INT4 the best scale
- * is found in sums that round as each ISA does; each reads the other's bytes alike. */
+/* One file serves every ISA: same sizes, and the same bytes from INT8. Of
+ * INT4 the best scale is found in sums that round as each ISA does; each
+ * reads the other's bytes alike. */
 static void test_same_bytes(void **state)
 {
     (void)state;
@@ -253,7 +262,7 @@ static void test_same_bytes(void **state)
     }
 }
 
-/* ---- products -------------------------------------------------------------------------- */
+/* ---- products ---------------------------------------------------------------------- */
 
 /* A product's parts that the packed bytes hold, read as cpu/blocks.inc says. */
 static float bf16_at(const unsigned char *p)
@@ -340,16 +349,18 @@ static float expected(oc_isa isa, oc_dtype dtype, bool int8, int64_t K, const fl
 
 static bool same_number(float a, float b) { return a == b || (isnan(a) && isnan(b)); }
 
-static void check_product(const under_test *t, oc_dtype dtype, bool int8, int64_t M, int64_t N,
-                          int64_t K, int extras)
+static void check_product(const under_test *t, oc_dtype dtype, bool int8, int64_t M,
+                          int64_t N, int64_t K, int extras)
 {
     weights a = make_weights(t, dtype, N, K);
     int64_t ldx = K + extras % 3 * 5, ldy = N + extras % 2 * 7, ldr = N + 3;
-    float *x = floats(M * ldx), *bias = floats(N), *r = floats(M * ldr), *y = guarded(M * ldy);
+    float *x = floats(M * ldx), *bias = floats(N), *r = floats(M * ldr),
+          *y = guarded(M * ldy);
     oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = ldx, .dtype = dtype,
                           .arithmetic = int8 ? OC_INT8 : OC_F32, .panels = a.panels,
-                          .bias = extras & 1 ? bias : NULL, .residual = extras & 2 ? r : NULL,
-                          .ldr = ldr, .y = y, .ldy = ldy };
+                          .bias = extras & 1 ? bias : NULL,
+                          .residual = extras & 2 ? r : NULL, .ldr = ldr, .y = y,
+                          .ldy = ldy };
     t->be->linear(t->cx, &l);
     for (int64_t i = 0; i < M * N; i++) {
         int64_t m = i / N, n = i % N;
@@ -357,10 +368,10 @@ static void check_product(const under_test *t, oc_dtype dtype, bool int8, int64_
         if (l.bias) e += bias[n];
         if (l.residual) e += r[m * ldr + n];
         if (!same_number(e, y[m * ldy + n]))
-            fail_msg("%s %s%s %lldx%lldx%lld [%lld,%lld]: expected %a, found %a", t->be->name,
-                     oci_dtype_name(dtype), int8 ? " in INT8" : "", (long long)M, (long long)N,
-                     (long long)K, (long long)m, (long long)n, (double)e,
-                     (double)y[m * ldy + n]);
+            fail_msg("%s %s%s %lldx%lldx%lld [%lld,%lld]: expected %a, found %a",
+                     t->be->name, oci_dtype_name(dtype), int8 ? " in INT8" : "",
+                     (long long)M, (long long)N, (long long)K, (long long)m, (long long)n,
+                     (double)e, (double)y[m * ldy + n]);
         double exact = 0, size = 0;
         for (int64_t k = 0; k < K; k++) {
             exact += (double)x[m * ldx + k] * a.rows[n * K + k];
@@ -380,16 +391,19 @@ static void check_product(const under_test *t, oc_dtype dtype, bool int8, int64_
 static void shapes(const under_test *t)
 {
     static const int64_t some_k[] = { 1, 7, 31, 32, 33, 63, 64, 65, 96, 100, 257 };
-    static const int64_t some_n[] = { 1, 15, 16, 17, 31, 32, 33, 48, 49, 64, 65, 79, 130 };
+    static const int64_t some_n[] = {
+        1, 15, 16, 17, 31, 32, 33, 48, 49, 64, 65, 79, 130
+    };
     for (int i = 0; i < 6; i++) {
         oc_dtype dtype = dtypes[i / 2];
         bool int8 = i % 2;
         for (int64_t M = 1; M <= 40; M++)
-            check_product(t, dtype, int8, M, some_n[(M * 5) % 13], some_k[(M * 7) % 11], (int)M);
+            check_product(t, dtype, int8, M, some_n[(M * 5) % 13], some_k[(M * 7) % 11],
+                          (int)M);
         for (size_t n = 0; n < 13; n++)
             for (size_t k = 0; k < 11; k += 2)
-                check_product(t, dtype, int8, (int64_t)(n + k) % 4 + 1, some_n[n], some_k[k],
-                              (int)(n + k));
+                check_product(t, dtype, int8, (int64_t)(n + k) % 4 + 1, some_n[n],
+                              some_k[k], (int)(n + k));
         check_product(t, dtype, int8, 3, 40, 2000, 3);     /* more than one block of K */
         check_product(t, dtype, int8, 61, 33, 1700, 1);
     }
@@ -416,7 +430,8 @@ static void rows_alone(const under_test *t)
     x[9 * K + 199] = INFINITY;
     for (int i = 0; i < 6; i++) {
         weights a = make_weights(t, dtypes[i / 2], N, K);
-        oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = K, .dtype = dtypes[i / 2],
+        oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = K,
+                              .dtype = dtypes[i / 2],
                               .arithmetic = i % 2 ? OC_INT8 : OC_F32, .panels = a.panels,
                               .act = OCI_ACT_SILU, .y = y, .ldy = N };
         t->be->linear(t->cx, &l);
@@ -466,8 +481,9 @@ static void extremes(const under_test *t)
                 w[i] = sign & 1 ? -1.0f : i % 32 ? 1.0f : sign & 2 ? -1.0f : 1.0f;
             for (int64_t i = 0; i < K; i++) x[i] = sign & 2 ? -1.0f : 1.0f;
             void *p = quantised(t, dtypes[d], N, K, w);
-            oci_linear_args l = { .M = 1, .N = N, .K = K, .x = x, .ldx = K, .dtype = dtypes[d],
-                                  .arithmetic = OC_INT8, .panels = p, .y = y, .ldy = N };
+            oci_linear_args l = { .M = 1, .N = N, .K = K, .x = x, .ldx = K,
+                                  .dtype = dtypes[d], .arithmetic = OC_INT8, .panels = p,
+                                  .y = y, .ldy = N };
             t->be->linear(t->cx, &l);
             for (int64_t n = 0; n < N; n++)
                 assert_true(y[n] == expected(t->isa, dtypes[d], true, K, x, p, n));
@@ -511,21 +527,23 @@ static void test_no_memory(void **state)
     each_isa(no_memory, 1);
 }
 
-/* Arithmetic BF16: near the product of rounded inputs where the CPU has it, f32's where not;
- * rows of a batch are the rows alone either way. */
+/* Arithmetic BF16: near the product of rounded inputs where the CPU has it, f32's where
+ * not; rows of a batch are the rows alone either way. */
 static void bf16_pairs(const under_test *t)
 {
     static const int64_t some_k[] = { 1, 2, 31, 32, 33, 64, 300, 901, 1700 };
     for (int64_t M = 1; M <= 45; M += 4)
         for (size_t i = 0; i < sizeof some_k / sizeof *some_k; i++) {
             int64_t K = some_k[i], N = 10 * (M % 7) + 3;
-            float *x = floats(M * K), *w = floats(N * K), *y = guarded(M * N), *one = guarded(N);
+            float *x = floats(M * K), *w = floats(N * K), *y = guarded(M * N),
+                  *one = guarded(N);
             uint16_t *half = malloc((size_t)(N * K) * sizeof *half);
             oci_dtype_from_f32(OC_BF16, w, half, (size_t)(N * K));
             oci_dtype_to_f32(OC_BF16, half, w, (size_t)(N * K));
             void *p = panels_of(t, OC_BF16, N, K, half, K, 1);
-            oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = K, .dtype = OC_BF16,
-                                  .arithmetic = OC_BF16, .panels = p, .y = y, .ldy = N };
+            oci_linear_args l = { .M = M, .N = N, .K = K, .x = x, .ldx = K,
+                                  .dtype = OC_BF16, .arithmetic = OC_BF16, .panels = p,
+                                  .y = y, .ldy = N };
             t->be->linear(t->cx, &l);
             l.M = 1;
             l.y = one;
@@ -538,7 +556,8 @@ static void bf16_pairs(const under_test *t)
                     for (int64_t k = 0; k < K; k++) {
                         float v = x[m * K + k];
                         exact += (double)v * w[n * K + k];
-                        rounded += (double)oci_bf16_to_f32(oci_f32_to_bf16(v)) * w[n * K + k];
+                        rounded += (double)oci_bf16_to_f32(oci_f32_to_bf16(v)) *
+                                   w[n * K + k];
                     }
                     double bound = 4e-6 * sqrt((double)K) + 1e-6;
                     assert_true(fabs(one[n] - rounded) <= bound ||

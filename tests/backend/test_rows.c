@@ -2,7 +2,8 @@
  * double, at widths around the sizes of vectors and with guards. */
 #include "backend_test.h"
 
-static const int64_t widths[] = { 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 257, 768, 2051 };
+static const int64_t widths[] = { 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 257, 768,
+                                  2051 };
 enum { WIDTHS = sizeof widths / sizeof *widths };
 
 static void layer_norms(const under_test *t)
@@ -62,7 +63,8 @@ static void layer_norm_grads(const under_test *t)
         t->be->layer_norm(t->cx, rows, n, x, gamma, beta, 1e-5f, y, mean, rstd);
         for (int64_t j = 0; j < rows * n; j++) dx[j] = 1;
         for (int64_t j = 0; j < n; j++) dgamma[j] = dbeta[j] = 1;
-        t->be->layer_norm_grad(t->cx, rows, n, dy, x, gamma, mean, rstd, dx, dgamma, dbeta);
+        t->be->layer_norm_grad(t->cx, rows, n, dy, x, gamma, mean, rstd, dx, dgamma,
+                               dbeta);
         for (int64_t r = 0; r < rows; r++) {
             double sum = 0, dot = 0;
             for (int64_t j = 0; j < n; j++) {
@@ -85,7 +87,8 @@ static void layer_norm_grads(const under_test *t)
             }
             assert_true(fabs(dgamma[j] - dg) < 1e-5 && fabs(dbeta[j] - db) < 1e-5);
         }
-        t->be->layer_norm_grad(t->cx, rows, n, dy, x, gamma, mean, rstd, NULL, NULL, NULL);
+        t->be->layer_norm_grad(t->cx, rows, n, dy, x, gamma, mean, rstd, NULL, NULL,
+                               NULL);
         free_guarded(y, rows, n, n);
         free_guarded(dx, rows, n, n);
         free_guarded(dgamma, 1, n, n);
@@ -128,8 +131,8 @@ static void softmaxes(const under_test *t)
         free_guarded(l, rows, n, n);
         free(x);
     }
-    /* Masks as in PyTorch: all of the smallest float is uniform, all -inf is NaN, one NaN or
-     * +inf makes the whole row NaN; its neighbours are untouched. */
+    /* Masks as in PyTorch: all of the smallest float is uniform, all -inf is NaN, one NaN
+     * or +inf makes the whole row NaN; its neighbours are untouched. */
     float x[6][20], y[6][20];
     for (int j = 0; j < 20; j++) {
         x[0][j] = -3.4028234663852886e38f;
@@ -146,7 +149,8 @@ static void softmaxes(const under_test *t)
         assert_true(y[4][j] == (j == 13));
     }
     t->be->log_softmax(t->cx, 6, 20, x[0], y[0]);
-    assert_true(isnan(y[1][0]) && isnan(y[2][0]) && y[4][13] == 0 && y[4][0] == -INFINITY);
+    assert_true(isnan(y[1][0]) && isnan(y[2][0]) && y[4][13] == 0 &&
+                y[4][0] == -INFINITY);
 }
 
 static void test_softmax(void **state)

@@ -1,5 +1,5 @@
-/* Scores of stored vectors with queries, against long double and exact integers; and that a
- * score depends on nothing but its own row and query. */
+/* Scores of stored vectors with queries, against long double and exact integers; and that
+ * a score depends on nothing but its own row and query. */
 #include "backend_test.h"
 
 static const int64_t strides[] = { 16, 32, 48, 64, 112, 512, 768, 1040 };
@@ -51,9 +51,11 @@ static void byte_dots(const under_test *t)
         int8_t *x = aligned(ROWS * n), *q = aligned(3 * n);
         int32_t y[3 * (ROWS + 1)];
         for (int64_t i = 0; i < ROWS * n; i++)
-            x[i] = (int8_t)(i < 2 * n ? (i < n ? 127 : -127) : (int)(random_bits() % 255) - 127);
+            x[i] = (int8_t)(i < 2 * n ? (i < n ? 127 : -127)
+                                      : (int)(random_bits() % 255) - 127);
         for (int64_t i = 0; i < 3 * n; i++)
-            q[i] = (int8_t)(i < 2 * n ? (i < n ? 127 : -127) : (int)(random_bits() % 255) - 127);
+            q[i] = (int8_t)(i < 2 * n ? (i < n ? 127 : -127)
+                                      : (int)(random_bits() % 255) - 127);
         for (int i = 0; i < 3 * (ROWS + 1); i++) y[i] = 77;
         t->be->dots_i8(ROWS, n, x, 3, q, y, ROWS + 1);
         for (int64_t j = 0; j < 3; j++) {

@@ -1,4 +1,5 @@
-/* Seconds of processor time, for bounds that must hold on a machine with other work, too. */
+/* Seconds of processor time, for bounds that must hold on a
+ * machine with other work, too. */
 #ifndef TEST_CPU_TIME_H
 #define TEST_CPU_TIME_H
 

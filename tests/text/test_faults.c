@@ -18,8 +18,8 @@ static void job(oc_context *cx, void *user)
     size_t count = oc_encoding_count(e);
     oc_string_free(oc_decode(cx, t, ids, count, false, OC_CLEAN_UP_YES, NULL));
     oci_detokenizer *s = oci_detokenizer_create(cx, t, true, OC_CLEAN_UP_YES);
-    for (size_t i = 0; i < count; i++) oci_detokenizer_push(cx, s, ids[i], NULL);
-    oci_detokenizer_finish(cx, s, NULL);
+    for (size_t i = 0; i + 1 < count; i++) oci_detokenizer_push(cx, s, ids[i], NULL);
+    if (count) oci_detokenizer_push_last(cx, s, ids[count - 1], NULL);
     oci_detokenizer_free(s);
     oc_encoding_free(e);
     oc_tokenizer_close(t);

@@ -1,6 +1,7 @@
 /* Long texts of the kinds that made other tokenizers quadratic: a megabyte of each must
  * take about as long as a megabyte of prose. The bound is loose, for sanitizers and slow
- * machines, and of processor time; quadratic time would be hours. Prints what it measured. */
+ * machines, and of processor time; quadratic time would be hours. Prints what it
+ * measured. */
 #include "support/cpu_time.h"
 #include "text_support.h"
 

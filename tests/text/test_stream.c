@@ -23,10 +23,11 @@ static char *stream(oc_context *cx, const oc_tokenizer *t, const int64_t *ids,
     *size = 0;
     oci_detokenizer *s = oci_detokenizer_create(cx, t, skip, clean);
     assert_non_null(s);
-    for (size_t i = 0; i <= count; i++) {
+    for (size_t i = 0; i < count; i++) {
         size_t n;
-        const char *piece = i < count ? oci_detokenizer_push(cx, s, ids[i], &n)
-                                      : oci_detokenizer_finish(cx, s, &n);
+        const char *piece = i + 1 < count
+                                ? oci_detokenizer_push(cx, s, ids[i], &n)
+                                : oci_detokenizer_push_last(cx, s, ids[i], &n);
         assert_fine(cx);
         assert_true(oci_utf8_valid(piece, n));
         memcpy(joined + *size, piece, n);
@@ -156,9 +157,9 @@ static void clean_up_waits_for_little(void **unused)
     static const char *const pieces[] = { "a", "b", "", " c", "", "", "", "'d" };
     size_t n = byte_ids(cx, t, text, strlen(text), ids);
     oci_detokenizer *s = oci_detokenizer_create(cx, t, true, OC_CLEAN_UP_YES);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i + 1 < n; i++)
         assert_string_equal(oci_detokenizer_push(cx, s, ids[i], NULL), pieces[i]);
-    assert_string_equal(oci_detokenizer_finish(cx, s, NULL), "");
+    assert_string_equal(oci_detokenizer_push_last(cx, s, ids[n - 1], NULL), pieces[n - 1]);
     oci_detokenizer_free(s);
     oc_tokenizer_close(t);
     oc_context_free(cx);

@@ -1,4 +1,5 @@
-/* The vector layer for AVX2 with FMA and F16C: 16 registers of 8 floats. See vec_avx512.h. */
+/* The vector layer for AVX2 with FMA and F16C: 16 registers of 8 floats.
+ * See vec_avx512.h. */
 #ifndef OCI_BACKEND_CPU_VEC_AVX2_H
 #define OCI_BACKEND_CPU_VEC_AVX2_H
 
@@ -57,7 +58,10 @@ INLINE vi vfirst_lanes(int64_t n)
 }
 
 INLINE vm vfirst(int64_t n) { return _mm256_castsi256_ps(vfirst_lanes(n)); }
-INLINE vf vload_n(const float *p, int64_t n) { return _mm256_maskload_ps(p, vfirst_lanes(n)); }
+INLINE vf vload_n(const float *p, int64_t n)
+{
+    return _mm256_maskload_ps(p, vfirst_lanes(n));
+}
 
 INLINE void vstore_n(float *p, vf x, int64_t n)
 {

@@ -1,5 +1,6 @@
-/* The vector layer for AVX-512 (f, bw, dq, vl): 32 registers of 16 floats. The kernel texts
- * (*.inc) are written against these names only; the three vec_*.h define the same set. */
+/* The vector layer for AVX-512 (f, bw, dq, vl): 32 registers of 16 floats.
+ * The kernel texts (*.inc) are written against these names only; the three
+ * vec_*.h define the same set. */
 #ifndef OCI_BACKEND_CPU_VEC_AVX512_H
 #define OCI_BACKEND_CPU_VEC_AVX512_H
 
@@ -8,8 +9,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* VL floats in a vector; a panel of W is PV vectors wide; a register tile has up to MR rows:
- * 14 x 2 accumulators, 2 of B and a broadcast leave one register of 32 free. */
+/* VL floats in a vector; a panel of W is PV vectors wide; a register tile has up to MR
+ * rows: 14 x 2 accumulators, 2 of B and a broadcast leave one register of 32 free. */
 enum { VL = 16, PV = 2, P = VL * PV, MR = 14 };
 
 typedef __m512 vf;      /* floats */
@@ -42,17 +43,24 @@ INLINE vi vand(vi a, vi b) { return _mm512_and_si512(a, b); }
 INLINE vi vor(vi a, vi b) { return _mm512_or_si512(a, b); }
 INLINE vi vixor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 INLINE vi viset1(int32_t x) { return _mm512_set1_epi32(x); }
-INLINE vi vexponent(vi a) { return _mm512_slli_epi32(a, 23); }      /* to the exponent's place */
+INLINE vi vexponent(vi a) { return _mm512_slli_epi32(a, 23); }      /* to the
+                                                                       exponent's place */
 /* a * 2^n for integral n of -150..128, rounded once. */
 INLINE vf vldexp(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 
 /* n of 1..VL floats; the other lanes read as zero and are not written. */
 INLINE vm vfirst(int64_t n) { return (__mmask16)(n >= VL ? 0xffff : (1u << n) - 1); }
-INLINE vf vload_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(vfirst(n), p); }
-INLINE void vstore_n(float *p, vf x, int64_t n) { _mm512_mask_storeu_ps(p, vfirst(n), x); }
+INLINE vf vload_n(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps(vfirst(n), p);
+}
+INLINE void vstore_n(float *p, vf x, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, vfirst(n), x);
+}
 
-/* 2 VL numbers of bf16 as the low and the high halves of VL words: the low ones widened, and
- * the high ones. */
+/* 2 VL numbers of bf16 as the low and the high halves of VL words: the low ones widened,
+ * and the high ones. */
 INLINE vf vload_bf16_low(const uint16_t *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
@@ -86,13 +94,14 @@ INLINE vi vishl(vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n));
 INLINE vi vishr(vi a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
 INLINE vi visar(vi a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 INLINE vf vto_float(vi a) { return _mm512_cvtepi32_ps(a); }
-INLINE vi vto_int(vf a) { return _mm512_cvtps_epi32(a); }   /* nearest, ties to even; |a| < 2^22 */
+INLINE vi vto_int(vf a) { return _mm512_cvtps_epi32(a); }   /* nearest, ties to even; |a|
+                                                               < 2^22 */
 
 INLINE vi viadd(vi a, vi b) { return _mm512_add_epi32(a, b); }
 INLINE int32_t vireduce_add(vi a) { return _mm512_reduce_add_epi32(a); }
 
-/* sum + products of 4 VL signed bytes, four to a lane; both within -127..127. The instruction
- * multiplies unsigned by signed, so y's signs move over to x. */
+/* sum + products of 4 VL signed bytes, four to a lane; both within -127..127. The
+ * instruction multiplies unsigned by signed, so y's signs move over to x. */
 INLINE vi vdot_bytes(vi sum, vi x, vi y)
 {
     x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(y), _mm512_setzero_si512(), x);
@@ -107,7 +116,8 @@ INLINE vi vdot_nibbles(vi sum, vi x, vi y)
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
 
-/* The first in one step, for CPUs that have it: what this file is compiled for does not. */
+/* The first in one step, for CPUs that have it: what this file
+ * is compiled for does not. */
 #define BACKEND_HAS_VNNI 1
 #define VNNI __attribute__((target("avx512vnni")))
 VNNI static inline vi vdot_bytes_vnni(vi sum, vi x, vi y)

@@ -1,9 +1,9 @@
-/* The vector layer in plain C: the compiler's own vectors of 4 floats, which gcc and clang map
- * to SSE2, NEON or scalar code. See vec_avx512.h.
+/* The vector layer in plain C: the compiler's own vectors of 4 floats, which gcc and
+ * clang map to SSE2, NEON or scalar code. See vec_avx512.h.
  *
- * There is no fused multiply-add: fmaf() without hardware is a slow library call. vfma rounds
- * twice here, and it does so everywhere (files are compiled with -ffp-contract=off), so this
- * ISA too gives one result. */
+ * There is no fused multiply-add: fmaf() without hardware is a slow library call. vfma
+ * rounds twice here, and it does so everywhere (files are compiled with
+ * -ffp-contract=off), so this ISA too gives one result. */
 #ifndef OCI_BACKEND_CPU_VEC_GENERIC_H
 #define OCI_BACKEND_CPU_VEC_GENERIC_H
 
@@ -38,7 +38,10 @@ INLINE vf vadd(vf a, vf b) { return a + b; }
 INLINE vf vsub(vf a, vf b) { return a - b; }
 INLINE vf vmul(vf a, vf b) { return a * b; }
 INLINE vf vdiv(vf a, vf b) { return a / b; }
-INLINE vf vsqrt(vf a) { return (vf){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) }; }
+INLINE vf vsqrt(vf a)
+{
+    return (vf){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) };
+}
 INLINE vf vfma(vf a, vf b, vf c) { return c + a * b; }
 INLINE vf vfnma(vf a, vf b, vf c) { return c - a * b; }
 
@@ -107,10 +110,12 @@ INLINE vf vload_i8(const int8_t *p)
     return (vf){ (float)p[0], (float)p[1], (float)p[2], (float)p[3] };
 }
 
-/* Without FMA: x = high + low with 12 bits each, whose products are exact (Dekker 1971). */
+/* Without FMA: x = high + low with 12 bits each, whose
+ * products are exact (Dekker 1971). */
 INLINE vf vsquare_error(vf x, vf square)
 {
-    vf high = vbits_float(vand(vfloat_bits(x), viset1((int32_t)0xfffff000))), low = x - high;
+    vf high = vbits_float(vand(vfloat_bits(x), viset1((int32_t)0xfffff000))),
+       low = x - high;
     return ((high * high - square) + (high + high) * low) + low * low;
 }
 
