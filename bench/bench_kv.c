@@ -1,10 +1,11 @@
-/* bench_kv MODEL PICTURE...: what keeping keys and values in fewer bits changes in what a model
- * says, and what it saves.
+/* bench_kv MODEL PICTURE...: what keeping keys and values in fewer bits changes in what a
+ * model says, and what it saves.
  *
- * Every picture is described by greedy search (a ViP-LLaVA is asked what is in it) with caches
- * of f32, bf16 and int8. As long as a narrow cache has led to the same ids as f32, the scores of
- * its next step answer the same text; those are compared: largest and mean difference of logits,
- * Kullback-Leibler divergence, and how often the largest logit is of the same id. */
+ * Every picture is described by greedy search (a ViP-LLaVA is asked what is in it) with
+ * caches of f32, bf16 and int8. As long as a narrow cache has led to the same ids as f32,
+ * the scores of its next step answer the same text; those are compared: largest and mean
+ * difference of logits, Kullback-Leibler divergence, and how often the largest logit is
+ * of the same id. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-/* bench_sessions MODEL [THREADS]: what a step of several conversations costs, beside one of a
- * single conversation. MODEL is any ViP-LLaVA with a tokenizer; only the times of steps are
- * looked at, so that random weights do. Each conversation is a short question without a picture,
- * answered by 40 tokens; a step's time is the median over them. */
+/* bench_sessions MODEL [THREADS]: what a step of several conversations costs, beside one
+ * of a single conversation. MODEL is any ViP-LLaVA with a tokenizer; only the times of
+ * steps are looked at, so that random weights do. Each conversation is a short question
+ * without a picture, answered by 40 tokens; a step's time is the median over them. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>

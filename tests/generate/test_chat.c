@@ -245,7 +245,8 @@ static void check_turns(oc_context *cx, const json_t *golden, oc_image *image,
     oc_chat_free(chat);
 }
 
-/* Keys and values rounded to 16 or 8 bits change no answer here (bench_kv has the errors). */
+/* Keys and values rounded to 16 or 8 bits change no answer here (bench_kv has the
+ * errors). */
 static void check_goldens(oc_dtype kv_dtype)
 {
     FILE *file = fopen("tests/data/generate/chat.jsonl", "r");

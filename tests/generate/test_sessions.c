@@ -1,6 +1,6 @@
-/* Several conversations on one model: side by side they have the answers that each has alone,
- * whatever becomes of the others; keys and values in 32, 16 or 8 bits; memory that is taken as
- * it is used; and faults at every point of reading and answering. */
+/* Several conversations on one model: side by side they have the answers that each has
+ * alone, whatever becomes of the others; keys and values in 32, 16 or 8 bits; memory that
+ * is taken as it is used; and faults at every point of reading and answering. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,11 +54,13 @@ static void assert_fine(const oc_context *cx)
 static oc_chat *begin(oc_context *cx, int number, oc_dtype kv_dtype)
 {
     const oc_chat_options o = OC_OPTIONS(oc_chat_options, .kv_dtype = kv_dtype,
-        .config = number == 2 ? "{\"max_new_tokens\": 30, \"do_sample\": true, \"seed\": 3}"
-                              : "{\"max_new_tokens\": 30}");
+        .config = number == 2
+                      ? "{\"max_new_tokens\": 30, \"do_sample\": true, \"seed\": 3}"
+                      : "{\"max_new_tokens\": 30}");
     oc_chat *chat = oc_chat_create(cx, model, &o);
-    oc_image *image = oc_image_open(cx, number == 1 ? "examples/scenes/scene-05.png"
-                                                    : "examples/scenes/scene-06.png", NULL);
+    const char *path = number == 1 ? "examples/scenes/scene-05.png"
+                                   : "examples/scenes/scene-06.png";
+    oc_image *image = oc_image_open(cx, path, NULL);
     oc_chat_add_image(cx, chat, image);
     oc_image_free(image);
     assert_fine(cx);
@@ -79,7 +81,8 @@ static bool take(void *user, const char *text)
 }
 
 /* The answers that each chat gives alone. */
-static void answer_alone(oc_context *cx, oc_dtype kv_dtype, char answers[CHATS][TURNS][TEXT])
+static void answer_alone(oc_context *cx, oc_dtype kv_dtype,
+                         char answers[CHATS][TURNS][TEXT])
 {
     for (int i = 0; i < CHATS; i++) {
         oc_chat *chat = begin(cx, i, kv_dtype);
@@ -146,17 +149,19 @@ static void same_logits(void **state)
         const oci_tensor *own = oci_step_logits(cx, &chats[i]->decoding, NULL);
         assert_fine(cx);
         int64_t V = chats[i]->decoding.shape.vocab_size;
-        assert_memory_equal(oci_f32(own), oci_f32(all) + i * V, (size_t)V * sizeof(float));
+        assert_memory_equal(oci_f32(own), oci_f32(all) + i * V,
+                            (size_t)V * sizeof(float));
         oc_chat_free(chats[i]);
     }
     oc_context_free(cx);
 }
 
-/* One of them ends after any number of tokens, in any way; the others do not notice, and it
- * can ask again. */
+/* One of them ends after any number of tokens, in any way; the others do not notice, and
+ * it can ask again. */
 enum { BY_CALLBACK, BY_END, BY_FREE, BY_CANCEL, WAYS };
 
-static void check_leaving(oc_context *cx, int way, int after, char alone[CHATS][TURNS][TEXT])
+static void check_leaving(oc_context *cx, int way, int after,
+                          char alone[CHATS][TURNS][TEXT])
 {
     oc_chat *chats[CHATS], *others[] = { NULL, NULL };
     told t = { .most = way == BY_CALLBACK ? after + 1 : 0 };
@@ -195,7 +200,8 @@ static void check_leaving(oc_context *cx, int way, int after, char alone[CHATS][
             oc_chat_add_image(cx, chats[0], image);
             oc_image_free(image);
         }
-        assert_string_equal(oc_chat_say(cx, chats[0], questions[0][0], NULL, NULL), alone[0][0]);
+        assert_string_equal(oc_chat_say(cx, chats[0], questions[0][0], NULL, NULL),
+                            alone[0][0]);
         oc_chat_free(chats[0]);
     }
     oc_chat_free(chats[1]);
@@ -297,7 +303,8 @@ static void pays_as_it_goes(void **state)
     assert_true(bytes[1] * 2 == bytes[0] && bytes[2] * 3 < bytes[0]);
 }
 
-/* The budget is met when positions are used, not before, and the conversation is as it was. */
+/* The budget is met when positions are used, not before, and the conversation is as it
+ * was. */
 static void budget(void **state)
 {
     (void)state;

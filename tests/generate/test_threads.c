@@ -1,6 +1,6 @@
-/* One model, several threads: conversations and generation at the same time, each with a context
- * of its own, have the answers that they have one after the other. Under ThreadSanitizer this
- * shows that a model is only read. */
+/* One model, several threads: conversations and generation at the same time, each with a
+ * context of its own, have the answers that they have one after the other. Under
+ * ThreadSanitizer this shows that a model is only read. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +56,8 @@ static void generate(oc_context *cx, job *j)
     oc_tensors *out = oc_generate(cx, j->model, in, &o);
     if (out && oc_tensors_find(out, "sequences", &view)) {
         j->count = view.shape[0] * view.shape[1];
-        memcpy(j->ids, view.data, view.bytes < sizeof j->ids ? view.bytes : sizeof j->ids);
+        assert_true(view.bytes <= sizeof j->ids);
+        memcpy(j->ids, view.data, view.bytes);
     }
     oc_tensors_free(out);
     oc_tensors_free(in);
@@ -97,7 +98,8 @@ static void one_model_in_threads(void **state)
         assert_int_equal(together[i].count, alone[i].count);
         assert_memory_equal(together[i].ids, alone[i].ids, sizeof alone[i].ids);
     }
-    assert_true(alone[0].text[0][0] && alone[1].text[1][0] && alone[2].count >= 2 * (6 + NEW));
+    assert_true(alone[0].text[0][0] && alone[1].text[1][0]);
+    assert_true(alone[2].count >= 2 * (6 + NEW));
     oc_model_close(model);
     oc_context_free(cx);
 }
