@@ -131,7 +131,7 @@ static void print_files(cli *c, const json_t *files)
     if (json_array_size(files)) cli_print(c, "files");
     json_array_foreach(files, i, file) {
         format_bytes(bytes, json_number_value(json_object_get(file, "bytes")));
-        cli_print(c, "  %-26s%s", text_of(file, "name"), bytes);
+        cli_print(c, "  %-25s %s", text_of(file, "name"), bytes);
     }
 }
 

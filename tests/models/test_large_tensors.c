@@ -1,5 +1,6 @@
-/* Tensors of more than 8 MB, which all threads fill together, a piece each: the numbers that one
- * thread gets, a NaN in any piece is told of once, and whatever fails leaves nothing behind. */
+/* Tensors of more than 8 MB, which all threads fill together, a piece each: the numbers
+ * that one thread gets; a NaN in any piece is told of once; whatever fails leaves nothing
+ * behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +34,8 @@ static void save_model(oc_context *cx, const oc_tensors *changes)
 
 static oc_tensors *values_of(int threads, oc_dtype dtype)
 {
-    oc_context *cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = threads));
+    oc_context_options own = OC_OPTIONS(oc_context_options, .threads = threads);
+    oc_context *cx = oc_context_create(&own);
     oc_model *model = blocks_open(cx, folder, dtype);
     oc_tensors *values = oc_model_get(cx, model, "");
     if (!values) fail_msg("%s", oc_context_message(cx));
@@ -65,7 +67,8 @@ static void test_threads_agree(void **state)
 
 static void count_message(void *user, oc_log_level level, const char *message)
 {
-    *(int *)user += level == OC_LOG_WARNING && strstr(message, "NaN") && strstr(message, large);
+    if (level == OC_LOG_WARNING && strstr(message, "NaN") && strstr(message, large))
+        ++*(int *)user;
 }
 
 static void test_nan_is_told_once(void **state)
@@ -80,8 +83,9 @@ static void test_nan_is_told_once(void **state)
     x[5] = x[3072 * 768 - 1] = NAN;         /* in the first piece and in the last */
     oc_tensors_add(cx, set, large, OC_F32, 2, shape, x);
     save_model(cx, set);
-    oc_context *user = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 3,
-                                                     .log = count_message, .log_user = &told));
+    oc_context_options heard = OC_OPTIONS(oc_context_options, .threads = 3,
+                                          .log = count_message, .log_user = &told);
+    oc_context *user = oc_context_create(&heard);
     oc_model_close(blocks_open(user, folder, (oc_dtype)0));
     assert_int_equal(told, 1);
     oc_context_free(user);
@@ -105,7 +109,8 @@ static void test_faults(void **state)
     save_model(cx, NULL);
     oc_context_free(cx);
     for (int i = 0; i < 2; i++)
-        fault_loop(&(fault_plan){ .job = job_open, .user = &types[i], .threads = 3, .step = 3 });
+        fault_loop(&(fault_plan){ .job = job_open, .user = &types[i], .threads = 3,
+                                  .step = 3 });
 }
 
 static int remove_folder(void **state)
