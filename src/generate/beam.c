@@ -2,7 +2,8 @@
  * sample: 4.37.2's beam_search, group_beam_search and beam_sample, of which the first is
  * the second with one group.
  *   {logits → log softmax → processors (→ warpers) → + sum of the beam
- *    → for each group of an item the best candidates, or draws → scorer → ids and past of the beams that go on}
+ *    → for each group of an item the best candidates, or draws → scorer
+ *    → ids and past of the beams that go on}
  *
  * K beams of an item are G groups of S. Beams move by index: ids are copied, keys and
  * values are not (nn/cache.h). */

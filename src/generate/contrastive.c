@@ -1,7 +1,8 @@
 /* Contrastive search — Su et al. 2022, "A contrastive framework for neural text
  * generation", arXiv:2202.06417; 4.37.2's contrastive_search:
  *   {processors on the logits at hand → the k most probable ids
- *    → one pass over all k as if each came next → score (1 - alpha) p - alpha max cos(its hidden state, those before)
+ *    → one pass over all k as if each came next
+ *    → score (1 - alpha) p - alpha max cos(its hidden state, those before)
  *    → the best one's id, hidden state, logits and past are the sequence's}
  *
  * The k candidates of a picture are its rows in the cache. They share the past by index;
