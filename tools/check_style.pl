@@ -7,10 +7,13 @@ use strict;
 use warnings;
 
 use constant {
-    COLUMNS => 90, COLUMNS_MAX => 100,      # the second: in folders of @wide_yet
+    COLUMNS => 90, COLUMNS_MAX => 100,      # the second: in @wide_yet
     FUNCTION_WARN => 60, FUNCTION_MAX => 100,
     FILE_WARN => 600, FILE_MAX => 1000,
 };
+
+# One public header, whatever it takes.
+my %any_length = ('include/ocelli.h' => 1);
 
 # Calls that the library makes nowhere, and why.
 my %banned = (
@@ -34,11 +37,9 @@ my %memory = map { $_ => 'memory comes from base/alloc.h' }
 my %may_use_memory = map { $_ => 1 }
     qw(src/base/alloc.c src/base/context.c src/base/pool.c src/base/reserve.c src/io/file.c);
 
-# Where lines over 90 columns are left from before the limit was checked.
-my @wide_yet = qw(
-    bench/ cli/ examples/ fuzz/ include/ src/backend/ src/base/ src/checkpoint/
-    src/generate/ src/io/ src/models/ src/nn/ src/tensor/ tests/backend/
-);
+# Where lines over 90 columns are left: texts of 80 columns as they are printed, and programs
+# whose lines were long before the limit was checked.
+my @wide_yet = qw(cli/main.c bench/);
 my $wide_yet = join '|', map { quotemeta } @wide_yet;
 
 my ($failures, $warnings, $wide, $lines, $comment_lines) = (0, 0, 0, 0, 0);
@@ -125,7 +126,7 @@ sub check_c {
     my $code = code_only($text);
     my @all = split /\n/, $text;
     if ($file !~ /\.inc$|_tables?\.[ch]$/) {
-        if (@all > FILE_MAX) {
+        if (@all > FILE_MAX && !$any_length{$file}) {
             failure($file, scalar @all, 'lines, at most ' . FILE_MAX);
         } elsif (@all > FILE_WARN) {
             warning($file, scalar @all, 'lines: think of a second file');

@@ -7,7 +7,7 @@ trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 export GIT_CEILING_DIRECTORIES=$work        # the tree is no part of a repository around it
 cd "$work"
-mkdir -p src/base src/models src/io src/tensor src/text cli include
+mkdir -p src/base src/models src/io src/tensor cli include
 touch include/ocelli.h src/base/pool.h src/io/file.h src/io/json.h src/tensor/ops.h
 
 # expect FILE CHECK MESSAGE: the text on stdin as FILE makes CHECK fail with MESSAGE.
@@ -22,7 +22,8 @@ clean() {
 }
 
 cat >src/base/good.c <<'E'
-/* malloc(1) in a comment and "free(x)" in a string are no calls; s->free(x) is not ours. */
+/* malloc(1) in a comment and "free(x)" in a string are no calls; s->free(x) is not
+ * ours. */
 static const char *text(struct s *s)
 {
     s->free(s);
@@ -44,8 +45,7 @@ expect src/base/a.h style 'size_t_t: POSIX' <<<'typedef int size_t_t;'
 expect src/base/a.c style 'tab' <<<$'\tint x;'
 expect src/base/a.c style 'space before' <<<'int x; '
 expect src/base/a.c style 'no line break' < <(printf 'int x;')
-expect src/base/a.c style '120 columns' < <(printf '/*%116s*/\n' x)
-expect src/text/a.c style '91 columns' < <(printf '/*%87s*/\n' x)
+expect src/base/a.c style '91 columns' < <(printf '/*%87s*/\n' x)
 expect src/base/a.c style 'long_one has 103 lines' < <(
     printf 'void long_one(void)\n{\n'; printf '    x++;%.0s\n' {1..100}; printf '}\n')
 expect src/base/a.c style 'lines, at most 1000' < <(printf 'int x;%.0s\n' {1..1001})
