@@ -13,6 +13,7 @@
 
 #include "base/cpu.h"
 #include "ocelli.h"
+#include "support/slow.h"
 
 #define DATA "tests/data/lines/"
 
@@ -87,9 +88,9 @@ static void check_lines(const char *list)
         of[n] = line;
         images[n++] = image;
     }
-    /* Alone, and all together: the batch must not matter. Generic code takes its time, so
-     * there every fifth is enough. */
-    size_t step = strcmp(oc_context_isa(cx), "generic") ? 1 : 5;
+    /* Alone, and all together: the batch must not matter. Generic code takes its time, and
+     * so do sanitizers: there every fifth is enough. */
+    size_t step = SLOW_BUILD || !strcmp(oc_context_isa(cx), "generic") ? 5 : 1;
     oc_texts *all = oc_read(cx, model, images, n, NULL);
     if (!all) fail_msg("%s", oc_context_message(cx));
     for (size_t i = 0; i < n; i++) compare(of[i], oc_texts_get(all, i));
