@@ -356,7 +356,9 @@ static void finalize(oc_context *cx, beams *b)
     oci_free(best);
     for (int64_t s = 0; s < d->sequences; s++)
         for (int64_t t = 0; t < d->made[s]; t++)
-            if (!oci_announce(cx, d, s, d->ids[s * d->room + d->prompt + t])) break;
+            if (!oci_announce(cx, d, s, d->ids[s * d->room + d->prompt + t],
+                              t + 1 == d->made[s]))
+                break;
 }
 
 static bool begin(oc_context *cx, beams *b)

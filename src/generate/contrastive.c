@@ -141,8 +141,10 @@ static void accept(oc_context *cx, contrastive *c, int64_t b, int64_t best,
         oci_backend_get(cx)->log_softmax(cx, 1, V, c->pending + b * V, scratch);
         d->ids[b * d->room + d->length] = token;
         d->logprobs[b * d->room + d->made[b]++] = scratch[token];
-        bool go_on = oci_announce(cx, d, b, token);
-        d->finished[b] = oci_is_eos(&d->g, token) || !go_on;
+        bool ends = oci_is_eos(&d->g, token);
+        bool go_on =
+            oci_announce(cx, d, b, token, ends || d->length + 1 >= d->max_length);
+        d->finished[b] = ends || !go_on;
     }
     memcpy(c->pending + b * V, raw, (size_t)V * sizeof *raw);
 }

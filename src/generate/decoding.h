@@ -152,8 +152,9 @@ bool oci_keeps_rows(const oci_decoding *d);
  * tokens that earlier beam groups chose in this step. */
 bool oci_step_process(oc_context *cx, const oci_decoding *d, int64_t s, oci_ids earlier,
                       float *scores);
-/* Tells the callback; false when it wants the sequence to stop. */
-bool oci_announce(oc_context *cx, oci_decoding *d, int64_t s, int64_t token);
+/* Tells the callback; false when it wants the sequence to stop. With the last token comes
+ * the text that waited for another. */
+bool oci_announce(oc_context *cx, oci_decoding *d, int64_t s, int64_t token, bool last);
 /* Stops the loop: an error, an interruption, or no room for one more id. */
 bool oci_step_barred(oc_context *cx, const oci_decoding *d);
 /* max_length or max_time is reached. */

@@ -43,8 +43,10 @@ static void decide(oc_context *cx, oci_decoding *d, int64_t s, const float *raw,
     if (oci_failed(cx)) return;
     d->ids[s * d->room + d->length] = token;
     d->logprobs[s * d->room + d->made[s]++] = scratch[token];
-    bool go_on = oci_announce(cx, d, s, token);
-    d->finished[s] = oci_is_eos(&d->g, token) || !go_on;
+    bool ends = oci_is_eos(&d->g, token);
+    bool go_on =
+        oci_announce(cx, d, s, token, ends || d->length + 1 >= d->max_length);
+    d->finished[s] = ends || !go_on;
 }
 
 /* Decides for all rows; in the first step those of a picture share their logits. */

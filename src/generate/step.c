@@ -206,12 +206,12 @@ void oci_step_outputs(oc_context *cx, oci_decoding *d, const int64_t *from, int6
 
 /* ---- telling ---- */
 
-bool oci_announce(oc_context *cx, oci_decoding *d, int64_t s, int64_t token)
+bool oci_announce(oc_context *cx, oci_decoding *d, int64_t s, int64_t token, bool last)
 {
-    size_t size;
+    const char *text = NULL;
     if (!d->o.callback) return true;
-    const char *text = d->text ? oci_detokenizer_push(cx, d->text[s], token, &size)
-                               : NULL;
+    if (d->text && last) text = oci_detokenizer_push_last(cx, d->text[s], token, NULL);
+    else if (d->text) text = oci_detokenizer_push(cx, d->text[s], token, NULL);
     return d->o.callback(d->o.callback_user, s, token, text);
 }
 

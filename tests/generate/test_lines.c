@@ -180,6 +180,46 @@ static void test_every_layer(void **state)
     close_model();
 }
 
+static bool gather(void *user, int64_t row, int64_t token, const char *text)
+{
+    (void)row;
+    (void)token;
+    strncat(user, text, 63);
+    return true;
+}
+
+/* What a callback hears, put together, is the text, wherever it was cut: a space that could
+ * still have belonged to what follows comes with the last token. */
+static void test_pieces_are_the_text(void **state)
+{
+    (void)state;
+    assert_true(open_model(oci_cpu_best_isa()));
+    const oc_tokenizer *t = oc_model_tokenizer(cx, model);
+    oc_image *image = open_image("line.png");
+    oc_tensors *pixels = oc_preprocess(cx, model, &image, 1);
+    int blanks = 0;
+    for (int n = 1; n < 64; n++) {
+        char config[64], heard[4096] = "";
+        snprintf(config, sizeof config, "{\"max_new_tokens\":%d,\"num_beams\":%d}", n,
+                 1 + n % 2);
+        oc_generate_options o = OC_OPTIONS(oc_generate_options, .config = config,
+                                           .callback = gather, .callback_user = heard);
+        oc_tensors *out = oc_generate(cx, model, pixels, &o);
+        oc_tensor_view ids;
+        assert_true(oc_tensors_find(out, "sequences", &ids));
+        char *text = oc_decode(cx, t, ids.data, (size_t)ids.shape[1], true,
+                               OC_CLEAN_UP_DEFAULT, NULL);
+        assert_string_equal(heard, text);
+        blanks += strlen(text) > 0 && text[strlen(text) - 1] == ' ';
+        oc_string_free(text);
+        oc_tensors_free(out);
+    }
+    assert_true(blanks > 0);            /* or nothing has waited */
+    oc_tensors_free(pixels);
+    oc_image_free(image);
+    close_model();
+}
+
 /* After the first step the loop takes no memory: longer texts
  * allocate as often as short. */
 static void test_no_allocation_in_the_loop(void **state)
@@ -207,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_layer),
+        cmocka_unit_test(test_pieces_are_the_text),
         cmocka_unit_test(test_no_allocation_in_the_loop),
         cmocka_unit_test(test_lines_generic),
         cmocka_unit_test(test_lines_avx2),
