@@ -88,8 +88,8 @@ static void check_lines(const char *list)
         of[n] = line;
         images[n++] = image;
     }
-    /* Alone, and all together: the batch must not matter. Generic code takes its time, and
-     * so do sanitizers: there every fifth is enough. */
+    /* Alone, and all together: the batch must not matter. Generic code takes its time,
+     * and so do sanitizers: there every fifth is enough. */
     size_t step = SLOW_BUILD || !strcmp(oc_context_isa(cx), "generic") ? 5 : 1;
     oc_texts *all = oc_read(cx, model, images, n, NULL);
     if (!all) fail_msg("%s", oc_context_message(cx));
@@ -188,8 +188,8 @@ static bool gather(void *user, int64_t row, int64_t token, const char *text)
     return true;
 }
 
-/* What a callback hears, put together, is the text, wherever it was cut: a space that could
- * still have belonged to what follows comes with the last token. */
+/* What a callback hears, put together, is the text, wherever it was cut: a space that
+ * could still have belonged to what follows comes with the last token. */
 static void test_pieces_are_the_text(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Whether a sanitizer makes everything several times slower: repeats may be fewer there. */
+/* Whether a sanitizer makes everything several times slower:
+ * repeats may be fewer there. */
 #ifndef TEST_SLOW_H
 #define TEST_SLOW_H
 

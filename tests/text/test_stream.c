@@ -159,7 +159,8 @@ static void clean_up_waits_for_little(void **unused)
     oci_detokenizer *s = oci_detokenizer_create(cx, t, true, OC_CLEAN_UP_YES);
     for (size_t i = 0; i + 1 < n; i++)
         assert_string_equal(oci_detokenizer_push(cx, s, ids[i], NULL), pieces[i]);
-    assert_string_equal(oci_detokenizer_push_last(cx, s, ids[n - 1], NULL), pieces[n - 1]);
+    assert_string_equal(oci_detokenizer_push_last(cx, s, ids[n - 1], NULL),
+                        pieces[n - 1]);
     oci_detokenizer_free(s);
     oc_tokenizer_close(t);
     oc_context_free(cx);
