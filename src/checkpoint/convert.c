@@ -43,8 +43,8 @@ static void check_tensors(conversion *c)
     }
     if (unused && !oci_failed(c->cx))
         oci_log(c->cx, OC_LOG_WARNING,
-                "%s: %zu tensors are not part of this model and were left out, the first "
-                "of them %s",
+                "%s: %zu tensors are not part of this model and are taken along as they "
+                "are, the first of them %s",
                 c->weights.folder, unused, first);
     oci_free(c->used);
 }

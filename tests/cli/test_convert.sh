@@ -94,6 +94,13 @@ cmp -s "$work/chosen/model.safetensors" "$reader/model.safetensors" || fail '--w
 expect 3 inspect "$work/narrow" --weights nothing.bin
 expect 2 inspect "$work/narrow" --weights config.json
 
+# Tensors that the config knows nothing of are taken along, and said to be.
+cp -r "$OCELLI_MODELS/emoji-match" "$work/fewer"
+sed -i 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' "$work/fewer/config.json"
+expect 0 convert "$work/fewer" "$work/kept"
+cmp -s "$work/fewer/model.safetensors" "$work/kept/model.safetensors" || fail 'not taken along'
+grep -Eq '[0-9]+ tensors are not part of this model and are taken along' "$err" || fail 'no word'
+
 # What is refused; what was there stays.
 cp -r "$OCELLI_MODELS/emoji-vqa" "$work/same"
 expect 2 convert "$work/same" "$work/same" --dtype f32
