@@ -26,7 +26,7 @@ int command_convert(cli *c)
 {
     static const char *const formats[] = { "safetensors", "bin", "h5", "msgpack" };
     int format = 0, dtype = 0;
-    const char *shard = NULL;
+    const char *shard = NULL, *mask = NULL;
     const cli_option options[] = {
         { "to", CLI_CHOICE, &format, "safetensors|bin|h5|msgpack",
           "the format; safetensors", 0, 0, 0 },
@@ -36,6 +36,8 @@ int command_convert(cli *c)
           "bytes in one file (2GB, 500MB, 1GiB); 5GB, of h5 and msgpack 10GB", 0, 0, 0 },
         { "weights-dtype", CLI_CHOICE, &c->weights_dtype, CLI_WEIGHTS_DTYPES,
           "the same, or of the matrices alone, quantised; as-is", 0, 0, 0 },
+        { "mask", CLI_TEXT, &mask, "PATTERNS",
+          "parameters that get the type, '!*norm*' all but those; all", 0, 0, 0 },
         CLI_FILE_OPTIONS(c),
         { 0 }
     };
@@ -54,7 +56,7 @@ int command_convert(cli *c)
         oc_convert_options, .weights = c->weights, .revision = c->revision,
         .save = OC_OPTIONS(oc_save_options, .format = formats[format],
                            .dtype = cli_weights_dtype(dtype ? dtype : c->weights_dtype),
-                           .max_shard_size = bytes));
+                           .max_shard_size = bytes, .mask = mask));
     oc_convert(c->cx, c->operands[0], c->operands[1], &o);
     if (!cli_failed(c)) {
         if (c->json)

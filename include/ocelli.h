@@ -428,6 +428,8 @@ typedef struct oc_save_options {
                                    it is opened */
     uint64_t max_shard_size;    /* bytes of tensors in one file; 0: as Transformers, 5e9,
                                    and 1e10 for "h5" and "msgpack" */
+    const char *mask;           /* which parameters get `dtype`, as in oc_model_cast; the
+                                   others keep their own; NULL: all */
 } oc_save_options;
 
 /* Writes config.json, generation_config.json, tokenizer and processor files as they are,
@@ -436,6 +438,15 @@ typedef struct oc_save_options {
  * no longer part of it are removed. Weights go out one tensor at a time. */
 OC_API oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder,
                                const oc_save_options *options);
+
+/* Rounds parameters to OC_F32, OC_BF16 or OC_F16, where they stay, as the to_fp32, to_bf16
+ * and to_fp16 of Flax' classes do. `mask` says which, by Transformers' PyTorch names:
+ * patterns with commas between them, * and ? as in a shell, '!' before those that are left
+ * out, the last that matches deciding ("!*LayerNorm*,!*layernorm*"); NULL: all. One that
+ * selects none is OC_E_ARGUMENT, a trainable model OC_E_UNSUPPORTED. Not while others use
+ * the model. */
+OC_API oc_status oc_model_cast(oc_context *cx, oc_model *model, oc_dtype dtype,
+                               const char *mask);
 
 typedef struct oc_convert_options {
     size_t size;

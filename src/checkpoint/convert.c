@@ -95,8 +95,13 @@ static void write_folder(conversion *c, const char *from, const char *to,
     const char *format = save.format ? save.format : "safetensors";
     check_target(c->cx, from, to, format);
     check_tensors(c);
-    if (!save.dtype) save.dtype = common_dtype(c);
-    if (!strcmp(format, "h5") && save.dtype == OC_BF16) save.dtype = OC_F32;
+    if (!save.dtype && !save.mask) save.dtype = common_dtype(c);
+    if (!strcmp(format, "h5") && save.dtype == OC_BF16) {
+        oci_log(c->cx, OC_LOG_WARNING,
+                "%s: Keras has no BF16: written as F32, which holds the same numbers",
+                to);
+        save.dtype = OC_F32;
+    }
     oci_folders folders = { from, to };
     /* Weights, and then the config, without which a folder is no model. */
     oci_model_write(c->cx, &c->model, &c->weights, to, &save,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "base/mask.h"
 #include "base/size.h"
 #include "io/weight_save.h"
 #include "models/foreign.h"
@@ -29,6 +30,7 @@ typedef struct plan {
     part *parts;                    /* [room], of the same indices … */
     oci_save_tensor *tensors;       /* … and so these */
     size_t count, room;
+    size_t selected;                /* of them: by the mask */
     bool *used;                     /* [weights->count] */
     oci_arena names;
     oci_weight_room read;           /* a tensor out of a file … */
@@ -73,6 +75,7 @@ static oc_dtype stored_dtype(const plan *p, const oci_param *param,
                              const oci_weight_ref *ref)
 {
     oc_dtype wanted = p->options.dtype, original, own = own_dtype(param, ref, &original);
+    if (!oci_mask_selects(p->options.mask, param->name)) wanted = (oc_dtype)0;
     if (oci_dtype_is_blocks(own)) {
         if (wanted) return wanted;
         if (p->format->keeps_blocks) return own;
@@ -120,6 +123,7 @@ static void add(oc_context *cx, plan *p, const oci_param *param,
     *own = *param;
     own->name = memcpy(copy, name, size);
     p->parts[p->count].ref = ref;
+    if (oci_mask_selects(p->options.mask, param->name)) p->selected++;
     oci_save_tensor *t = &p->tensors[p->count++];
     *t = (oci_save_tensor){ .name = copy, .dtype = stored_dtype(p, param, ref),
                             .rank = own->rank, .shape = own->shape, .same_as = first };
@@ -294,6 +298,10 @@ static void write_weights(oc_context *cx, plan *p, const char *folder,
     p->tensors = oci_calloc(cx, p->room, sizeof *p->tensors);
     if (p->tensors) oci_model_walk(cx, p->model, visit_plan, p);
     add_rest(cx, p);
+    if (p->options.mask && !p->selected && !oci_failed(cx))
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "%s: expected a mask that selects parameters, found one that selects "
+                 "none", p->options.mask);
     translate(cx, p);
     if (!oci_failed(cx) && begin) begin->call(cx, begin->user);
     if (!oci_failed(cx))
@@ -340,7 +348,7 @@ static void write_config(oc_context *cx, const plan *p, const char *folder)
 {
     char path[OCI_MAX_PATH];
     const oc_dtype dtype = oci_dtype_is_blocks(p->options.dtype) ? OC_DTYPE_COUNT
-                         : p->options.dtype ? p->options.dtype
+                         : p->options.dtype && !p->options.mask ? p->options.dtype
                          : p->model->trainable ? OC_F32 : OC_DTYPE_COUNT;
     json_t *copy = json_copy(p->model->config.root);
     if (!copy || !set_quantization(copy, p->blocks)) {
@@ -373,6 +381,8 @@ static bool read_options(oc_context *cx, plan *p, const oc_save_options *options
                  o->format);
     else if (!p->format->save)
         oci_fail(cx, OC_E_UNSUPPORTED, "save: format: %s is not written", o->format);
+    if (o->mask && !o->dtype)
+        oci_fail(cx, OC_E_ARGUMENT, "save: mask: expected a dtype for what it selects");
     const bool blocks = oci_dtype_is_blocks(o->dtype);
     if (o->dtype && o->dtype != OC_F32 && o->dtype != OC_BF16 && o->dtype != OC_F16 &&
         !blocks)

@@ -51,9 +51,25 @@ for format in bin h5 msgpack; do
         fail "safetensors -> $format -> safetensors"
 done
 
+expect 0 convert emoji-caption "$work/bf16-h5" --to h5 --dtype bf16
+says 'Keras has no BF16: written as F32'
 expect 5 convert emoji-vqa "$work/none" --to h5
 says 'no TensorFlow class of a visual_bert'
 [ ! -e "$work/none" ] || fail 'a conversion that cannot be left files'
+
+# A part of them: Flax' to_bf16 with a mask.
+expect 0 convert "$work/wide" "$work/masked" --dtype bf16 --mask '!*layernorm*,!*layer_norm*'
+expect 0 inspect "$work/masked" --tensors
+prints 'encoder\.layernorm\.weight .*F16'
+prints 'encoder\.encoder\.layer\.0\.layernorm_before\.bias .*F16'
+prints 'encoder\.encoder\.layer\.0\.output\.dense\.bias .*BF16'
+expect 0 read --model "$work/masked" examples/lines/fox.png
+prints '^The quick brown fox jumps over the lazy dog\.$'
+expect 2 convert "$work/wide" "$work/none" --dtype bf16 --mask 'nothing*'
+says 'nothing\*: expected a mask that selects parameters'
+expect 2 convert "$work/wide" "$work/none" --mask '*'
+says 'mask: expected a dtype'
+[ ! -e "$work/none" ] || fail 'a mask that is refused left files'
 
 # Quantised once, opened at once; the same answers as quantised at load; and back.
 for dtype in int8 int8-channel int4; do
