@@ -185,6 +185,19 @@ static bool options_fit(cli *c, const asking *a, bool chooses, bool talks)
     return c->status == CLI_DONE;
 }
 
+/* A dual encoder has no words to answer with. */
+static bool can_answer(cli *c, const char *type)
+{
+    if (!type || (strcmp(type, "vision-text-dual-encoder") != 0 &&
+                  strcmp(type, "clip") != 0)) return true;
+    const char *model = c->operands[0];
+    cli_error(c, "%s: a %s compares pictures with texts and writes none: expected a ViP-LLaVA, "
+              "a VisualBERT or a Donut. Try: ocelli classify %s IMAGE --labels A,B, or ocelli "
+              "embed %s IMAGE", model, type, model, model);
+    c->status = CLI_UNSUPPORTED;
+    return false;
+}
+
 int command_ask(cli *c)
 {
     static cli_marks marks;
@@ -218,7 +231,7 @@ int command_ask(cli *c)
     const char *type = oc_model_type(model);
     const bool chooses = type && strcmp(type, "visual_bert") == 0;
     const bool talks = type && strcmp(type, "vipllava") == 0;
-    if (!cli_failed(c) && options_fit(c, &a, chooses, talks))
+    if (!cli_failed(c) && can_answer(c, type) && options_fit(c, &a, chooses, talks))
         (chooses ? ask_regions : talks ? ask_chat : ask_document)(c, model, &a);
     oc_model_close(model);
     return cli_end(c);

@@ -181,11 +181,11 @@ int command_classify(cli *c)
         { 0 }
     };
     if (!cli_begin(c, options, 2, -1)) return c->status;
-    const cli_pictures pictures = { .first = 1, .batch = k.batch, .run = classify_some,
-                                    .user = &k };
+    cli_pictures pictures = { .first = 1, .batch = k.batch, .run = classify_some,
+                              .user = &k };
     if (read_labels(&k)) {
         oc_model *model = cli_open_model(c, c->operands[0], NULL);
-        k.model = model;
+        k.model = pictures.model = model;
         if (!cli_failed(c) && embed_labels(&k)) {
             c->inputs = c->operand_count - 1;
             cli_each_picture(c, &pictures);

@@ -234,6 +234,7 @@ typedef struct cli_pictures {
     bool (*run)(void *user, oc_image *const *images, const char *const *files,
                 size_t count);
     void *user;
+    const oc_model *model;      /* whose image processor they need */
 } cli_pictures;
 /* Whether the context's error is about an input, and not about the call. */
 bool cli_about_input(const cli *c);

@@ -201,7 +201,7 @@ static void embed_all(embedder *e)
 {
     cli *c = e->c;
     const cli_pictures pictures = { .first = 1, .batch = e->batch, .run = embed_pictures,
-                                    .user = e };
+                                    .user = e, .model = e->model };
     if (!cli_each_picture(c, &pictures)) return;
     if (e->text) {
         char *text = (char *)(uintptr_t)e->text;        /* read only */

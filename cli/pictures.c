@@ -48,8 +48,19 @@ static bool run_batch(cli *c, batch *b)
     return go_on && cli_go_on(c);
 }
 
+/* What the model's folder lacks is told once, and not of every picture: with no pictures,
+ * oc_preprocess gets as far as to ask for some. */
+static bool has_processor(cli *c, const oc_model *model)
+{
+    oc_tensors_free(oc_preprocess(c->cx, model, NULL, 0));
+    if (oc_context_status(c->cx) == OC_E_ARGUMENT) oc_context_clear(c->cx);
+    return !cli_failed(c);
+}
+
 bool cli_each_picture(cli *c, const cli_pictures *pictures)
 {
+    if (pictures->first < c->operand_count && !has_processor(c, pictures->model))
+        return false;
     batch b = { .of = pictures };
     int64_t pixels = 0;
     bool go_on = true;

@@ -62,11 +62,16 @@ static void check_vocabulary(oci_doctor *d, const oc_model *model,
     if (!part) part = json_object_get(config, "text_config");
     const json_t *vocab = json_object_get(part ? part : config, "vocab_size");
     int64_t most = oc_tokenizer_vocab_size(tokenizer);
-    if (json_is_integer(vocab) && most > json_integer_value(vocab))
-        oci_doctor_find(d, "warning", "vocab_size",
-                        "is %lld, but the tokenizer has ids up to %lld: in Transformers "
-                        "they are an IndexError",
-                        (long long)json_integer_value(vocab), (long long)most - 1);
+    if (!json_is_integer(vocab) || most <= json_integer_value(vocab)) return;
+    const int64_t rows = json_integer_value(vocab);
+    const char *first = oc_tokenizer_token(tokenizer, rows);
+    /* A mask token that the class adds behind the vocabulary: no text comes to it. */
+    const bool mask = most == rows + 1 && first && (!strcmp(first, "<mask>") ||
+                                                    !strcmp(first, "[MASK]"));
+    oci_doctor_find(d, mask ? "note" : "warning", "vocab_size",
+                    "is %lld, but the tokenizer has ids up to %lld (from %.40s on): in "
+                    "Transformers a text with one of them is an IndexError",
+                    (long long)rows, (long long)most - 1, first ? first : "a gap");
 }
 
 static void check_tokenizer(oci_doctor *d, const oc_model *model)

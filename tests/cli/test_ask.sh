@@ -55,4 +55,7 @@ says 'expected a regions.json'
 echo '{"feature_model": "../../etc", "regions": [[0, 0, 1, 1]]}' >"$work/bare/regions.json"
 expect 4 ask "$work/bare" $scene 'Where?'
 says 'regions.json: feature_model: expected NAME or \.\./NAME'
+# A dual encoder has no words: what it is, and what it is for.
+expect 5 ask emoji-match $scene 'What is it?'
+says 'a vision-text-dual-encoder compares pictures with texts.*ocelli classify emoji-match IMAGE'
 finish

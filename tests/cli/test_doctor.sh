@@ -15,6 +15,7 @@ for model in printed-line-ocr emoji-caption emoji-match emoji-vqa; do
     cmp -s "$out" "$work/first" || fail "$model: another run, another report"
 done
 expect 0 doctor printed-line-ocr
+prints '^note: vocab_size: is 260, .* up to 260 \(from <mask> on\)'
 prints '^tied +decoder\.model\.decoder\.embed_tokens\.weight = decoder\.output_projection\.weight$'
 expect 0 doctor printed-line-ocr --isa generic --json
 prints '^\{"folder":.*"healthy":true'

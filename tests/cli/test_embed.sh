@@ -54,6 +54,17 @@ says "$work: Is a directory"
 expect 0 classify emoji-match $scenes/scene-01.png --labels pig,pig,cat --template '{}: a {}'
 same "$(head -n 2 "$out" | uniq)" '0.5000  pig' 'a label that is there twice'
 
+# What the folder lacks is told once, not of each picture.
+cp -r "${OCELLI_MODELS:-$PWD/models}/emoji-match" "$work/bare"
+rm "$work/bare/preprocessor_config.json"
+for call in "embed $work/bare" "classify $work/bare --labels a,b"; do
+    # shellcheck disable=SC2086
+    expect 3 $call $scenes/scene-01.png $scenes/scene-02.png
+    says 'bare/preprocessor_config.json: open: no such file'
+    same "$(wc -l <"$err")" 1 'messages about the folder'
+done
+expect 0 embed "$work/bare" --text 'a cat'
+
 # embed: to stdout, to files, texts from everywhere.
 expect 0 embed emoji-match --text 'a cat'
 lines 1
