@@ -305,6 +305,29 @@ static const struct {
       OC_E_MALFORMED, "a: expected it in one file, found it in " },
     { "{\"weight_map\":{\"a\":\"one.safetensors\",\"x\":\"old.safetensors\"}}",
       OC_E_MALFORMED, "two tensors that mean the same parameter" },
+    { "{\"weight_map\":{\"a\":\"one.safetensors\"", OC_E_MALFORMED,
+      "index.json: line 1" },
+    { "{\"weight_map\":{\"a\":\"one.safetensors\"}} x", OC_E_MALFORMED,
+      "index.json: line 1" },
+    { "{\"weight_map\":{\"a\":\"\377.safetensors\"}}", OC_E_MALFORMED,
+      "index.json: line 1" },
+    { "{\"weight_map\":\"one.safetensors\"}", OC_E_MALFORMED,
+      "weight_map: expected an object" },
+    { "{\"weight_map\":null}", OC_E_MALFORMED, "weight_map: expected an object" },
+    { "{\"weight_map\":{\"a\":{\"a\":\"one.safetensors\"}}}", OC_E_MALFORMED,
+      "weight_map.a: expected the name of a .safetensors file" },
+    { "{\"weight_map\":{\"a\":[\"one.safetensors\"]}}", OC_E_MALFORMED,
+      "weight_map.a: expected the name of a .safetensors file" },
+    { "{\"weight_map\":{\"a\":true}}", OC_E_MALFORMED,
+      "weight_map.a: expected the name of a .safetensors file" },
+    { "{\"weight_map\":{\"a\":\"text.safetensors\"}}", OC_E_MALFORMED,
+      "text.safetensors: header" },
+    { "{\"weight_map\":{\"a\":\"folder.safetensors\"}}", OC_E_FILE,
+      "folder.safetensors: " },
+    { "{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}", OC_E_MALFORMED,
+      "weight_map.a: expected the name of a .safetensors file" },
+    { "{\"weight_map\":{\"a\":\"one.safetensors\",\"b.bias.\":\"one.safetensors\"}}",
+      OC_E_MALFORMED, "weight_map.b.bias.: expected it in " },
 };
 
 static void bad_shards(void **state)
@@ -313,6 +336,8 @@ static void bad_shards(void **state)
     put_tensors("one.safetensors", "a b.bias", 1, "pt");
     put_tensors("two.safetensors", "a c", 2, "pt");
     put_tensors("old.safetensors", "x b.beta", 2, "pt");
+    put_text("text.safetensors", "no tensors, but words");
+    assert_int_equal(mkdir(in_folder("folder.safetensors"), 0700), 0);
     for (size_t i = 0; i < sizeof bad_indices / sizeof *bad_indices; i++) {
         put_text("model.safetensors.index.json", bad_indices[i].index);
         expect_error(bad_indices[i].status, bad_indices[i].message);
@@ -321,6 +346,7 @@ static void bad_shards(void **state)
     cx->limits.tensors = 1;
     expect_error(OC_E_LIMIT, "weight_map: expected at most 1 entries, found 2");
     cx->limits = oci_default_limits;
+    assert_int_equal(rmdir(in_folder("folder.safetensors")), 0);
 }
 
 /* ---- frame ------------------------------------------------------------------------- */
