@@ -191,9 +191,11 @@ static bool can_answer(cli *c, const char *type)
     if (!type || (strcmp(type, "vision-text-dual-encoder") != 0 &&
                   strcmp(type, "clip") != 0)) return true;
     const char *model = c->operands[0];
-    cli_error(c, "%s: a %s compares pictures with texts and writes none: expected a ViP-LLaVA, "
-              "a VisualBERT or a Donut. Try: ocelli classify %s IMAGE --labels A,B, or ocelli "
-              "embed %s IMAGE", model, type, model, model);
+    cli_error(c,
+              "%s: a %s compares pictures with texts and writes none: expected a "
+              "ViP-LLaVA, a VisualBERT or a Donut. Try: ocelli classify %s IMAGE "
+              "--labels A,B, or ocelli embed %s IMAGE",
+              model, type, model, model);
     c->status = CLI_UNSUPPORTED;
     return false;
 }

@@ -439,12 +439,12 @@ typedef struct oc_save_options {
 OC_API oc_status oc_model_save(oc_context *cx, const oc_model *model, const char *folder,
                                const oc_save_options *options);
 
-/* Rounds parameters to OC_F32, OC_BF16 or OC_F16, where they stay, as the to_fp32, to_bf16
- * and to_fp16 of Flax' classes do. `mask` says which, by Transformers' PyTorch names:
- * patterns with commas between them, * and ? as in a shell, '!' before those that are left
- * out, the last that matches deciding ("!*LayerNorm*,!*layernorm*"); NULL: all. One that
- * selects none is OC_E_ARGUMENT, a trainable model OC_E_UNSUPPORTED. Not while others use
- * the model. */
+/* Rounds parameters to OC_F32, OC_BF16 or OC_F16, where they stay, as the to_fp32,
+ * to_bf16 and to_fp16 of Flax' classes do. `mask` says which, by Transformers' PyTorch
+ * names: patterns with commas between them, * and ? as in a shell, '!' before those that
+ * are left out, the last that matches deciding ("!*LayerNorm*,!*layernorm*"); NULL: all.
+ * One that selects none is OC_E_ARGUMENT, a trainable model OC_E_UNSUPPORTED. Not while
+ * others use the model. */
 OC_API oc_status oc_model_cast(oc_context *cx, oc_model *model, oc_dtype dtype,
                                const char *mask);
 
