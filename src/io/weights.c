@@ -1,9 +1,10 @@
 /* What from_pretrained does before a model sees its weights (Transformers 4.37.2,
- * modeling_utils.py): which file counts, which shards belong together, what old names mean.
+ * modeling_utils.py): which file counts, which shards belong together, what old names
+ * mean.
  *
- * Stricter than there: a shard is a file beside its index, no tensor may come twice, and every
- * key of the index must be where it says. Tensors of a shard that the index does not mention
- * are kept; the model's walk decides what it needs. */
+ * Stricter than there: a shard is a file beside its index, no tensor may come twice, and
+ * every key of the index must be where it says. Tensors of a shard that the index does
+ * not mention are kept; the model's walk decides what it needs. */
 #include "io/weights.h"
 
 #include <inttypes.h>
@@ -18,11 +19,11 @@
 #include "io/json.h"
 #include "io/quote.h"
 
-/* ---- names ----------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------- */
 
-/* Old checkpoints name the parts of a layer norm gamma and beta. Transformers replaces the
- * substring wherever it stands in the key (4.37.2: modeling_utils.py, `_fix_key`): "beta" if
- * there is one, else "gamma". */
+/* Old checkpoints name the parts of a layer norm gamma and beta. Transformers replaces
+ * the substring wherever it stands in the key (4.37.2: modeling_utils.py, `_fix_key`):
+ * "beta" if there is one, else "gamma". */
 static const char *old_word(const char *key)
 {
     if (strstr(key, "beta")) return "beta";
@@ -50,13 +51,14 @@ static char *normalise(const char *key, char *to)
     for (; (hit = strstr(key, old)) != NULL; key = hit + strlen(old)) {
         memcpy(to, key, (size_t)(hit - key));
         to += hit - key;
-        to = (char *)memcpy(to, new_word(old), strlen(new_word(old))) + strlen(new_word(old));
+        to = (char *)memcpy(to, new_word(old), strlen(new_word(old))) +
+             strlen(new_word(old));
     }
     size_t rest = strlen(key) + 1;
     return (char *)memcpy(to, key, rest) + rest;
 }
 
-/* ---- the table ------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -64,8 +66,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Keras writes a variable that two layers share (a tied head's embeddings) below each of them:
- * the same path after the layer's name. One of them is kept. */
+/* Keras writes a variable that two layers share (a tied head's embeddings) below each of
+ * them: the same path after the layer's name. One of them is kept. */
 static bool is_same_variable(const oci_weight_ref *a, const oci_weight_ref *b)
 {
     const char *x = strchr(a->stored->name, '/'), *y = strchr(b->stored->name, '/');
@@ -91,8 +93,9 @@ static bool check_unique(oc_context *cx, const oci_weights *w)
         const oci_weight_ref *a = &w->refs[i - 1], *b = &w->refs[i];
         if (strcmp(a->name, b->name)) continue;
         if (!strcmp(a->stored->name, b->stored->name))
-            oci_fail(cx, OC_E_MALFORMED, "%s: %s: expected it in one file, found it in %s too",
-                     a->file->path, oci_quote(&name, a->name), b->file->path);
+            oci_fail(cx, OC_E_MALFORMED,
+                     "%s: %s: expected it in one file, found it in %s too", a->file->path,
+                     oci_quote(&name, a->name), b->file->path);
         else
             oci_fail(cx, OC_E_MALFORMED, "%s: %s and %s: two tensors that mean the same "
                      "parameter", a->file->path, oci_quote(&name, a->stored->name),
@@ -103,7 +106,8 @@ static bool check_unique(oc_context *cx, const oci_weights *w)
 }
 
 /* The reference to one tensor under PyTorch's name. */
-static bool make_ref(oc_context *cx, oci_weights *w, oci_weight_file *file, const oci_entry *e)
+static bool make_ref(oc_context *cx, oci_weights *w, oci_weight_file *file,
+                     const oci_entry *e)
 {
     oci_weight_ref *ref = &w->refs[w->count];
     *ref = (oci_weight_ref){ e->name, e, file, e, NULL };
@@ -113,10 +117,14 @@ static bool make_ref(oc_context *cx, oci_weights *w, oci_weight_file *file, cons
         if (name) normalise(e->name, name);
         if (name) ref->name = name;
     } else {
-        struct { oci_entry entry; int order[OCI_MAX_RANK]; char name[OCI_MAX_NAME]; } *own =
-            oci_arena_alloc(cx, &w->arena, sizeof *own);
+        struct {
+            oci_entry entry;
+            int order[OCI_MAX_RANK];
+            char name[OCI_MAX_NAME];
+        } *own = oci_arena_alloc(cx, &w->arena, sizeof *own);
         if (!own) return false;
-        if (!oci_layout_entry(file->layout, e, &own->entry, own->name, own->order)) return true;
+        if (!oci_layout_entry(file->layout, e, &own->entry, own->name, own->order))
+            return true;
         ref->name = own->name;
         ref->entry = &own->entry;
         ref->order = oci_layout_moves(&own->entry, own->order) ? own->order : NULL;
@@ -162,7 +170,8 @@ void oci_weight_room_free(oci_weight_room *room)
     *room = (oci_weight_room){ 0 };
 }
 
-const void *oci_weight_bytes(oc_context *cx, const oci_weight_ref *ref, oci_weight_room *room)
+const void *oci_weight_bytes(oc_context *cx, const oci_weight_ref *ref,
+                             oci_weight_room *room)
 {
     const oci_entry *e = ref->stored;
     const oci_weight_format *format = ref->file->format;
@@ -180,15 +189,16 @@ const void *oci_weight_bytes(oc_context *cx, const oci_weight_ref *ref, oci_weig
     return to;
 }
 
-const void *oci_weight_part(oc_context *cx, const oci_weight_ref *ref, size_t at, size_t size,
-                            oci_weight_room *room)
+const void *oci_weight_part(oc_context *cx, const oci_weight_ref *ref, size_t at,
+                            size_t size, oci_weight_room *room)
 {
     const oci_weight_format *format = ref->file->format;
     if (oci_failed(cx)) return NULL;
     if (format->read_part && !ref->order && !format->peek(ref->file, ref->stored)) {
         void *to = room_for(cx, &room->blocks[0], size);
         room->whole = NULL;
-        return to && format->read_part(cx, ref->file, ref->stored, at, size, to) ? to : NULL;
+        return to && format->read_part(cx, ref->file, ref->stored, at, size, to) ? to
+                                                                                 : NULL;
     }
     if (room->whole != ref) {
         room->data = oci_weight_bytes(cx, ref, room);
@@ -203,27 +213,28 @@ oci_buffer *oci_weight_map(oc_context *cx, const oci_weight_ref *ref)
     return format->map && !ref->order ? format->map(cx, ref->file, ref->stored) : NULL;
 }
 
-/* ---- files ----------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------- */
 
 /* Opens folder/name as the next file; w->files has room for it. */
 static bool open_file(oc_context *cx, oci_weights *w, const oci_weight_format *format,
                       const char *name, bool shard, bool map)
 {
     char *path = oci_path_join(cx, w->folder, name);
-    bool ok = path && oci_weight_file_open(cx, &w->files[w->file_count], format, path, shard,
-                                           map);
+    bool ok = path && oci_weight_file_open(cx, &w->files[w->file_count], format, path,
+                                           shard, map);
     oci_free(path);
     w->file_count += ok;
     return ok;
 }
 
-/* A file beside the index, of the index' own kind, and nothing else: an index must not reach
- * out of its folder. */
+/* A file beside the index, of the index' own kind, and nothing else: an index must not
+ * reach out of its folder. */
 static bool is_shard_name(const oci_weight_format *format, const json_t *value)
 {
     const char *name = json_string_value(value);
-    return name && strlen(name) == json_string_length(value) && strlen(name) < OCI_MAX_NAME &&
-           !strchr(name, '/') && !strchr(name, '\\') && oci_weight_format_of(name) == format;
+    return name && strlen(name) == json_string_length(value) &&
+           strlen(name) < OCI_MAX_NAME && !strchr(name, '/') && !strchr(name, '\\') &&
+           oci_weight_format_of(name) == format;
 }
 
 static int by_text(const void *a, const void *b)
@@ -256,7 +267,8 @@ static const char **list_shards(oc_context *cx, const oci_weight_format *format,
     qsort(names, n, sizeof *names, by_text);
     *count = 0;
     for (size_t i = 0; i < n; i++)
-        if (*count == 0 || strcmp(names[*count - 1], names[i])) names[(*count)++] = names[i];
+        if (*count == 0 || strcmp(names[*count - 1], names[i]))
+            names[(*count)++] = names[i];
     return names;
 }
 
@@ -266,10 +278,11 @@ static int by_entry(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Every key of the map must be in the file that the map says. Files are in the order of the
- * sorted names. (Keras' and Flax' indexes write names in other ways than their files.) */
-static bool check_map(oc_context *cx, const oci_weights *w, const oci_json *doc, json_t *map,
-                      const char **names)
+/* Every key of the map must be in the file that the map says. Files are in
+ * the order of the sorted names. (Keras' and Flax' indexes write names in
+ * other ways than their files.) */
+static bool check_map(oc_context *cx, const oci_weights *w, const oci_json *doc,
+                      json_t *map, const char **names)
 {
     const char *key;
     json_t *value;
@@ -281,15 +294,16 @@ static bool check_map(oc_context *cx, const oci_weights *w, const oci_json *doc,
         const oci_entry want = { .name = key };
         if (file->layout != OCI_LAYOUT_TORCH || (file->count &&
             bsearch(&want, file->entries, file->count, sizeof want, by_entry))) continue;
-        oci_fail(cx, OC_E_MALFORMED, "%s: weight_map.%s: expected it in %s, which lacks it",
-                 doc->name, oci_quote(&quoted, key), file->path);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: weight_map.%s: expected it in %s, which lacks it", doc->name,
+                 oci_quote(&quoted, key), file->path);
         return false;
     }
     return true;
 }
 
-/* Shards are opened in the order of their names, each once, and stay open together: entries
- * point into them. */
+/* Shards are opened in the order of their names, each once, and stay open together:
+ * entries point into them. */
 static bool open_shards(oc_context *cx, oci_weights *w, const oci_weight_format *format,
                         const oci_json *doc, bool map)
 {
@@ -301,9 +315,9 @@ static bool open_shards(oc_context *cx, oci_weights *w, const oci_weight_format 
         return false;
     }
     if (json_object_size(weight_map) > cx->limits.tensors) {
-        oci_fail(cx, OC_E_LIMIT, "%s: weight_map: expected at most %llu entries, found %zu",
-                 doc->name, (unsigned long long)cx->limits.tensors,
-                 json_object_size(weight_map));
+        oci_fail(cx, OC_E_LIMIT,
+                 "%s: weight_map: expected at most %llu entries, found %zu", doc->name,
+                 (unsigned long long)cx->limits.tensors, json_object_size(weight_map));
         return false;
     }
     const char **names = list_shards(cx, format, doc, weight_map, &count);
@@ -316,7 +330,7 @@ static bool open_shards(oc_context *cx, oci_weights *w, const oci_weight_format 
     return ok;
 }
 
-/* ---- the folder ------------------------------------------------------------------------ */
+/* ---- the folder -------------------------------------------------------------------- */
 
 /* False also for a file that may not be read. */
 static bool has_file(oc_context *cx, const char *folder, const char *name)
@@ -364,8 +378,10 @@ static bool check_prints(oc_context *cx, oci_weights *w, const oci_json *doc)
         if (!print_of(cx, file, &print)) return false;
         snprintf(text, sizeof text, "%016" PRIx64, print);
         if (told && !strcmp(told, text)) continue;
-        oci_fail(cx, OC_E_MALFORMED, "%s: expected the shard that %s was written with, found one "
-                 "of another save or model", file->path, doc->name);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: expected the shard that %s was written with, found one of another "
+                 "save or model",
+                 file->path, doc->name);
         return false;
     }
     return true;
@@ -388,12 +404,14 @@ static bool open_index(oc_context *cx, oci_weights *w, const oci_weight_format *
 static bool open_folder(oc_context *cx, oci_weights *w, bool map)
 {
     for (const oci_weight_format *f = oci_weight_formats; f->suffix; f++) {
-        if (has_file(cx, w->folder, f->single)) return open_single(cx, w, f, f->single, map);
+        if (has_file(cx, w->folder, f->single))
+            return open_single(cx, w, f, f->single, map);
         if (has_file(cx, w->folder, f->index)) return open_index(cx, w, f, f->index, map);
     }
-    oci_fail(cx, OC_E_FILE, "%s: expected readable weights (model.safetensors, "
-             "pytorch_model.bin, tf_model.h5, flax_model.msgpack, or an index of their shards), "
-             "found none", w->folder);
+    oci_fail(cx, OC_E_FILE,
+             "%s: expected readable weights (model.safetensors, pytorch_model.bin, "
+             "tf_model.h5, flax_model.msgpack, or an index of their shards), found none",
+             w->folder);
     return false;
 }
 
@@ -407,8 +425,10 @@ static bool open_chosen(oc_context *cx, oci_weights *w, const char *name, bool m
     if (is_index) memcpy(file, name, n - end);
     const oci_weight_format *format = oci_weight_format_of(is_index ? file : name);
     if (!format)
-        oci_fail(cx, OC_E_ARGUMENT, "%s: expected the name of a .safetensors, .bin, .h5 or "
-                 ".msgpack file, or of the index of such", name);
+        oci_fail(cx, OC_E_ARGUMENT,
+                 "%s: expected the name of a .safetensors, .bin, .h5 or .msgpack file, "
+                 "or of the index of such",
+                 name);
     if (!format) return false;
     return is_index ? open_index(cx, w, format, name, map)
                     : open_single(cx, w, format, name, map);
@@ -426,7 +446,8 @@ bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder,
     }
     weights->folder = oci_strdup(cx, folder);
     bool ok = weights->folder &&
-              (file ? open_chosen(cx, weights, file, map) : open_folder(cx, weights, map)) &&
+              (file ? open_chosen(cx, weights, file, map)
+                    : open_folder(cx, weights, map)) &&
               make_refs(cx, weights);
     if (!ok) oci_weights_close(weights);
     return ok;
@@ -434,7 +455,8 @@ bool oci_weights_open(oc_context *cx, oci_weights *weights, const char *folder,
 
 void oci_weights_close(oci_weights *weights)
 {
-    for (size_t i = 0; i < weights->file_count; i++) oci_weight_file_close(&weights->files[i]);
+    for (size_t i = 0; i < weights->file_count; i++)
+        oci_weight_file_close(&weights->files[i]);
     oci_free(weights->files);
     oci_free(weights->refs);
     oci_arena_deinit(&weights->arena);

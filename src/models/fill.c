@@ -1,6 +1,6 @@
-/* From a file's tensor to a parameter: a few rows at a time, so that a model takes no more
- * memory while it is opened than afterwards, but for a piece; or, of weights in blocks, by the
- * mapped file itself. */
+/* From a file's tensor to a parameter: a few rows at a time, so that a model takes no
+ * more memory while it is opened than afterwards, but for a piece; or, of weights in
+ * blocks, by the mapped file itself. */
 #include <stdatomic.h>
 
 #include "base/size.h"
@@ -19,7 +19,7 @@ static int64_t piece_rows(const oci_param *p, size_t row_bytes)
     return oci_max(PIECE_BYTES / (int64_t)row_bytes / least * least, least);
 }
 
-/* ---- numbers --------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------- */
 
 typedef struct numbers {
     const oci_weight_ref *ref;
@@ -35,14 +35,17 @@ static void load_piece(oc_context *cx, void *user, int64_t index, oci_weight_roo
     const oc_dtype dtype = w->ref->entry->dtype;
     const int64_t first = index * w->piece, n = oci_min(w->piece, w->rows - first);
     const size_t size = (size_t)n * w->row_bytes;
-    const void *data = oci_weight_part(cx, w->ref, (size_t)first * w->row_bytes, size, room);
+    const void *data = oci_weight_part(cx, w->ref, (size_t)first * w->row_bytes, size,
+                                       room);
     if (!data) return;
-    if (oci_bits_nan(dtype, data, size / oci_dtype_size(dtype))) atomic_store(&w->nan, true);
+    if (oci_bits_nan(dtype, data, size / oci_dtype_size(dtype)))
+        atomic_store(&w->nan, true);
     oci_param_put(cx, &w->filling, first, n, data);
 }
 
-/* One thread reads about as fast as it packs, and neither as fast as memory is: large tensors
- * are for all threads. Small ones come here from a thread that is one of many already. */
+/* One thread reads about as fast as it packs, and neither as fast as memory
+ * is: large tensors are for all threads. Small ones come here from a thread
+ * that is one of many already. */
 static bool is_for_all(const numbers *w)
 {
     const oci_weight_ref *ref = w->ref;
@@ -62,30 +65,35 @@ static bool load_numbers(oc_context *cx, const oci_param *p, const oci_weight_re
     w.piece = w.filling.whole || !p->rank ? w.rows : piece_rows(p, w.row_bytes);
     const int64_t count = w.piece ? oci_ceil_div(w.rows, w.piece) : 0;
     if (is_for_all(&w)) oci_params_fill(cx, count, 0, load_piece, &w);
-    else for (int64_t i = 0; i < count && !oci_failed(cx); i++) load_piece(cx, &w, i, room);
+    else
+        for (int64_t i = 0; i < count && !oci_failed(cx); i++)
+            load_piece(cx, &w, i, room);
     oci_param_end(cx, &w.filling);
     return atomic_load(&w.nan);
 }
 
-/* ---- weights in blocks ----------------------------------------------------------------- */
+/* ---- weights in blocks ------------------------------------------------------------- */
 
-bool oci_weight_finite(oc_context *cx, const oci_weight_ref *ref, const void *bytes, bool all)
+bool oci_weight_finite(oc_context *cx, const oci_weight_ref *ref, const void *bytes,
+                       bool all)
 {
     const oci_entry *e = ref->entry;
-    const int64_t K = e->shape[!e->turned], groups = oci_blocks_groups(e->shape[e->turned]);
+    const int64_t K = e->shape[!e->turned],
+                  groups = oci_blocks_groups(e->shape[e->turned]);
     const int64_t size = oci_blocks_group_bytes(e->dtype, K);
     const unsigned char *last = (const unsigned char *)bytes + size * (groups - 1);
     const bool finite = all ? oci_blocks_finite(e->dtype, K, bytes, groups)
                             : oci_blocks_finite(e->dtype, K, bytes, 1) &&
                               oci_blocks_finite(e->dtype, K, last, 1);
     if (!finite)
-        oci_fail(cx, OC_E_MALFORMED, "%s: tensor %s: expected finite scales, found others",
-                 ref->file->path, ref->name);
+        oci_fail(cx, OC_E_MALFORMED,
+                 "%s: tensor %s: expected finite scales, found others", ref->file->path,
+                 ref->name);
     return finite;
 }
 
-/* Where they lie in the file, or, if that is not to be, read. Of a mapped one the first and
- * last group are looked at: all of them would be reading the file after all. */
+/* Where they lie in the file, or, if that is not to be, read. Of a mapped one the first
+ * and last group are looked at: all of them would be reading the file after all. */
 static oci_buffer *take_blocks(oc_context *cx, const oci_weight_ref *ref, bool copy)
 {
     const oci_entry *e = ref->entry;
@@ -97,8 +105,8 @@ static oci_buffer *take_blocks(oc_context *cx, const oci_weight_ref *ref, bool c
     return memory;
 }
 
-/* In another type: widened a few outputs at a time, and from there on as any file's. What is
- * [K, N] in its file must be turned back whole. */
+/* In another type: widened a few outputs at a time, and from there on as any file's. What
+ * is [K, N] in its file must be turned back whole. */
 static void recast_blocks(oc_context *cx, const oci_param *p, const oci_weight_ref *ref,
                           const oci_load_how *how, oci_weight_room *room)
 {
@@ -107,7 +115,9 @@ static void recast_blocks(oc_context *cx, const oci_param *p, const oci_weight_r
     oci_param_filling f;
     const void *panels = oci_weight_bytes(cx, ref, room);
     if (!panels || !oci_weight_finite(cx, ref, panels, true)) return;
-    const int64_t piece = e->turned ? N : oci_min(piece_rows(p, (size_t)K * sizeof(float)), N);
+    const int64_t piece = e->turned
+                              ? N
+                              : oci_min(piece_rows(p, (size_t)K * sizeof(float)), N);
     float *wide = e->turned ? oci_weight_wide(cx, p, ref, panels)
                             : oci_alloc(cx, (size_t)(piece * K) * sizeof *wide);
     oci_param_begin(cx, &f, p, OC_F32, how->dtype, how->trainable);
@@ -142,9 +152,10 @@ static void load_blocks(oc_context *cx, const oci_param *p, const oci_weight_ref
     const oci_entry *e = ref->entry;
     const oc_dtype as = how->dtype ? how->dtype : e->dtype;
     if (how->trainable && oci_dtype_is_blocks(as)) {
-        oci_fail(cx, OC_E_UNSUPPORTED, "%s: tensor %s: weights of %s cannot be trained; opened or "
-                 "converted as F32 they can", ref->file->path, ref->name,
-                 oci_dtype_name(e->dtype));
+        oci_fail(cx, OC_E_UNSUPPORTED,
+                 "%s: tensor %s: weights of %s cannot be trained; opened or converted as "
+                 "F32 they can",
+                 ref->file->path, ref->name, oci_dtype_name(e->dtype));
     } else if (as == e->dtype) {
         oci_buffer *memory = take_blocks(cx, ref, how->copy);
         if (memory) oci_param_adopt(cx, p, e->dtype, e->original, memory);
@@ -153,15 +164,17 @@ static void load_blocks(oc_context *cx, const oci_param *p, const oci_weight_ref
     }
 }
 
-/* ---- either ---------------------------------------------------------------------------- */
+/* ---- either ------------------------------------------------------------------------ */
 
-/* Rows that are looked up stay in the mapping, too, where a file has been mapped anyway. */
+/* Rows that are looked up stay in the mapping, too,
+ * where a file has been mapped anyway. */
 static bool stays_mapped(const oci_param *p, const oci_weight_ref *ref,
                          const oci_load_how *how)
 {
     const oc_dtype dtype = ref->entry->dtype;
-    return p->kind == OCI_PARAM_TABLE && ref->file->blocks && !how->copy && !how->trainable &&
-           !ref->order && dtype != OC_F64 && oci_param_dtype(p, dtype, how->dtype) == dtype &&
+    return p->kind == OCI_PARAM_TABLE && ref->file->blocks && !how->copy &&
+           !how->trainable && !ref->order && dtype != OC_F64 &&
+           oci_param_dtype(p, dtype, how->dtype) == dtype &&
            ref->stored->offset % oci_dtype_size(dtype) == 0;
 }
 
