@@ -1,10 +1,10 @@
 /* bench_quantisation MODEL PICTURE... [--json]
  *
- * What narrower weights cost in accuracy: each picture in many variants (turned about, colours
- * exchanged, cut), what the model makes of them with its weights as they are, and the logits of
- * the same tokens, position by position, with the weights in each other type. A position is a
- * token of a text that is forced on the model, an answer, or a picture's label. Prints a row of
- * docs/QUANTISATION.md for each type. */
+ * What narrower weights cost in accuracy: each picture in many variants (turned about,
+ * colours exchanged, cut), what the model makes of them with its weights as they are, and
+ * the logits of the same tokens, position by position, with the weights in each other
+ * type. A position is a token of a text that is forced on the model, an answer, or a
+ * picture's label. Prints a row of docs/QUANTISATION.md for each type. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +26,14 @@ static const struct way { const char *name; oc_dtype weights, arithmetic; } ways
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
-/* One text that the model was made to say: the logits of its positions, by the first way. */
+/* One text that the model was made to say: the logits of its positions,
+ * by the first way. */
 typedef struct example {
     oc_image *image;
     const char *question;
     int64_t ids[IDS_MOST], count, given;    /* given: of the prompt */
-    oc_tensors *regions;                    /* of VisualBERT: by another model, so the same */
+    oc_tensors *regions;                    /* of VisualBERT: by another model, so
+                                               the same */
     float *logits;                          /* [rows, width] */
     int64_t rows, width;
 } example;
@@ -48,13 +50,14 @@ static void check(const oc_context *cx)
     exit(1);
 }
 
-/* ---- pictures -------------------------------------------------------------------------- */
+/* ---- pictures ---------------------------------------------------------------------- */
 
 /* k: flips (4), orders of the channels (6), cuts (4). */
 static oc_image *variant(oc_context *cx, const oc_image *image, int k)
 {
-    static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 },
-                                      { 2, 0, 1 }, { 2, 1, 0 } };
+    static const int orders[6][3] = {
+        { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 }
+    };
     const int *order = orders[k / 4 % 6], cut = k / 24;
     const int64_t W = oc_image_width(image), H = oc_image_height(image);
     const int64_t w = W - cut * W / 20, h = H - cut * H / 20;
@@ -72,18 +75,22 @@ static oc_image *variant(oc_context *cx, const oc_image *image, int k)
     return made;
 }
 
-/* ---- what each kind of model is given --------------------------------------------------- */
+/* ---- what each kind of model is given ---------------------------------------------- */
 
 static const char *const labels[] = { "cat", "pig", "key", "dragon", "piano", "balloon",
-    "rabbit", "elephant", "light bulb", "alarm clock", "peacock", "dog", "car", "tree", "book",
-    "guitar" };
+    "rabbit", "elephant", "light bulb", "alarm clock", "peacock", "dog", "car", "tree",
+    "book", "guitar" };
 static const char *const questions[] = { "How many objects are there?",
     "What color is the background?", "What is in the picture?", "Where is the pig?" };
-enum { LABELS = sizeof labels / sizeof *labels, QUESTIONS = sizeof questions / sizeof *questions };
+enum {
+    LABELS = sizeof labels / sizeof *labels,
+    QUESTIONS = sizeof questions / sizeof *questions
+};
 
-static const char prompt[] = "A chat between a curious human and an artificial intelligence "
-    "assistant. The assistant gives helpful, detailed, and polite answers to the human's "
-    "questions.###Human: <image>\n%s###Assistant:";
+static const char prompt[] = "A chat between a curious human and an artificial "
+                             "intelligence assistant. The assistant gives helpful, "
+                             "detailed, and polite answers to the human's "
+                             "questions.###Human: <image>\n%s###Assistant:";
 
 static void add_ids(oc_context *cx, oc_tensors *in, const char *name, const int64_t *ids,
                     int64_t n)
@@ -98,7 +105,8 @@ static void add_ones(oc_context *cx, oc_tensors *in, int64_t n)
     add_ids(cx, in, "attention_mask", ones, n);
 }
 
-static oc_tensors *prepare(oc_context *cx, const oc_model *model, const char *type, example *e)
+static oc_tensors *prepare(oc_context *cx, const oc_model *model, const char *type,
+                           example *e)
 {
     oc_tensors *in = NULL;
     if (!strcmp(type, "visual_bert")) {
@@ -126,8 +134,8 @@ static void let_speak(oc_context *cx, const oc_model *model, const char *type, e
     if (!strcmp(type, "vipllava")) snprintf(text, sizeof text, prompt, e->question);
     else if (!strcmp(type, "visual_bert")) snprintf(text, sizeof text, "%s", e->question);
     if (*text) {
-        oc_encoding *words = oc_encode(cx, oc_model_tokenizer(cx, model), text, strlen(text),
-                                       NULL, 0, NULL);
+        oc_encoding *words = oc_encode(cx, oc_model_tokenizer(cx, model), text,
+                                       strlen(text), NULL, 0, NULL);
         check(cx);
         e->given = e->count = (int64_t)oc_encoding_count(words);
         memcpy(e->ids, oc_encoding_ids(words), (size_t)e->count * sizeof *e->ids);
@@ -169,7 +177,7 @@ static const oc_tensors *force(oc_context *cx, const oc_model *model, const char
     return out;
 }
 
-/* ---- comparing ------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------- */
 
 static int64_t largest_at(const float *x, int64_t n)
 {
@@ -223,7 +231,8 @@ static void run_labels(oc_context *cx, const oc_model *model, example *e, tally 
                        oc_tensors **earlier, bool reference)
 {
     oc_tensor_view v;
-    oc_classify_options o = OC_OPTIONS(oc_classify_options, .pattern = "a picture of a {}");
+    oc_classify_options o = OC_OPTIONS(oc_classify_options, .pattern = "a picture of a "
+                                                                       "{}");
     if (!*earlier) *earlier = oc_classify(cx, model, NULL, 0, labels, LABELS, &o);
     o.earlier = *earlier;
     oc_tensors *out = oc_classify(cx, model, &e->image, 1, labels, LABELS, &o);
@@ -241,7 +250,8 @@ static void run_text(oc_context *cx, const oc_model *model, const char *type, ex
     int64_t first;
     if (reference) let_speak(cx, model, type, e);
     const oc_tensors *out = force(cx, model, type, e, &v, &first);
-    const int64_t width = v.shape[v.rank - 1], rows = v.rank == 3 ? v.shape[1] - 1 - first : 1;
+    const int64_t width = v.shape[v.rank - 1],
+                  rows = v.rank == 3 ? v.shape[1] - 1 - first : 1;
     compare(e, t, (const float *)v.data + first * width, rows, width, reference);
     oc_tensors_free((oc_tensors *)(uintptr_t)out);
     if (!strcmp(type, "visual_bert") || reference || t->outputs == OUTPUTS) return;
@@ -263,8 +273,10 @@ static void print_row(const struct way *way, const tally *t)
            100.0 * (double)t->agreed / (double)t->positions, same);
 }
 
-/* Examples until there are enough positions: every picture, then every picture turned, … */
-static size_t make_examples(oc_context *cx, char **files, int count, size_t most, example *list)
+/* Examples until there are enough positions: every picture,
+ * then every picture turned, … */
+static size_t make_examples(oc_context *cx, char **files, int count, size_t most,
+                            example *list)
 {
     size_t made = 0;
     for (int k = 0; k < VARIANTS && made < most; k++)
@@ -295,8 +307,9 @@ int main(int argc, char **argv)
         tally t = { 0 };
         oc_tensors *earlier = NULL;
         oc_context_set_arithmetic(cx, ways[w].arithmetic);
-        oc_model *model = oc_model_open(cx, argv[1], &OC_OPTIONS(oc_model_options,
-                                                                 .weights_dtype = ways[w].weights));
+        oc_model *model = oc_model_open(cx, argv[1],
+                                        &OC_OPTIONS(oc_model_options,
+                                                    .weights_dtype = ways[w].weights));
         check(cx);
         const char *type = oc_model_type(model);
         for (size_t i = 0; w == 0 ? i < made && t.positions < POSITIONS : i < used; i++) {
