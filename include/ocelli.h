@@ -604,8 +604,8 @@ OC_API OC_NODISCARD oc_tensors *oc_forward(oc_context *cx, const oc_model *model
 OC_API OC_NODISCARD oc_tensors *oc_preprocess(oc_context *cx, const oc_model *model,
                                               oc_image *const *images, size_t count);
 /* Texts, pictures or both as one set of arguments, as VisionTextDualEncoderProcessor and
- * CLIPProcessor give them with padding=True: input_ids, token_type_ids where the tokenizer has
- * them, attention_mask, and last pixel_values. Neither is OC_E_ARGUMENT. */
+ * CLIPProcessor give them with padding=True: input_ids, token_type_ids where the
+ * tokenizer has them, attention_mask, and last pixel_values. Neither is OC_E_ARGUMENT. */
 OC_API OC_NODISCARD oc_tensors *oc_process(oc_context *cx, const oc_model *model,
                                            const char *const *texts, size_t text_count,
                                            oc_image *const *images, size_t image_count);
