@@ -408,6 +408,11 @@ static void merge_inputs(oc_context *cx, const oci_vipllava *m, const oc_tensors
         oci_fail(cx, OC_E_LIMIT,
                  "input vision_feature_layers: expected at most %d, found %lld",
                  OCI_MAX_FEATURE_LAYERS, (long long)layers.count);
+    else if (given && layers.count != m->cfg.vision_feature_layers.count)
+        oci_fail(cx, OC_E_MALFORMED,
+                 "input vision_feature_layers: expected %lld layers, which the projector "
+                 "takes, found %lld",
+                 (long long)m->cfg.vision_feature_layers.count, (long long)layers.count);
     if (oci_failed(cx)) return;
     if (given) memcpy(layers.at, given->data, (size_t)layers.count * sizeof *layers.at);
     oci_merge merge = { .ids = call->input_ids, .mask = call->attention_mask,

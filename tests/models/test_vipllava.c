@@ -142,6 +142,37 @@ static void tokens_are_resized(void **state)
     oc_context_free(cx);
 }
 
+/* Layers for a call: as many as the projector's width is made for, and of the tower. */
+static void layers_of_a_call(void **state)
+{
+    (void)state;
+    static const int64_t layers[] = { -1, -2, -3, -4, -5, -6 };
+    static const char want[] = "input vision_feature_layers: expected 5 layers, which "
+                               "the projector takes, found ";
+    char own[64];
+    oc_context *cx = oc_context_create(NULL);
+    snprintf(own, sizeof own, "%s/layers", work_folder);
+    assert_true(seeded_save(cx, CASE, own));
+    oc_model *model = oc_model_open(cx, own, NULL);
+    for (int64_t n = 1; n <= 6; n++) {
+        oc_tensors *in = oc_tensors_open(cx, CASE "/left.in.safetensors");
+        oc_tensors_add(cx, in, "vision_feature_layers", OC_I64, 1, &n,
+                       n == 5 ? (const int64_t[]){ 0, 0, 0, 0, 0 } : layers);
+        oc_tensors *out = oc_forward(cx, model, in, NULL);
+        oc_tensors_free(in);
+        if (n == 5 && !out) fail_msg("%s", oc_context_message(cx));
+        if (n != 5) {
+            assert_null(out);
+            assert_int_equal(oc_context_status(cx), OC_E_MALFORMED);
+            assert_int_equal(strncmp(oc_context_message(cx), want, strlen(want)), 0);
+            oc_context_clear(cx);
+        }
+        oc_tensors_free(out);
+    }
+    oc_model_close(model);
+    oc_context_free(cx);
+}
+
 /* ---- layouts ---- */
 
 typedef struct rename_pair { const char *from, *to; } rename_pair;
@@ -227,7 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_of_parts), cmocka_unit_test(faults_of_configs),
         cmocka_unit_test(tokens_are_resized),
-        cmocka_unit_test(three_layouts),
+        cmocka_unit_test(layers_of_a_call), cmocka_unit_test(three_layouts),
     };
     return cmocka_run_group_tests(tests, make_work_folder, remove_work_folder);
 }
