@@ -14,10 +14,11 @@ typedef struct talk {
     bool over;
 } talk;
 
-static const char commands_help[] = "/image FILE  a picture for the next question\n"
-                                    "/undo        takes the last question back\n"
-                                    "/save FILE   writes the conversation as JSON\n"
-                                    "/quit        or the end of input\n";
+static const char commands_help[] =
+    "/image FILE  a picture for the next question\n"
+    "/undo        takes the last question and its pictures back\n"
+    "/save FILE   writes the conversation as JSON\n"
+    "/quit        or the end of input\n";
 
 /* Reports what a line met and goes on: a conversation survives a bad one. */
 static bool met_error(talk *t)
@@ -111,13 +112,25 @@ static void save(talk *t, const char *path)
         good = false;
         errno = EEXIST;
     }
+    bool begun = good;
     good = good && json_dump_file(turns, temp, JSON_INDENT(2)) == 0 &&
            rename(temp, path) == 0;
     if (!good) {
         cli_error(t->c, "%s: could not be written: %s", path, strerror(errno));
+        if (begun) unlink(temp);
         cli_input_bad(t->c, CLI_FAILED);
     }
     json_decref(turns);
+}
+
+/* Says that pictures go with their question: the next one would be about none. */
+static void undo(talk *t)
+{
+    size_t turns = oc_chat_count(t->chat);
+    bool pictures = turns == 0 || oc_chat_get(t->chat, turns - 1).images > 0;
+    oc_chat_undo(t->c->cx, t->chat);
+    if (!met_error(t) && pictures && !t->c->quiet)
+        fputs("its picture is taken back, too: /image FILE shows one\n", stderr);
 }
 
 /* What follows the command's name, or NULL if the line is another command. */
@@ -136,8 +149,7 @@ static void command(talk *t, const char *line)
     } else if ((rest = operand(line, "/save")) && *rest) {
         save(t, rest);
     } else if (operand(line, "/undo")) {
-        oc_chat_undo(t->c->cx, t->chat);
-        met_error(t);
+        undo(t);
     } else if (operand(line, "/quit") || operand(line, "/exit")) {
         t->over = true;
     } else {
@@ -151,6 +163,17 @@ static void command(talk *t, const char *line)
 }
 
 /* ---- lines ---- */
+
+/* A line that would be asked in part is none. */
+static bool is_text(talk *t, const cli_line *line)
+{
+    bool nul = memchr(line->text, '\0', line->size) != NULL;
+    if (!line->too_long && !nul) return true;
+    cli_error(t->c, "line %lld: %s", (long long)line->number,
+              nul ? "expected text, found a NUL" : "longer than a text may be");
+    cli_input_bad(t->c, nul ? oc_status_exit_code(OC_E_MALFORMED) : CLI_LIMIT);
+    return false;
+}
 
 static void prompt(const talk *t)
 {
@@ -167,7 +190,7 @@ static void listen(talk *t)
          prompt(t)) {
         while (line.size > 0 && line.text[line.size - 1] == '\r')
             line.text[--line.size] = '\0';
-        if (line.size == 0) continue;
+        if (line.size == 0 || !is_text(t, &line)) continue;
         if (line.text[0] == '/') command(t, line.text);
         else ask(t, line.text);
     }

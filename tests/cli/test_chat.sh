@@ -70,6 +70,21 @@ lines 1
 printf 'What?\n/image %s\nAnd here?\nWhat color is the background?\n' $scenes/scene-06.png >"$work/lines"
 expect_from 1 "$work/lines" chat emoji-chat $scenes/scene-05.png
 says 'the conversation takes [0-9]+ positions, and the model has 512'
+# What cannot be asked whole is not asked; a picture goes with its question.
+printf 'What\0?\n' >"$work/lines"
+expect_from 1 "$work/lines" chat emoji-chat $scenes/scene-05.png
+lines 0
+says 'line 1: expected text, found a NUL'
+{ head -c 70000000 /dev/zero | tr '\0' a; echo; } >"$work/lines"
+expect_from 1 "$work/lines" chat emoji-chat $scenes/scene-05.png
+says 'line 1: longer than a text may be'
+printf 'What color is the background?\n/undo\n' >"$work/lines"
+expect_from 0 "$work/lines" chat emoji-chat $scenes/scene-05.png
+says 'its picture is taken back, too'
+mkdir "$work/taken"
+printf '/save %s\n' "$work/none/talk.json" "$work/taken" >"$work/lines"
+expect_from 1 "$work/lines" chat emoji-chat $scenes/scene-05.png
+ls "$work" | grep -q '\.tmp$' && fail '/save left its beginnings'
 expect 2 chat emoji-chat --box 1,1,9,9
 says 'marks go on an IMAGE'
 for kv in bf16 int8; do
