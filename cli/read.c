@@ -153,6 +153,7 @@ static int run(cli *c, reader *r)
         { "batch", CLI_NUMBER, &r->batch, "N",
           r->batch == 1 ? "pictures that are read together; 1"
                         : "pictures that are read together; 8", 1, BATCH_MOST, 0 },
+        CLI_KV_OPTION(c),
         CLI_MODEL_OPTIONS(c),
         { 0 }
     };
@@ -170,6 +171,7 @@ static int run(cli *c, reader *r)
 
     char *config = cli_config_text(c);
     r->options.config = r->parse.config = config;
+    r->options.kv_dtype = r->parse.kv_dtype = cli_kv_dtype(c);
     oc_model *model = cli_open_model(c, r->model_name, NULL);
     r->model = model;
     if (!cli_failed(c)) read_all(r);

@@ -694,6 +694,7 @@ typedef struct oc_read_options {
     bool whole;                     /* texts hold the prompt and all special tokens,
                                        too */
     int64_t first_picture;          /* as in oc_generate_options */
+    oc_dtype kv_dtype;              /* as in oc_generate_options */
 } oc_read_options;
 
 /* Image → processor → encoder → decoder → text, all images as one batch; result i belongs
@@ -716,6 +717,7 @@ typedef struct oc_parse_options {
     void *callback_user;
     oc_timings *timings;            /* filled if not NULL */
     int64_t first_picture;          /* as in oc_generate_options */
+    oc_dtype kv_dtype;              /* as in oc_generate_options */
 } oc_parse_options;
 
 /* Documents to data: as oc_read, but up to the last position of the decoder, and the

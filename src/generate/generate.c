@@ -117,7 +117,8 @@ oc_texts *oc_read(oc_context *cx, const oc_model *model, oc_image *const *images
     oc_texts *texts = NULL;
     oc_generate_options how = { .size = sizeof how, .config = o.config,
                                 .callback = o.callback, .callback_user = o.callback_user,
-                                .first_picture = o.first_picture };
+                                .first_picture = o.first_picture,
+                                .kv_dtype = o.kv_dtype };
     if (pixels && oci_decoding_begin(cx, &d, model, pixels, &how) &&
         oci_decoding_run(cx, &d) == OC_OK)
         texts = texts_of(cx, &d, o.whole);

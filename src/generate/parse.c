@@ -125,7 +125,8 @@ oc_texts *oc_parse(oc_context *cx, const oc_model *model, oc_image *const *image
     oc_read_options how = { .size = sizeof how, .config = config, .prompt = prompt,
                             .whole = !markup, .callback = o.callback,
                             .callback_user = o.callback_user, .timings = o.timings,
-                            .first_picture = o.first_picture };
+                            .first_picture = o.first_picture,
+                            .kv_dtype = o.kv_dtype };
     oc_texts *texts = oc_read(cx, model, images, count, &how);
     for (size_t i = 0; i < oc_texts_count(texts) && !oci_failed(cx); i++)
         make_document(cx, model, markup, (oc_text *)(uintptr_t)oc_texts_get(texts, i));

@@ -243,12 +243,38 @@ static void test_no_allocation_in_the_loop(void **state)
     close_model();
 }
 
+/* How keys and values are kept is the caller's to say, here as in oc_generate. */
+static void test_kept_in_fewer_bits(void **state)
+{
+    (void)state;
+    double confidence[3];
+    static const oc_dtype types[] = { OC_F32, OC_INT8, OC_F16 };
+    assert_true(open_model(OC_ISA_GENERIC));
+    oc_image *image = oc_image_open(cx, "examples/lines/fox.png", NULL);
+    for (int i = 0; i < 3; i++) {
+        oc_read_options o = OC_OPTIONS(oc_read_options, .kv_dtype = types[i]);
+        oc_texts *texts = oc_read(cx, model, &image, 1, &o);
+        if (i == 2) break;
+        assert_int_equal(oc_context_status(cx), OC_OK);
+        assert_string_equal(oc_texts_get(texts, 0)->text,
+                            "The quick brown fox jumps over the lazy dog.");
+        confidence[i] = oc_texts_get(texts, 0)->confidence;
+        oc_texts_free(texts);
+    }
+    assert_true(confidence[0] != confidence[1]);
+    assert_int_equal(oc_context_status(cx), OC_E_ARGUMENT);
+    oc_context_clear(cx);
+    oc_image_free(image);
+    close_model();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_layer),
         cmocka_unit_test(test_pieces_are_the_text),
         cmocka_unit_test(test_no_allocation_in_the_loop),
+        cmocka_unit_test(test_kept_in_fewer_bits),
         cmocka_unit_test(test_lines_generic),
         cmocka_unit_test(test_lines_avx2),
         cmocka_unit_test(test_lines_avx512),
