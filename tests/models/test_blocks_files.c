@@ -8,11 +8,11 @@
 
 #include <cmocka.h>
 
-#include <signal.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include "blocks_support.h"
 #include "io/file.h"
+#include "support/killed.h"
 
 static char plain[64], good[64], bad[64];
 
@@ -249,36 +249,11 @@ static void other_shards(void **state)
 
 /* ---- kills ------------------------------------------------------------------------ */
 
-typedef struct killer {
-    long asked, at;
-} killer;
-
-static bool kill_at(void *user, oci_fault what)
+static oc_status convert_plain(oc_context *cx, const void *save)
 {
-    killer *k = user;
-    if (what == OCI_FAULT_ALLOC) return false;
-    if (++k->asked == k->at) kill(getpid(), SIGKILL);
-    return false;
-}
-
-/* True while the child that converts was killed on its way. */
-static bool killed_convert(long at, oc_save_options save)
-{
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        killer k = { .at = at };
-        oc_convert_options o = OC_OPTIONS(oc_convert_options, .save = save);
-        oc_context *cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-        cx->heap->fault_user = &k;
-        cx->heap->fault = kill_at;
-        _exit(oc_convert(cx, plain, bad, &o) == OC_OK ? 0 : 1);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFSIGNALED(status)) return true;
-    assert_int_equal(WEXITSTATUS(status), 0);
-    return false;
+    oc_convert_options o = OC_OPTIONS(oc_convert_options,
+                                      .save = *(const oc_save_options *)save);
+    return oc_convert(cx, plain, bad, &o);
 }
 
 /* Without a config a folder is no model; with one it is the whole of it. */
@@ -301,7 +276,7 @@ static void kills(void **state)
         for (long at = 1; killed; at++) {
             char path[256];
             blocks_clear(bad, false);
-            killed = killed_convert(at, saves[i]);
+            killed = was_killed(at, convert_plain, &saves[i]);
             snprintf(path, sizeof path, "%s/config.json", bad);
             whole = access(path, F_OK) == 0;
             oc_model *found = oc_model_open(cx, bad, NULL);

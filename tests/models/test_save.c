@@ -11,12 +11,11 @@
 #include <cmocka.h>
 
 #include <dirent.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/context.h"
 #include "ocelli.h"
+#include "support/killed.h"
 
 static char folder[64];
 
@@ -208,34 +207,10 @@ static uint64_t seed_of_folder(void)
     return seed;
 }
 
-typedef struct killer { long asked, at; } killer;
-
-static bool kill_at(void *user, oci_fault what)
+static oc_status save_seed_2(oc_context *cx, const void *shard_size)
 {
-    killer *k = user;
-    if (what == OCI_FAULT_ALLOC) return false;
-    if (++k->asked == k->at) kill(getpid(), SIGKILL);
-    return false;
-}
-
-/* True while the child that saves seed 2 was killed on its way. */
-static bool killed_save(long at, uint64_t shard_size)
-{
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        killer k = { .at = at };
-        oc_context *cx = oc_context_create(&OC_OPTIONS(oc_context_options, .threads = 1));
-        cx->heap->fault_user = &k;
-        cx->heap->fault = kill_at;
-        save(cx, 2, shard_size);
-        _exit(oc_context_status(cx) == OC_OK ? 0 : 1);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFSIGNALED(status)) return true;
-    assert_int_equal(WEXITSTATUS(status), 0);
-    return false;
+    save(cx, 2, *(const uint64_t *)shard_size);
+    return oc_context_status(cx);
 }
 
 static void kills(void **state)
@@ -254,7 +229,7 @@ static void kills(void **state)
             save(cx, 1, sizes[i][0]);
             if (oc_context_status(cx)) fail_msg("%s", oc_context_message(cx));
             oc_context_free(cx);
-            killed = killed_save(at, sizes[i][1]);
+            killed = was_killed(at, save_seed_2, &sizes[i][1]);
             uint64_t seed = seed_of_folder();
             if (seed == 0) fail_msg("case %zu, step %ld: a mixture", i, at);
             if (seed < last) fail_msg("case %zu, step %ld: the old one again", i, at);
