@@ -209,11 +209,10 @@ int command_ask(cli *c)
           "features of regions, no picture: .safetensors, .npy, .npz, .tsv", 0, 0, 0 },
         { "image-id", CLI_TEXT, &a.image_id, "ID",
           "which picture of FILE: an image_id, or a number from 0", 0, 0, 0 },
-        { "top", CLI_NUMBER, &a.top, "K", "the K most probable answers, with "
-                                          "probabilities", 1,
-          1000000, 0 },
-        { "task", CLI_TEXT, &a.task, "TASK", "Donut: the model's name for asking; docvqa",
-          0, 0, 0 },
+        { "top", CLI_NUMBER, &a.top, "K",
+          "the K most probable answers, with probabilities", 1, 1000000, 0 },
+        { "task", CLI_TEXT, &a.task, "TASK",
+          "Donut: the model's name for asking; docvqa", 0, 0, 0 },
         CLI_MARK_OPTIONS(&marks), CLI_CHAT_OPTIONS(&a.chat), CLI_KV_OPTION(c),
         CLI_MODEL_OPTIONS(c), { 0 }
     };

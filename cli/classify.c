@@ -168,9 +168,8 @@ int command_classify(cli *c)
 {
     classifier k = { .c = c, .options.size = sizeof k.options, .batch = 8 };
     const cli_option options[] = {
-        { "labels", CLI_TEXT, &k.list, "A,B,...", "what to look for; @FILE has one a "
-                                                  "line", 0, 0,
-          true },
+        { "labels", CLI_TEXT, &k.list, "A,B,...",
+          "what to look for; @FILE has one a line", 0, 0, true },
         { "template", CLI_TEXT, &k.options.pattern, "TEXT",
           "the text of a label, which goes where {} is", 0, 0, 0 },
         { "top", CLI_NUMBER, &k.top, "N", "labels to print; 5, with --json all", 1,

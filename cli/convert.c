@@ -30,8 +30,8 @@ int command_convert(cli *c)
     const cli_option options[] = {
         { "to", CLI_CHOICE, &format, "safetensors|bin|h5|msgpack",
           "the format; safetensors", 0, 0, 0 },
-        { "dtype", CLI_CHOICE, &dtype, "as-is|f32|bf16|f16", "type of all weights; as-is",
-          0, 0, 0 },
+        { "dtype", CLI_CHOICE, &dtype, "as-is|f32|bf16|f16",
+          "type of all weights; as-is", 0, 0, 0 },
         { "max-shard-size", CLI_TEXT, &shard, "SIZE",
           "bytes in one file (2GB, 500MB, 1GiB); 5GB, of h5 and msgpack 10GB", 0, 0, 0 },
         { "weights-dtype", CLI_CHOICE, &c->weights_dtype, CLI_WEIGHTS_DTYPES,

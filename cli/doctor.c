@@ -98,12 +98,10 @@ int command_doctor(cli *c)
     const cli_option options[] = {
         { "against", CLI_TEXT, &o.against, "REF",
           "compare outputs with these, a safetensors file", 0, 0, 0 },
-        { "in", CLI_TEXT, &o.in, "IN", "arguments of the forward pass; without, seeded "
-                                       "ones", 0, 0,
-          0 },
-        { "save-inputs", CLI_OUT, &o.save_inputs, "FILE", "where to write those "
-                                                          "arguments", 0, 0,
-          0 },
+        { "in", CLI_TEXT, &o.in, "IN",
+          "arguments of the forward pass; without, seeded ones", 0, 0, 0 },
+        { "save-inputs", CLI_OUT, &o.save_inputs, "FILE",
+          "where to write those arguments", 0, 0, 0 },
         { "class", CLI_TEXT, &o.class_name, "NAME",
           "Transformers class; without it, architectures[0] of config.json", 0, 0, 0 },
         CLI_MODEL_OPTIONS(c),

@@ -257,14 +257,13 @@ int command_embed(cli *c)
     embedder e = { .c = c, .options.size = sizeof e.options, .batch = 8,
                    .images.name = "image_embeds", .lines.name = "text_embeds" };
     const cli_option options[] = {
-        { "out", CLI_OUT, &e.out, "OUT", "a .safetensors or .npy file; without it, "
-                                         "stdout", 0,
-          0, 0 },
+        { "out", CLI_OUT, &e.out, "OUT",
+          "a .safetensors or .npy file; without it, stdout", 0, 0, 0 },
         { "text", CLI_TEXT, &e.text, "TEXT", "a text", 0, 0, 0 },
-        { "texts", CLI_TEXT, &e.texts, "FILE", "texts, one a line; - is standard input",
-          0, 0, 0 },
-        { "normalize", CLI_FLAG, &e.options.normalize, NULL, "vectors of length 1", 0, 0,
-          0 },
+        { "texts", CLI_TEXT, &e.texts, "FILE",
+          "texts, one a line; - is standard input", 0, 0, 0 },
+        { "normalize", CLI_FLAG, &e.options.normalize, NULL,
+          "vectors of length 1", 0, 0, 0 },
         { "truncate", CLI_FLAG, &e.options.truncate, NULL,
           "cut texts that are longer than the model's positions", 0, 0, 0 },
         { "regions", CLI_TEXT, &e.regions, "FILE",

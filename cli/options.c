@@ -29,11 +29,11 @@ static void common_options(cli *c, cli_option *common)
     const cli_option list[COMMON_COUNT] = {
         { "threads", CLI_NUMBER, &c->threads, "N",
           "threads to use; 0: all that the process may run on", 0, MOST_THREADS, false },
-        { "isa", CLI_CHOICE, &c->isa, "auto|generic|avx2|avx512", "kernels to use", 0, 0,
-          0 },
+        { "isa", CLI_CHOICE, &c->isa, "auto|generic|avx2|avx512",
+          "kernels to use", 0, 0, 0 },
         { "device", CLI_TEXT, &c->device, "cpu", "where to compute", 0, 0, 0 },
-        { "limit", CLI_TEXT, NULL, "NAME=N", "lower a bound (ocelli help limits)", 0, 0,
-          0 },
+        { "limit", CLI_TEXT, NULL, "NAME=N",
+          "lower a bound (ocelli help limits)", 0, 0, 0 },
         { "json", CLI_FLAG, &c->json, NULL, "one JSON object a line", 0, 0, 0 },
         { "quiet", CLI_FLAG, &c->quiet, NULL, "no progress and no warnings", 0, 0, 0 },
         { 0 }

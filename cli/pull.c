@@ -15,8 +15,8 @@ int command_pull(cli *c)
     const char *include = NULL;
     int64_t retries = 5;
     const cli_option options[] = {
-        { "revision", CLI_TEXT, &o.revision, "R", "branch, tag or commit; main", 0, 0,
-          0 },
+        { "revision", CLI_TEXT, &o.revision, "R",
+          "branch, tag or commit; main", 0, 0, 0 },
         { "include", CLI_TEXT, &include, "GLOB",
           "files of such names, and of the further arguments'; none others", 0, 0, 0 },
         { "retries", CLI_NUMBER, &retries, "N",

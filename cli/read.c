@@ -148,8 +148,8 @@ static int run(cli *c, reader *r)
           "what to ask; the task is then docvqa", 0, 0, 0 },
         { "model", CLI_TEXT, &r->model_name, "MODEL", "a folder, or a bundled name", 0, 0,
           !own },
-        { "with-filename", CLI_FLAG, &r->with_filename, NULL, "FILE: before each text",
-          0, 0, 0 },
+        { "with-filename", CLI_FLAG, &r->with_filename, NULL,
+          "FILE: before each text", 0, 0, 0 },
         { "batch", CLI_NUMBER, &r->batch, "N",
           r->batch == 1 ? "pictures that are read together; 1"
                         : "pictures that are read together; 8", 1, BATCH_MOST, 0 },

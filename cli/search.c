@@ -290,23 +290,20 @@ int command_search(cli *c)
 {
     searcher s = { .c = c, .top = 5 };
     const cli_option options[] = {
-        { "out", CLI_OUT, &s.out, "FILE", "index: the file to make, or to bring up to "
-                                          "date",
-          0, 0, 0 },
+        { "out", CLI_OUT, &s.out, "FILE",
+          "index: the file to make, or to bring up to date", 0, 0, 0 },
         { "dtype", CLI_CHOICE, &s.dtype, "f32|int8",
           "index: int8 takes half the room and a third of the time; f32", 0, 0, 0 },
-        { "batch", CLI_NUMBER, &s.batch, "N", "index: pictures that are embedded "
-                                              "together; 8",
-          1, 256, 0 },
+        { "batch", CLI_NUMBER, &s.batch, "N",
+          "index: pictures that are embedded together; 8", 1, 256, 0 },
         { "top", CLI_NUMBER, &s.top, "N", "pictures to find; 5", 1, 1000000, 0 },
-        { "image", CLI_TEXT, &s.image, "FILE", "find what looks like this, instead of "
-                                               "TEXT",
-          0, 0, 0 },
-        { "model", CLI_TEXT, &s.model, "MODEL", "where the index's model is now", 0, 0,
-          0 },
+        { "image", CLI_TEXT, &s.image, "FILE",
+          "find what looks like this, instead of TEXT", 0, 0, 0 },
+        { "model", CLI_TEXT, &s.model, "MODEL",
+          "where the index's model is now", 0, 0, 0 },
         { "html", CLI_OUT, &s.html, "FILE", "a page with the pictures found", 0, 0, 0 },
-        { "montage", CLI_OUT, &s.montage, "FILE", "a PNG with the pictures found", 0, 0,
-          0 },
+        { "montage", CLI_OUT, &s.montage, "FILE",
+          "a PNG with the pictures found", 0, 0, 0 },
         CLI_MODEL_OPTIONS(c),
         { 0 }
     };

@@ -150,8 +150,8 @@ int command_tokenize(cli *c)
     const cli_option options[] = {
         { "pair", CLI_TEXT, &r.pair, "TEXT", "a second text, to go with each", 0, 0, 0 },
         { "tokens", CLI_FLAG, &r.tokens, NULL, "add the tokens' strings", 0, 0, 0 },
-        { "offsets", CLI_FLAG, &r.offsets, NULL, "add begin and end, in characters", 0, 0,
-          0 },
+        { "offsets", CLI_FLAG, &r.offsets, NULL,
+          "add begin and end, in characters", 0, 0, 0 },
         { "no-special-tokens", CLI_FLAG, &r.encode.no_special_tokens, NULL,
           "leave out <s>, [CLS] and the like", 0, 0, 0 },
         { "max-length", CLI_NUMBER, &r.encode.max_length, "N",
